@@ -1,0 +1,19 @@
+"""Networks as plain data: `layers.py` → `blueprint.py` → `sketch.py` → `blocks.py` → `express.py`, in order of reading."""
+
+from nas.blueprint.blocks import BLOCKS, register_block
+from nas.blueprint.blueprint import Blueprint, Node
+from nas.blueprint.express import Pictures, check_networks, express
+from nas.blueprint.sketch import Sketch
+from nas.blueprint.summary import summary
+
+__all__ = [
+    "BLOCKS",
+    "Blueprint",
+    "Node",
+    "Pictures",
+    "Sketch",
+    "check_networks",
+    "express",
+    "register_block",
+    "summary",
+]

@@ -1,0 +1,123 @@
+"""From genotype to phenotype: a blueprint and a recipe.
+
+A network is: rescaling of raw pixels, the group `blocks` in order, a flattening, the group `dense`, and the output.
+Genes outside the groups belong to the head (`HEAD_GENES`) or to the recipe (`nas/recipe.py`); nothing else is allowed, and
+`check_networks` says so with the line of the file, before a search begins.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+from nas.blueprint.blocks import BLOCKS, block_genes
+from nas.blueprint.blueprint import Blueprint
+from nas.blueprint.layers import Shape
+from nas.blueprint.sketch import Sketch
+from nas.errors import BlueprintError, SpaceError, unknown
+from nas.recipe import Recipe
+from nas.space import Gene, Genotype, SearchSpace
+from nas.space.space import flatten
+
+HEAD_GENES = ("head", "head_dropout", "output")
+DENSE_GENES = ("units", "activation", "norm", "dropout")
+OUTPUTS = ("softmax", "sigmoid", "binary")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What of the data a network depends on: shape of a picture, number of classes, and each channel's mean and standard
+    deviation (in raw pixels, over the training part)."""
+
+    shape: Shape
+    classes: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def express(genotype: Genotype, pictures: Pictures) -> tuple[Blueprint, Recipe]:
+    """Draw the network of a genotype and read its recipe. Raises BlueprintError for a gene or value that means nothing."""
+    net = Sketch(pictures.shape)
+    scale = tuple(round(1 / max(std, 1e-3), 6) for std in pictures.std)
+    offset = tuple(round(-mean * factor, 6) for mean, factor in zip(pictures.mean, scale, strict=True))
+    net.rescale(scale, offset)
+    for index, genes in enumerate(genotype.get("blocks", []), start=1):
+        net.stage = f"block{index}_"
+        block = genes.get("block", "conv")
+        _call(block, net, {key: value for key, value in genes.items() if key != "block"})
+    net.stage = "head_"
+    head = {name: genotype[name] for name in HEAD_GENES if name in genotype}
+    net.flatten(head.get("head", "average"))
+    net.dropout(head.get("head_dropout", 0.0))
+    for genes in genotype.get("dense", []):
+        _dense(net, genes)
+    net.stage = ""
+    _output(net, head.get("output", "softmax"), pictures.classes)
+    recipe = {key: value for key, value in genotype.items() if key not in HEAD_GENES and not isinstance(value, list)}
+    return net.blueprint(), Recipe.from_dict(recipe)
+
+
+def _call(block: str, net: Sketch, genes: dict[str, Any]) -> None:
+    allowed = block_genes(block)
+    foreign = [key for key in genes if key not in allowed]
+    if foreign:
+        raise BlueprintError(f"the block '{block}': {unknown('gene', foreign[0], allowed)}")
+    missing = [key for key, default in allowed.items() if default is inspect.Parameter.empty and key not in genes]
+    if missing:
+        raise BlueprintError(f"the block '{block}' needs the gene '{missing[0]}'")
+    BLOCKS[block](net, **genes)
+
+
+def _dense(net: Sketch, genes: dict[str, Any]) -> None:
+    foreign = [key for key in genes if key not in DENSE_GENES]
+    if foreign:
+        raise BlueprintError(f"dense: {unknown('gene', foreign[0], DENSE_GENES)}")
+    norm = genes.get("norm", "none")
+    net.dense(genes.get("units", 128), bias=norm == "none")
+    net.norm(norm).activation(genes.get("activation", "relu")).dropout(genes.get("dropout", 0.0))
+
+
+def _output(net: Sketch, output: str, classes: int) -> None:
+    """`softmax`; `sigmoid`, one for each class; or `binary`, a single sigmoid for the second of two classes."""
+    if output not in OUTPUTS:
+        raise BlueprintError(f"output: {unknown('value', output, OUTPUTS)}")
+    if output == "binary" and classes != 2:
+        raise BlueprintError(f"output: 'binary' is for two classes; here are {classes}. Use softmax or sigmoid")
+    net.dense(1 if output == "binary" else classes)
+    net.activation("softmax" if output == "softmax" else "sigmoid")
+
+
+def check_networks(space: SearchSpace, pictures: Pictures | None = None) -> None:
+    """Try every gene of a space that describes networks at its extremes. Raises SpaceError naming the gene."""
+    import random
+
+    pictures = pictures or Pictures((32, 32, 3), 2, (127.0,) * 3, (64.0,) * 3)
+    for name in space.groups:
+        if name not in ("blocks", "dense"):
+            raise SpaceError(f"the space '{space.name}': {unknown('group', name, ('blocks', 'dense'))}")
+    rng = random.Random(0)
+    for path, gene in _all_genes(space):
+        for value in gene.extremes():
+            genotype = _with(space, path, value, rng)
+            if genotype is None:
+                continue
+            try:
+                express(genotype, pictures)
+            except BlueprintError as problem:
+                raise SpaceError(f"the space '{space.name}', gene '{path}' at {value!r}: {problem}") from None
+
+
+def _all_genes(space: SearchSpace) -> list[tuple[str, Gene]]:
+    grouped = [(f"{name}.0.{key}", gene) for name, group in space.groups.items() for key, gene in group.genes.items()]
+    repeats: list[tuple[str, Gene]] = [(f"{name}.repeat", group.repeat) for name, group in space.groups.items()]
+    return [*space.genes.items(), *repeats, *grouped]
+
+
+def _with(space: SearchSpace, wanted: str, value: Any, rng: Any, tries: int = 200) -> Genotype | None:
+    """A random genotype in which one gene has one value; None if its conditions were never met in `tries`."""
+    for _ in range(tries):
+        genotype = space.walk(lambda path, gene: value if path == wanted else gene.sample(rng))
+        if wanted in flatten(genotype):
+            return genotype
+    return None

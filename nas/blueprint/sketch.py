@@ -1,0 +1,133 @@
+"""The pencil: how a block adds layers to a network, valid by construction.
+
+One rule repairs what would not fit, and it is the only one: **a window that is larger than the picture is given `same`
+padding, and a picture with a side of 1 is not shrunk any further** (the pooling is left out, the stride becomes 1).
+So no genotype can ask for a network that cannot exist. `blocks.py` holds the blocks; read that next.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+from nas.blueprint.blueprint import Blueprint, Node
+from nas.blueprint.layers import (
+    ACTIVATIONS,
+    NORMS,
+    Activation,
+    Add,
+    Concat,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalPool,
+    Layer,
+    Norm,
+    Padding,
+    Pool,
+    Rescale,
+    Shape,
+)
+from nas.errors import BlueprintError, unknown
+
+GROUP_CHANNELS = 8  # channels in one group of a group norm, where they divide evenly
+
+
+class Sketch:
+    """A network being drawn. Each method adds one layer behind `tip` and returns the sketch, so that calls chain."""
+
+    def __init__(self, picture: Shape) -> None:
+        self.picture = picture
+        self.tip = "input"
+        self.stage = ""  # in front of every layer's name, such as `block1_`
+        self._nodes: list[Node] = []
+        self._shapes: dict[str, Shape] = {"input": picture}
+
+    @property
+    def shape(self) -> Shape:
+        """The shape at the tip."""
+        return self._shapes[self.tip]
+
+    def shape_of(self, name: str) -> Shape:
+        return self._shapes[name]
+
+    def add(self, layer: Layer, *inputs: str) -> Sketch:
+        """Any primitive layer, behind the tip or behind the nodes named. Raises BlueprintError if it does not fit."""
+        inputs = inputs or (self.tip,)
+        kind = f"{self.stage}{layer.kind}"
+        name, count = kind, 1
+        while name in self._shapes:
+            count += 1
+            name = f"{kind}{count}"
+        self._shapes[name] = layer.output(*(self._shapes[key] for key in inputs))
+        self._nodes.append(Node(name, layer, inputs))
+        self.tip = name
+        return self
+
+    def rescale(self, scale: tuple[float, ...], offset: tuple[float, ...]) -> Sketch:
+        return self.add(Rescale(scale, offset))
+
+    def conv(self, filters: int, kernel: int, stride: int = 1, padding: str = "same", bias: bool = True) -> Sketch:
+        _whole("filters", filters)
+        _whole("kernel", kernel)
+        _whole("stride", stride)
+        stride = stride if min(self.shape[:2]) > 1 else 1
+        return self.add(Conv(filters, kernel, stride, self._fit(kernel, padding), bias))
+
+    def pool(self, type: str, size: int, stride: int, padding: str = "valid") -> Sketch:
+        _whole("pool_size", size)
+        _whole("pool_stride", stride)
+        if min(self.shape[:2]) == 1:
+            return self
+        kind = cast(Literal["max", "average"], _one_of("pooling", type, ("max", "average")))
+        return self.add(Pool(kind, size, stride, self._fit(size, padding)))
+
+    def norm(self, type: str) -> Sketch:
+        """`none` adds nothing. A group norm has groups of 8 channels, or as near below as divides them."""
+        if type == "none":
+            return self
+        _one_of("normalisation", type, (*NORMS, "none"))
+        channels = self.shape[-1]
+        groups = channels // next(size for size in range(GROUP_CHANNELS, 0, -1) if channels % size == 0)
+        return self.add(Norm(cast(Literal["batch", "layer", "group"], type), groups if type == "group" else 1))
+
+    def activation(self, type: str) -> Sketch:
+        return self.add(Activation(_one_of("activation", type, ACTIVATIONS)))
+
+    def dropout(self, rate: float) -> Sketch:
+        """A rate of 0 adds nothing."""
+        if not 0 <= rate < 1:
+            raise BlueprintError(f"dropout is a part from 0 to below 1; found {rate!r}")
+        return self.add(Dropout(float(rate))) if rate else self
+
+    def flatten(self, how: str) -> Sketch:
+        """From a picture to a row of features: `flatten`, or global `average` or `max` pooling."""
+        if _one_of("flattening", how, ("flatten", "average", "max")) == "flatten":
+            return self.add(Flatten())
+        return self.add(GlobalPool(cast(Literal["max", "average"], how)))
+
+    def dense(self, units: int, bias: bool = True) -> Sketch:
+        _whole("units", units)
+        return self.add(Dense(units, bias))
+
+    def join(self, how: Literal["add", "concat"], *names: str) -> Sketch:
+        """Join the nodes named; those of an `add` must have one shape."""
+        return self.add(Add() if how == "add" else Concat(), *names)
+
+    def blueprint(self) -> Blueprint:
+        return Blueprint(self.picture, tuple(self._nodes))
+
+    def _fit(self, window: int, padding: str) -> Padding:
+        _one_of("padding", padding, ("same", "valid"))
+        return "same" if padding == "same" or window > min(self.shape[:2]) else "valid"
+
+
+def _whole(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 100_000:
+        raise BlueprintError(f"{name} is a whole number from 1 to 100,000; found {value!r}")
+
+
+def _one_of(what: str, value: object, allowed: tuple[str, ...]) -> str:
+    if not isinstance(value, str) or value not in allowed:
+        raise BlueprintError(unknown(what, value, allowed))
+    return value

@@ -1,0 +1,412 @@
+"""The command line: `nas search`, `resume`, `leaderboard`, `show`, `predict`, `spaces`, `datasets`.
+
+Each verb imports what it needs inside itself, so that `nas --help` and `nas leaderboard` answer at once. Bad input ends with
+one message on standard error and exit code 2, a failed run with 1; tracebacks are shown with `--debug` only.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from nas.errors import InputError, NasError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,  # halves the time that --help takes
+    pretty_exceptions_enable=False,
+    help="Find the best small network for your pictures.",
+)
+spaces_app = typer.Typer(no_args_is_help=False, rich_markup_mode=None, help="Search spaces: list, show, check, sample.")
+app.add_typer(spaces_app, name="spaces")
+
+
+def main() -> NoReturn:
+    """Run the command line and turn errors of ours into messages."""
+    debug = "--debug" in sys.argv
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        app()
+    except NasError as problem:
+        if debug:
+            raise
+        print(f"error: {problem}", file=sys.stderr)  # noqa: T201
+        sys.exit(problem.exit_code)
+    except OSError as problem:
+        if debug:
+            raise
+        where = f" ({problem.filename})" if problem.filename else ""
+        print(f"error: {problem.strerror or problem}{where}", file=sys.stderr)  # noqa: T201
+        sys.exit(1)
+    sys.exit(0)
+
+
+def _terminated(number: int, frame: Any) -> NoReturn:
+    """A polite request to end is treated like Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+def say(text: str = "") -> None:
+    print(text)  # noqa: T201  the command line's voice
+
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+Workers = Annotated[int | None, typer.Option(help="Candidates trained at the same time (1: the same result every time).")]
+Time = Annotated[str | None, typer.Option(help="End after this time, such as 30m or 2h.")]
+Threads = Annotated[int | None, typer.Option(help="Threads of one candidate (default: cores / workers).")]
+MaxParams = Annotated[str | None, typer.Option(help="Most parameters of a network, such as 500k.")]
+MaxFlops = Annotated[str | None, typer.Option(help="Most FLOPs for one picture, such as 60M (the default).")]
+MaxMemory = Annotated[str | None, typer.Option(help="Most bytes in training by the blueprint, such as 4G (the default).")]
+Keep = Annotated[int | None, typer.Option(help="Models kept, the best ones (default 5).")]
+DataDir = Annotated[str | None, typer.Option(help="Folder of downloaded data sets (or NAS_DATA_DIR).")]
+
+
+@app.command()
+def search(
+    strategy: Annotated[str | None, typer.Option(help="genetic (default), optuna or random.")] = None,
+    budget: Annotated[int | None, typer.Option(help="How many candidates (default 50).")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="A name ('nas datasets') or a folder of pictures (default cifar10).")
+    ] = None,
+    space: Annotated[str | None, typer.Option(help="A name ('nas spaces') or a YAML file (default cnn).")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Most epochs of a candidate (default 8).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Everything random follows from it (default 0).")] = None,
+    time: Time = None,
+    out: Annotated[str | None, typer.Option(help="Run folder (default results/<dataset>-<strategy>-<n>).")] = None,
+    config: Annotated[str | None, typer.Option(help="A configuration: shipped name or YAML file.")] = None,
+    workers: Workers = None,
+    threads: Threads = None,
+    sampler: Annotated[str | None, typer.Option(help="Of Optuna: tpe (default), qmc, random; gp and cmaes as extras.")] = None,
+    pruner: Annotated[str | None, typer.Option(help="none, asha (default) or median.")] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Scale pictures to this square (default: the data's, at most 64).")
+    ] = None,
+    data_dir: DataDir = None,
+    train_part: Annotated[
+        float | None, typer.Option(help="Part of the training pictures used (default: about 10,000).")
+    ] = None,
+    validation_part: Annotated[
+        float | None, typer.Option(help="Part held out to compare candidates (default: a tenth or more).")
+    ] = None,
+    patience: Annotated[
+        int | None, typer.Option(help="Epochs without improvement that end a training (default 0: never).")
+    ] = None,
+    max_params: MaxParams = None,
+    max_flops: MaxFlops = None,
+    max_memory: MaxMemory = None,
+    keep: Keep = None,
+    precision: Annotated[str | None, typer.Option(help="auto (default), float32 or bfloat16.")] = None,
+    executor: Annotated[str | None, typer.Option(help="processes (default) or inline.")] = None,
+    plugin: Annotated[list[str] | None, typer.Option(help="A Python file that registers parts of your own.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Search for the best network and keep every result."""
+    from nas.search import search as run_search
+    from nas.view import make_view
+
+    options: dict[str, Any] = {
+        "sampler": sampler,
+        "epochs": epochs,
+        "seed": seed,
+        "time": time,
+        "workers": workers,
+        "threads": threads,
+        "pruner": pruner,
+        "image_size": image_size,
+        "data_dir": data_dir,
+        "train_part": train_part,
+        "validation_part": validation_part,
+        "patience": patience,
+        "max_params": max_params,
+        "max_flops": max_flops,
+        "max_memory": max_memory,
+        "keep": keep,
+        "precision": precision,
+        "executor": executor,
+        "plugin": tuple(plugin) if plugin else None,
+    }
+    _finish(lambda: run_search(space, dataset, strategy, budget, out=out, config=config, view=make_view(), **options))
+
+
+@app.command()
+def resume(
+    run: Annotated[str, typer.Argument(help="Run folder.")],
+    budget: Annotated[int | None, typer.Option(help="Candidates in all, those before included.")] = None,
+    time: Time = None,
+    workers: Workers = None,
+    threads: Threads = None,
+    keep: Keep = None,
+    max_params: MaxParams = None,
+    max_flops: MaxFlops = None,
+    max_memory: MaxMemory = None,
+    data_dir: DataDir = None,
+    debug: Debug = False,
+) -> None:
+    """Go on with a run where it stopped, or extend it."""
+    from nas.search import resume as resume_search
+    from nas.view import make_view
+
+    changes = {
+        "budget": budget,
+        "time": time,
+        "workers": workers,
+        "threads": threads,
+        "keep": keep,
+        "max_params": max_params,
+        "max_flops": max_flops,
+        "max_memory": max_memory,
+        "data_dir": data_dir,
+    }
+    _finish(lambda: resume_search(run, view=make_view(), **changes))
+
+
+def _finish(work: Any) -> None:
+    """Run a search, then print its leaderboard and what to do next."""
+    from nas.leaderboard import read_csv
+    from nas.run import Run
+
+    result = work()
+    folder = result.folder
+    _print_rows(read_csv(Run(folder).leaderboard)[:10])
+    if result.best is None:
+        say("no candidate was trained to the end, so there is no model yet")
+    say(f"go on:    nas resume {folder} --budget {len(result.records) + 50}")
+    if result.best is not None:
+        say(f"look:     nas show {folder} {result.best.number}")
+        say(f"predict:  nas predict {folder} PICTURE")
+
+
+@app.command()
+def leaderboard(
+    run: Annotated[str | None, typer.Argument(help="Run folder (default: the newest in results/).")] = None,
+    top: Annotated[int, typer.Option(help="How many rows; 0 for all.", min=0)] = 10,
+    where: Annotated[str | None, typer.Option(help="Such as 'parameters < 200000 and state = trained'.")] = None,
+    sort: Annotated[str | None, typer.Option(help="A column of the CSV.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="As JSON, all columns.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Print a run's leaderboard, best first."""
+    from nas import leaderboard as board
+    from nas.run import Run
+
+    file = Run.open(run).leaderboard
+    rows = board.read_csv(file)
+    rows = board.where(rows, where) if where else rows
+    rows = board.sort(rows, sort) if sort else rows
+    rows = rows[:top] if top else rows
+    if json:
+        import json as json_module
+
+        say(json_module.dumps(rows, indent=1, ensure_ascii=False))
+    else:
+        _print_rows(rows)
+
+
+SHOWN = ("rank", "number", "state", "val_accuracy", "epochs", "parameters", "seconds", "architecture")
+
+
+def _print_rows(rows: list[dict[str, Any]]) -> None:
+    """A table that fits the terminal: the last column gives way."""
+    import shutil
+
+    if not rows:
+        say("no candidate to show")
+        return
+    cells = [[*SHOWN], *([_cell(name, row[name]) for name in SHOWN] for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(SHOWN))]
+    room = max(20, shutil.get_terminal_size((120, 24)).columns - sum(widths[:-1]) - 2 * len(SHOWN))
+    for line, row in zip(cells, [None, *rows], strict=True):
+        last = line[-1] if row is None or not row["reason"] else f"{line[-1]}  ({row['reason']})".strip()
+        last = last if len(last) <= room else last[: room - 1] + "…"
+        say("  ".join([*(cell.rjust(width) for cell, width in zip(line[:-1], widths[:-1], strict=True)), last]).rstrip())
+
+
+def _cell(name: str, value: Any) -> str:
+    if value == "":
+        return ""
+    if name == "val_accuracy":
+        return f"{value:.4f}"
+    return f"{value:,}" if name == "parameters" else f"{value:.1f}" if name == "seconds" else str(value)
+
+
+@app.command()
+def show(
+    run: Annotated[str, typer.Argument(help="Run folder.")],
+    number: Annotated[int, typer.Argument(help="Number of the candidate, as in the leaderboard.")],
+    debug: Debug = False,
+) -> None:
+    """Show one candidate: layers with shapes and parameters, recipe, curve, parents."""
+    from nas.ledger import Ledger
+    from nas.run import Run
+    from nas.space import read_space
+    from nas.view import sparkline
+
+    opened = Run.open(run)
+    facts = opened.read_settings()
+    ledger = Ledger(opened.study, read_space(facts["space"]), facts["settings"]["strategy"])
+    record, candidate = ledger.record(number), ledger.candidate(number)
+    parents = f"parents {', '.join(f'#{parent}' for parent in record.parents)}" if record.parents else "no parents"
+    say(f"candidate {number}: {record.state}{f' ({record.reason})' if record.reason else ''}, {record.operator}, {parents}")
+    say(f"digest {record.digest}, {record.seconds:.1f} s")
+    if candidate.blueprint is not None and candidate.recipe is not None:
+        _print_layers(candidate.blueprint)
+        say()
+        say(
+            "recipe:  "
+            + ", ".join(f"{key} {value}" for key, value in candidate.recipe.to_dict().items() if value not in (0, "none"))
+        )
+    else:
+        say("genotype:  " + ", ".join(f"{key} {value}" for key, value in record.genotype.items()))
+    if record.curve:
+        say(f"curve:   {sparkline(record.curve, 40)}")
+    for epoch, metrics in enumerate(ledger.epochs(number), start=1):
+        say(f"  epoch {epoch:>3}  " + "  ".join(f"{key} {value:.4f}" for key, value in metrics.items()))
+
+
+def _print_layers(blueprint: Any) -> None:
+    from nas.blueprint.layers import to_dict
+
+    say()
+    say(f"{'layer':<24}{'shape':<16}{'parameters':>12}  details")
+    say(f"{'input':<24}{'×'.join(map(str, blueprint.picture)):<16}{0:>12,}  raw pixels 0–255")
+    for node in blueprint.nodes:
+        facts = to_dict(node.layer)
+        kind = facts.pop("kind")
+        words = (
+            ", ".join(f"{key} {value}" for key, value in facts.items())
+            if kind != "rescale"
+            else "normalisation of the training data"
+        )
+        if node.inputs != (_before(blueprint, node),):
+            words = f"{words + '; ' if words else ''}from {', '.join(node.inputs)}"
+        shape = "×".join(map(str, blueprint.shapes[node.name]))
+        say(f"{node.name:<24}{shape:<16}{node.layer.parameters(*blueprint.inputs_of(node)):>12,}  {words}")
+    total = f"{blueprint.parameters:,} parameters, {blueprint.flops / 1e6:,.1f} MFLOPs a picture"
+    say(f"{'':<24}{'':<16}{'':>12}  {total}")
+
+
+def _before(blueprint: Any, node: Any) -> str:
+    index = blueprint.nodes.index(node)
+    return blueprint.nodes[index - 1].name if index else "input"
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="Run folder (its best model so far) or a .keras file.")],
+    pictures: Annotated[list[str], typer.Argument(help="Picture files.")],
+    debug: Debug = False,
+) -> None:
+    """Say what is in a picture, with one probability for each class."""
+    from nas.predict import predict as look
+
+    failed = False
+    for prediction in look(model, pictures):
+        if prediction.reason:
+            failed = True
+            print(f"error: {prediction.file}: {prediction.reason}", file=sys.stderr)  # noqa: T201
+            continue
+        shown = list(prediction.probabilities.items())[:5]
+        say(f"{prediction.file}: {shown[0][0]}   " + "  ".join(f"{name} {share:.1%}" for name, share in shown))
+    if failed:
+        raise typer.Exit(InputError.exit_code)
+
+
+@spaces_app.callback(invoke_without_command=True)
+def spaces(context: typer.Context) -> None:
+    """List the search spaces that ship with nas."""
+    if context.invoked_subcommand is not None:
+        return
+    from nas.shipped import shipped
+    from nas.space import read_space
+
+    for name, file in shipped("search_spaces").items():
+        say(f"{name:<12} {read_space(str(file)).about}")
+    say("\nnas spaces show NAME prints one; copy it to a file of your own and search it with --space FILE")
+
+
+@spaces_app.command("show")
+def spaces_show(name: Annotated[str, typer.Argument(help="Shipped name or YAML file.")], debug: Debug = False) -> None:
+    """Print the file of a space."""
+    from nas.errors import SpaceError
+    from nas.shipped import shipped_file
+    from nas.space import read_space
+
+    read_space(name)
+    say(shipped_file("search_spaces", name, "search space", SpaceError).read_text(encoding="utf-8").rstrip())
+
+
+Plugin = Annotated[list[str] | None, typer.Option(help="A Python file that registers parts of your own.")]
+
+
+@spaces_app.command("check")
+def spaces_check(
+    file: Annotated[str, typer.Argument(help="YAML file or shipped name.")], plugin: Plugin = None, debug: Debug = False
+) -> None:
+    """Check a space; for networks, every gene at its extremes."""
+    space = _checked_space(file, plugin)
+    size = space.size()
+    genes = len(space.genes) + sum(len(group.genes) for group in space.groups.values())
+    kind = "networks" if space.describes_networks else "genotypes for an evaluator of your own"
+    count = f"{size:,} genotypes" if size is not None else "more than 10,000 genotypes"
+    say(f"{file}: fine: {genes} genes, {len(space.groups)} groups, {count}; {kind}")
+
+
+@spaces_app.command("sample")
+def spaces_sample(
+    file: Annotated[str, typer.Argument(help="YAML file or shipped name.")],
+    n: Annotated[int, typer.Option("-n", min=1, max=10_000, help="How many.")] = 3,
+    seed: Annotated[int, typer.Option(help="For other ones.")] = 0,
+    plugin: Plugin = None,
+    debug: Debug = False,
+) -> None:
+    """Draw genotypes at random; of networks also the layers and their size."""
+    import json
+    import random
+
+    from nas.blueprint import Pictures, express, summary
+
+    space = _checked_space(file, plugin)
+    rng = random.Random(seed)
+    for _ in range(n):
+        genotype = space.sample(rng)
+        say(json.dumps(genotype, ensure_ascii=False))
+        if space.describes_networks:
+            blueprint, _recipe = express(genotype, Pictures((32, 32, 3), 10, (127.0,) * 3, (64.0,) * 3))
+            size = f"{blueprint.parameters:,} parameters, {blueprint.flops / 1e6:,.1f} MFLOPs for 32×32×3 and 10 classes"
+            say(f"  {summary(blueprint)}: {size}")
+
+
+def _checked_space(file: str, plugin: list[str] | None) -> Any:
+    from nas import plugins
+    from nas.blueprint import check_networks
+    from nas.space import read_space
+
+    for each in plugin or []:
+        plugins.load(each)
+    space = read_space(file)
+    if space.describes_networks:
+        check_networks(space)
+    return space
+
+
+@app.command()
+def datasets(data_dir: DataDir = None, plugin: Plugin = None, debug: Debug = False) -> None:
+    """List the data sets that are known, which are on this machine, and how to get the rest."""
+    from nas import plugins
+    from nas.datasets import DATASETS
+    from nas.datasets.base import data_dir as data_folder
+
+    for each in plugin or []:
+        plugins.load(each)
+    folder = data_folder(data_dir)
+    for name in DATASETS.names():
+        dataset = DATASETS[name]
+        place = dataset.present(folder)
+        say(f"{name:<10} {dataset.about}")
+        say(f"{'':<10} {'on this machine: ' + place if place else 'not on this machine: ' + dataset.get}")
+    say(f"{'FOLDER':<10} any folder of pictures: FOLDER/class/*.jpg, or FOLDER/train/class/*.jpg with FOLDER/test/class/*.jpg")
+    say(f"\ndata directory: {folder or 'none (--data-dir or NAS_DATA_DIR)'}")

@@ -1,0 +1,120 @@
+"""The settings of a search, checked: from the command line, from a configuration file, from Python.
+
+Names are those of the options (`--train-part` is `train_part`). A file may hold any of them; an option beats the file, and
+the file beats the defaults here. `search.py` takes it from there.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from nas.errors import ConfigError, unknown
+from nas.shipped import shipped_file
+from nas.yamlfile import Document, read
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_FACTORS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
+
+
+def seconds(value: Any) -> Any:
+    """`90`, `90s`, `30m`, `1.5h` or `1h30m` as seconds. Raises ValueError."""
+    if not isinstance(value, str):
+        return value
+    parts = re.findall(r"([0-9]*\.?[0-9]+)\s*([smhd]?)", value.strip().lower())
+    if not parts or not re.fullmatch(r"(\s*[0-9]*\.?[0-9]+\s*[smhd]?)+\s*", value.lower()):
+        raise ValueError("a time such as 90s, 30m or 1h30m is expected")
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def amount(value: Any) -> Any:
+    """`500k`, `60M` or `2G` as a number. Raises ValueError."""
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"([0-9][0-9_,]*\.?[0-9]*)\s*([kmgb]?)", value.strip().lower())
+    if not match:
+        raise ValueError("a number such as 500000, 500k or 60M is expected")
+    return round(float(match[1].replace(",", "").replace("_", "")) * _FACTORS[match[2]])
+
+
+Amount = Annotated[int, BeforeValidator(amount), Field(gt=0)]
+Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
+
+
+class GeneticSettings(BaseModel):
+    """Of the genetic strategy. `strategies/genetic.py` says what each does."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    population: int = Field(default=20, ge=2, le=10_000)
+    tournament: int = Field(default=5, ge=1, le=10_000)
+    crossover: float = Field(default=0.5, ge=0, le=1)
+    mutations: int = Field(default=2, ge=1, le=100)
+
+
+class Settings(BaseModel):
+    """Everything that decides a search. Written to `run.yaml`; see the README for each option in a sentence."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    strategy: str = "genetic"
+    sampler: str = "tpe"
+    budget: int = Field(default=50, ge=1, le=1_000_000)
+    time: Seconds | None = None
+    space: str = "cnn"
+    dataset: str = "cifar10"
+    data_dir: str | None = None
+    image_size: int | None = Field(default=None, ge=4, le=1024)
+    epochs: int = Field(default=8, ge=1, le=10_000)
+    patience: int = Field(default=0, ge=0)
+    train_part: float | None = Field(default=None, gt=0, le=1)
+    validation_part: float | None = Field(default=None, gt=0, lt=1)
+    pruner: Literal["none", "asha", "median"] = "asha"
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    workers: int = Field(default=1, ge=1, le=1024)
+    threads: int | None = Field(default=None, ge=1, le=1024)
+    executor: str = "processes"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    max_params: Amount | None = None
+    max_flops: Amount | None = 60_000_000
+    max_memory: Amount | None = 4_000_000_000
+    keep: int = Field(default=5, ge=1, le=10_000)
+    plugin: tuple[str, ...] = ()
+    genetic: GeneticSettings = GeneticSettings()
+
+
+def settings(file: str | Path | None = None, **options: Any) -> Settings:
+    """Settings from a configuration (a shipped name or a path) and from options; options that are None are not given.
+
+    Raises ConfigError naming file and line, or the option, for a key or value that is not allowed.
+    """
+    doc = Document({}, "options")
+    if file is not None:
+        doc = read(shipped_file("configs", str(file), "configuration", ConfigError), ConfigError)
+        if not isinstance(doc.data, dict):
+            raise ConfigError("a configuration is a mapping from settings to values", doc.name)
+    given = {key: value for key, value in options.items() if value is not None}
+    for source, names in ((doc.data, True), (given, False)):
+        for key in source:
+            if key not in Settings.model_fields:
+                raise ConfigError(unknown("setting", key, Settings.model_fields), doc.place(key) if names else None)
+    try:
+        return Settings(**{**doc.data, **given})
+    except ValidationError as problem:
+        raise ConfigError(*_first(problem, doc, given)) from None
+
+
+def _first(problem: ValidationError, doc: Document, given: dict[str, Any]) -> tuple[str, str]:
+    """The first thing that is wrong, and its place."""
+    error = problem.errors()[0]
+    path = [part for part in error["loc"] if isinstance(part, str) and not part.startswith("function-")]
+    name = ".".join(path)
+    if error["type"] == "extra_forbidden":
+        message = unknown("setting", path[-1], GeneticSettings.model_fields)
+    else:
+        message = f"{error['msg'].removeprefix('Value error, ')}; found {error['input']!r}"
+    place = f"--{name.replace('_', '-')}" if path[0] in given else f"{doc.place(*path)}: {name}"
+    return message[:1].lower() + message[1:], place

@@ -1,0 +1,7 @@
+"""Data sets: `base.py` (what one is), one file for each kind, `prepare.py` (the cache), `split.py` (train and validation)."""
+
+from nas.datasets import cats_dogs, cifar, digits  # noqa: F401  importing them enters them in the table
+from nas.datasets.base import DATASETS, Arrays, Files, register_dataset
+from nas.datasets.prepare import open_cache, prepare
+
+__all__ = ["DATASETS", "Arrays", "Files", "open_cache", "prepare", "register_dataset"]

@@ -1,0 +1,89 @@
+"""A folder of pictures: `class/*.jpg`, or `train/class/*.jpg` with `test/class/*.jpg` beside it.
+
+Without a test folder, a seventh of each class is held out as the test part: the same pictures every time, whatever the seed
+of the search, so that no search ever sees them.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+from nas.datasets.base import Files, Part
+from nas.datasets.images import ENDINGS, is_image_file
+from nas.errors import DatasetError, listing
+
+TRAIN = ("train", "training", "training_set")
+TEST = ("test", "testing", "test_set", "val", "valid", "validation")  # by preference: a validation folder only without a test
+HELD_OUT = 7  # every class gives one picture in seven to the test part
+
+
+def load_folder(root: Path, part: Part) -> Files:
+    """The files of one part. Raises DatasetError for a folder that is not there or holds no classes."""
+    train, test = parts(root)
+    folder = train if part == "train" or test is None else test
+    files = _files(folder)
+    if test is not None:
+        return files
+    held = _held_out(files)
+    keep = [index for index in range(len(files.files)) if (index in held) == (part == "test")]
+    return Files(tuple(files.files[i] for i in keep), tuple(files.labels[i] for i in keep), files.classes, files.refused)
+
+
+def parts(root: Path) -> tuple[Path, Path | None]:
+    """The folder with the training classes, and that of the test part if there is one."""
+    if not root.exists():
+        raise DatasetError(f"there is no data set and no folder '{root}'; 'nas datasets' lists what is known")
+    if not root.is_dir():
+        raise DatasetError("is a file; a folder with one folder of pictures for each class is expected", str(root))
+    by_name = {child.name.lower(): child for child in _folders(root)}
+    train = next((by_name[name] for name in TRAIN if name in by_name), None)
+    if train is None:
+        return root, None
+    return train, next((by_name[name] for name in TEST if name in by_name), None)
+
+
+def test_words(root: Path) -> str:
+    """Where the test part is, in words: it is named, not opened."""
+    _, test = parts(root)
+    return f"the folder '{test.name}'" if test else f"one picture in {HELD_OUT} of each class, held out"
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(child for child in root.iterdir() if child.is_dir() and not child.name.startswith((".", "__")))
+
+
+def _files(folder: Path) -> Files:
+    files: list[Path] = []
+    labels: list[int] = []
+    refused: list[tuple[str, str]] = []
+    children = _folders(folder)
+    if not children:
+        found = "pictures lie in it directly" if any(map(is_image_file, folder.iterdir())) else "it has no folders"
+        raise DatasetError(f"needs one folder of pictures for each class; {found}", str(folder))
+    if len(children) == 1:
+        raise DatasetError(f"has a single class '{children[0].name}'; at least two are needed to tell apart", str(folder))
+    inside = folder.resolve()
+    for label, child in enumerate(children):
+        for file in sorted(Path(at) / name for at, _, names in os.walk(child) for name in names):
+            if not is_image_file(file):
+                refused.append((str(file.relative_to(folder)), "is not a picture by its name"))
+            elif file.is_symlink() and not file.resolve().is_relative_to(inside):
+                refused.append((str(file.relative_to(folder)), "is a link that leaves the folder"))
+            else:
+                files.append(file)
+                labels.append(label)
+        if not labels or labels[-1] != label:
+            raise DatasetError(f"the class '{child.name}' has no picture ({listing(ENDINGS)})", str(child))
+    return Files(tuple(files), tuple(labels), tuple(child.name for child in children), tuple(refused))
+
+
+def _held_out(files: Files) -> set[int]:
+    """Indices of the test part: one in seven of each class, the same at every call."""
+    held: set[int] = set()
+    for label in range(len(files.classes)):
+        own = [index for index, each in enumerate(files.labels) if each == label]
+        if len(own) >= 3:  # with fewer there is nothing to give away
+            held.update(random.Random(0).sample(own, max(1, len(own) // HELD_OUT)))
+    return held

@@ -1,0 +1,37 @@
+"""The split into training and validation pictures: stratified, seeded, disjoint.
+
+scikit-learn's stratified split refuses rare classes and may leave one out of a part; here every class is in both parts.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+CHEAP = 10_000  # pictures that a candidate is trained on by default: enough to rank, and an epoch stays short
+VALIDATION = (1_000, 0.10, 0.25)  # wanted at least so many, a tenth, but never more than a quarter
+
+
+def default_validation_part(pictures: int) -> float:
+    """A tenth of the pictures; more when that is under 1,000, up to a quarter: fewer than that rank by luck."""
+    least, part, most = VALIDATION
+    return round(min(max(part, least / pictures), most), 4)
+
+
+def default_train_part(pictures: int) -> float:
+    """All training pictures up to 10,000; of more, so many that about 10,000 are used."""
+    return round(min(1.0, CHEAP / pictures), 4)
+
+
+def split(labels: np.ndarray, seed: int, validation_part: float, train_part: float) -> tuple[np.ndarray, np.ndarray]:
+    """Indices (train, validation), each sorted. Depends on the labels, the seed and the parts alone.
+
+    Every class gives at least one picture to each. `train_part` thins what is left for training, class by class.
+    """
+    train, validation = [], []
+    for label in np.unique(labels[labels >= 0]):
+        own = np.random.default_rng([seed, int(label)]).permutation(np.flatnonzero(labels == label))
+        held = min(max(1, round(validation_part * len(own))), len(own) - 1)
+        kept = max(1, round(train_part * (len(own) - held)))
+        validation.append(own[:held])
+        train.append(own[held : held + kept])
+    return np.sort(np.concatenate(train)), np.sort(np.concatenate(validation))

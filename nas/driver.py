@@ -1,0 +1,142 @@
+"""The driver: one loop without threads that asks, submits, listens and keeps the books.
+
+It knows the ledger, one strategy (through `Asking`), one executor and a run folder, and never Keras. `search.py` sets it up.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from nas import leaderboard
+from nas.config import Settings
+from nas.executors import Executor
+from nas.ledger import Ledger
+from nas.messages import Candidate, Finished, Infeasible, Lost, Outcome, Progress, Record
+from nas.pruners import Prune
+from nas.run import Run, write_whole
+from nas.strategies.asking import Asking
+from nas.view import View
+
+TICK = 0.5  # seconds that the loop waits for news before it looks at the clock
+
+
+@dataclass
+class Driver:
+    """Runs candidates until the budget, the time or the space is used up. `run` is None for a search in memory.
+
+    `job_for` makes of a candidate what the executor's function wants; `last_epoch` is the one at which no pruner is asked.
+    """
+
+    settings: Settings
+    ledger: Ledger
+    asking: Asking
+    executor: Executor
+    prune: Prune
+    view: View
+    job_for: Callable[[Candidate], Any]
+    run: Run | None = None
+    last_epoch: int | None = None
+    deadline: float = float("inf")  # by time.monotonic
+    ended: str = ""  # why the loop ended: budget, time, or an exhausted space
+    _losses: dict[int, int] = field(default_factory=dict)  # number → epochs it had when it was last lost
+    _best: Record | None = None
+
+    def loop(self) -> None:
+        """Until nothing is left to do. A KeyboardInterrupt passes through, with all workers ended and the books in order."""
+        running = 0
+        again = self.ledger.unfinished()
+        self._best = best_of(self.ledger.records())
+        self.view.begin(self.settings.budget, self.ledger.records())
+        try:
+            while True:
+                while self.executor.free and time.monotonic() < self.deadline:
+                    candidate = again.pop(0) if again else self._ask()
+                    if candidate is None:
+                        break
+                    self.executor.submit(candidate.number, self.job_for(candidate))
+                    self.view.started(candidate, self.ledger.record(candidate.number).architecture)
+                    running += 1
+                if not running:
+                    break
+                if time.monotonic() >= self.deadline:
+                    self.ended = "time"
+                    break
+                for finished in self.executor.finished(min(TICK, max(0.0, self.deadline - time.monotonic()))):
+                    running -= 1
+                    if not self._tell(finished):
+                        again.append(self.ledger.candidate(finished.number))
+        finally:
+            self.executor.close()
+            self.view.end()
+            self._write_leaderboard(ended=True)
+
+    def heard(self, progress: Progress) -> bool:
+        """Keep an epoch; whether the candidate goes on. The executor calls this."""
+        self.ledger.progress(progress)
+        self.view.progress(progress, self.ledger.record(progress.number).curve)
+        if progress.epoch == self.last_epoch:
+            return True
+        return not self.prune(self.ledger.records(), progress.number, progress.epoch)
+
+    def _ask(self) -> Candidate | None:
+        records = self.ledger.records()
+        if len(records) >= self.settings.budget:
+            self.ended = self.ended or "budget"
+            return None
+        if self.ended == "space":
+            return None
+        candidate = self.asking.next(records, len(records))
+        if candidate is None:
+            self.ended = "space"
+            return None
+        self.ledger.add(candidate)
+        return candidate
+
+    def _tell(self, finished: Finished) -> bool:
+        """Enter an outcome; False if the candidate was lost and has to be sent out again."""
+        outcome: Outcome = finished.outcome
+        number = finished.number
+        if isinstance(outcome, Lost):
+            epochs = self.ledger.record(number).epochs
+            if self._losses.get(number) != epochs:
+                self._losses[number] = epochs
+                self.view.note(f"#{number}: {outcome.reason}; it goes on after epoch {epochs}")
+                return False
+            outcome = Infeasible(f"{outcome.reason}, twice after epoch {epochs}")
+        record = self.ledger.tell(number, outcome, finished.seconds)
+        better = record.state == "trained" and (self._best is None or _score(record) > _score(self._best))
+        self._best = record if better else self._best
+        self._tidy(record, better)
+        self._write_leaderboard()
+        self.view.finished(record, self._best)
+        return True
+
+    def _tidy(self, record: Record, better: bool) -> None:
+        """Keep the models of the best few; the best of all stands at the top of the folder as well."""
+        if self.run is None:
+            return
+        self.run.checkpoint(record.number).unlink(missing_ok=True)
+        if better and self.run.model(record.number).exists():
+            write_whole(self.run.best, self.run.model(record.number).read_bytes())
+        trained = sorted((r for r in self.ledger.records() if r.state == "trained"), key=_score, reverse=True)
+        kept = {self.run.model(each.number) for each in trained[: self.settings.keep]}
+        for file in (self.run.folder / "models").glob("*.keras"):
+            if file not in kept:
+                file.unlink(missing_ok=True)
+
+    def _write_leaderboard(self, ended: bool = False) -> None:
+        if self.run is not None:
+            write_whole(self.run.leaderboard, leaderboard.to_csv(self.ledger.records(), ended))
+
+
+def _score(record: Record) -> tuple[float, int]:
+    """For choosing the best: the score, and of equal ones the earlier."""
+    return (record.value if record.value is not None else -1e300, -record.number)
+
+
+def best_of(records: Iterable[Record]) -> Record | None:
+    """The best candidate that was trained to the end, or None."""
+    return max((record for record in records if record.state == "trained"), key=_score, default=None)

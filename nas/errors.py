@@ -1,0 +1,74 @@
+"""Every error a user can cause or meet, in one tree.
+
+    NasError                 something the user should read; never shown as a traceback
+    ├── InputError           what was typed or written is wrong              exit code 2
+    │   ├── SpaceError       a search space
+    │   ├── ConfigError      a configuration file or an option
+    │   ├── BlueprintError   a network that cannot exist
+    │   ├── DatasetError     a data set
+    │   └── RunError         a run folder
+    └── RunFailed            the input was fine, the run was not             exit code 1
+
+A message names the place, what was found, what is allowed and the nearest valid name. `registry.py` uses this; read that next.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class NasError(Exception):
+    """Base of all errors that are meant to be read by the user."""
+
+    exit_code = 1
+
+
+class InputError(NasError):
+    """What was typed or written is wrong. `place` says where: a file with its line, or an option."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, place: str | None = None) -> None:
+        super().__init__(f"{place}: {message}" if place else message)
+
+
+class SpaceError(InputError):
+    """A search space, or a genotype that is not in it."""
+
+
+class ConfigError(InputError):
+    """A configuration file or an option."""
+
+
+class BlueprintError(InputError):
+    """A network that cannot exist: a block that is not known, a kernel of size zero."""
+
+
+class DatasetError(InputError):
+    """A data set that is missing, empty or unreadable."""
+
+
+class RunError(InputError):
+    """A run folder that is missing, in use, or does not fit what was asked."""
+
+
+class RunFailed(NasError):
+    """The input was fine, but the run could not do its work."""
+
+
+def listing(names: Iterable[object]) -> str:
+    """Names for a message: `a, b, c`."""
+    return ", ".join(str(name) for name in names)
+
+
+def did_you_mean(found: object, allowed: Iterable[object]) -> str:
+    """` (did you mean 'x'?)`, or nothing when no allowed name is near."""
+    near = difflib.get_close_matches(str(found), [str(name) for name in allowed], n=1)
+    return f" (did you mean '{near[0]}'?)" if near else ""
+
+
+def unknown(what: str, found: object, allowed: Iterable[object]) -> str:
+    """The message for a wrong name: what it is, the nearest valid one, and all that are allowed."""
+    allowed = list(allowed)
+    return f"unknown {what} '{found}'{did_you_mean(found, allowed)}\n       allowed here: {listing(allowed)}"

@@ -1,0 +1,62 @@
+"""What an executor is: where jobs run. It knows neither strategies nor the ledger, and of the work only a function's name.
+
+`submit` starts a job, `finished` waits for outcomes; meanwhile the executor passes each `Progress` to the driver's function
+`progress`, whose answer (go on or stop) goes back to the job. `inline.py` and `processes.py` are the two that ship.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+from nas.errors import ConfigError
+from nas.messages import Finished, Progress
+from nas.registry import Registry
+
+OnProgress: TypeAlias = Callable[[Progress], bool]
+Told: TypeAlias = Callable[[int, int], None]
+"""Hears how far a task is, and of how much."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What an executor is made from: `function` runs one job, named `module:function` (or given, for an inline one)."""
+
+    function: str | Callable[[Any, OnProgress], Any]
+    progress: OnProgress
+    workers: int = 1
+    plugins: tuple[str, ...] = ()
+    log: str | None = None  # file to which workers' standard error goes
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+class Executor(Protocol):
+    @property
+    def free(self) -> int:
+        """How many more jobs fit now."""
+
+    def submit(self, number: int, job: Any) -> None: ...
+
+    def finished(self, timeout: float) -> list[Finished]:
+        """Outcomes that came within `timeout` seconds; answers progress meanwhile."""
+
+    def call(self, function: str, argument: Any, told: Told) -> Any:
+        """Run one task `function(argument, told)` where jobs run, and wait for what it returns. Raises what it raises."""
+
+    def close(self) -> None:
+        """End all jobs at once; their checkpoints stay."""
+
+
+EXECUTORS: Registry[Callable[[Work], Executor]] = Registry("executor", ConfigError)
+register_executor = EXECUTORS.register
+
+
+def by_name(function: str | Callable[..., Any]) -> Callable[..., Any]:
+    """The function for `module:function`."""
+    if not isinstance(function, str):
+        return function
+    module, _, name = function.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    return found

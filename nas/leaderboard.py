@@ -1,0 +1,174 @@
+"""The leaderboard: all candidates as a CSV, best first. Read with the standard library alone, so that it opens at once.
+
+Order: trained by score, then stopped by (epochs reached, score), then what still runs or was interrupted, then infeasible.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nas.errors import InputError, unknown
+
+if TYPE_CHECKING:
+    from nas.messages import Record
+
+RECIPE_COLUMNS = (
+    "optimizer",
+    "learning_rate",
+    "momentum",
+    "weight_decay",
+    "schedule",
+    "batch_size",
+    "loss",
+    "label_smoothing",
+    "flip",
+    "shift",
+    "rotation",
+    "zoom",
+    "shear",
+    "stretch",
+    "brightness",
+    "contrast",
+    "erasing",
+)
+COLUMNS = (
+    "rank",
+    "number",
+    "state",
+    "reason",
+    "val_accuracy",
+    "val_loss",
+    "train_accuracy",
+    "epochs",
+    "parameters",
+    "flops",
+    "seconds",
+    "strategy",
+    "operator",
+    "parents",
+    "digest",
+    "architecture",
+    *RECIPE_COLUMNS,
+    "curve",
+)
+_ORDER = {"trained": 0, "stopped": 1, "running": 2, "interrupted": 2, "infeasible": 3}
+
+Row = dict[str, Any]
+
+
+def rows(records: Sequence[Record], ended: bool = False) -> list[Row]:
+    """One row for each record in order of rank. `ended` calls what has no outcome `interrupted` rather than `running`."""
+    ranked = sorted(records, key=_key)
+    found = []
+    for rank, record in enumerate(ranked, start=1):
+        state = "interrupted" if ended and record.state == "running" else record.state
+        row: Row = {
+            "rank": rank,
+            "number": record.number,
+            "state": state,
+            "reason": record.reason,
+            "val_accuracy": record.metrics.get("val_accuracy", record.value) if record.value is not None else "",
+            "val_loss": record.metrics.get("val_loss", ""),
+            "train_accuracy": record.metrics.get("train_accuracy", ""),
+            "epochs": record.epochs,
+            "parameters": _blank(record.parameters),
+            "flops": _blank(record.flops),
+            "seconds": record.seconds,
+            "strategy": record.strategy,
+            "operator": record.operator,
+            "parents": " ".join(map(str, record.parents)),
+            "digest": record.digest,
+            "architecture": record.architecture,
+            "curve": " ".join(f"{value:g}" for value in record.curve),
+        }
+        row |= {column: record.recipe.get(column, "") for column in RECIPE_COLUMNS}
+        found.append({column: row[column] for column in COLUMNS})
+    return found
+
+
+def _key(record: Record) -> tuple[int, float, float, int]:
+    reached = record.epochs if record.state != "trained" else 0
+    return (_ORDER[record.state], -reached, -(record.value if record.value is not None else -1e300), record.number)
+
+
+def _blank(value: Any) -> Any:
+    return "" if value is None else value
+
+
+def to_csv(records: Sequence[Record], ended: bool = False) -> str:
+    """The whole file."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows(records, ended))
+    return stream.getvalue()
+
+
+def read_csv(file: Path) -> list[Row]:
+    """The rows of a leaderboard, numbers as numbers. Raises InputError."""
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            table = list(csv.DictReader(stream))
+        # A digest such as 12345e678901 is a word, whatever it looks like.
+        return [{c: row[c] if c in _TEXT else _number(row[c]) for c in COLUMNS} for row in table]
+    except KeyError as problem:
+        raise InputError(f"has no column {problem}; it was not written by nas", str(file)) from None
+    except (OSError, UnicodeDecodeError, csv.Error) as problem:
+        raise InputError(f"cannot be read: {problem}", str(file)) from None
+
+
+_TEXT = ("reason", "operator", "parents", "digest", "architecture", "curve")
+
+
+def _number(text: str | None) -> Any:
+    try:
+        return int(text or "")
+    except ValueError:
+        try:
+            return float(text or "")
+        except ValueError:
+            return text or ""
+
+
+_COMPARE: dict[str, Callable[[Any, Any], bool]] = {
+    "<=": lambda a, b: a <= b,
+    ">=": lambda a, b: a >= b,
+    "!=": lambda a, b: a != b,
+    "==": lambda a, b: a == b,
+    "=": lambda a, b: a == b,
+    "<": lambda a, b: a < b,
+    ">": lambda a, b: a > b,
+}
+
+
+def where(found: list[Row], condition: str) -> list[Row]:
+    """The rows for which `column < value` holds; several conditions are joined by `and`. Raises InputError."""
+    for part in re.split(r"\s+and\s+", condition.strip()):
+        match = re.fullmatch(r"\s*(\w+)\s*(<=|>=|!=|==|=|<|>)\s*(.+?)\s*", part)
+        if not match:
+            raise InputError(
+                f"cannot be understood: '{part}'; write for example 'parameters < 200000 and state = trained'", "--where"
+            )
+        column, compare, value = match[1], _COMPARE[match[2]], _number(match[3].strip("'\"").replace("_", ""))
+        if column not in COLUMNS:
+            raise InputError(unknown("column", column, COLUMNS), "--where")
+        ordered = match[2] not in ("=", "==", "!=")
+        if ordered and isinstance(value, str):
+            raise InputError(f"'{match[3]}' is no number, so only = and != go with it", "--where")
+        found = [row for row in found if (not ordered or not isinstance(row[column], str)) and compare(row[column], value)]
+    return found
+
+
+def sort(found: list[Row], column: str) -> list[Row]:
+    """Sorted by a column, the best or smallest first; empty cells last. Raises InputError."""
+    if column not in COLUMNS:
+        raise InputError(unknown("column", column, COLUMNS), "--sort")
+    descending = column in ("val_accuracy", "train_accuracy")
+    filled = [row for row in found if row[column] != ""]
+    filled.sort(key=lambda row: (isinstance(row[column], str), row[column]), reverse=descending)
+    return filled + [row for row in found if row[column] == ""]

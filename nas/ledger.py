@@ -1,0 +1,199 @@
+"""The ledger: the one record of all candidates, an Optuna study in SQLite (or in memory for somebody's own evaluator).
+
+One driver writes it, each candidate whole in one transaction. Everybody else reads `Record`s; nobody else sees the study.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+from sqlalchemy.exc import SQLAlchemyError
+
+from nas.blueprint import Blueprint, summary
+from nas.distributions import parameters
+from nas.errors import RunError
+from nas.messages import Candidate, Infeasible, Lost, Outcome, Progress, Record, Stopped, Trained
+from nas.recipe import Recipe
+from nas.space import SearchSpace
+
+STUDY = "nas"
+
+
+class Ledger:
+    """Opens the study at `file` (made if it is not there), or one in memory. Raises RunError if the file is damaged."""
+
+    def __init__(self, file: Path | None, space: SearchSpace, strategy: str) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        logging.getLogger("alembic").setLevel(logging.ERROR)
+        self.space, self.strategy = space, strategy
+        try:
+            if file is not None and file.exists():
+                check_database(file)
+            storage = f"sqlite:///{file}" if file else optuna.storages.InMemoryStorage()
+            # Proposing and pruning are done elsewhere: the study only keeps.
+            self._study = optuna.create_study(
+                storage=storage,
+                study_name=STUDY,
+                direction="maximize",
+                sampler=optuna.samplers.RandomSampler(0),
+                pruner=optuna.pruners.NopPruner(),
+                load_if_exists=True,
+            )
+            trials = self._study.get_trials(deepcopy=False)
+        except (SQLAlchemyError, sqlite3.Error, KeyError, ValueError) as problem:
+            raise RunError(f"is damaged: {str(problem).splitlines()[0]}", str(file)) from None
+        self._trials: dict[int, Trial] = {
+            trial.number: self._handle(trial) for trial in trials if not trial.state.is_finished()
+        }
+        self._records: dict[int, Record] = {trial.number: _record(trial) for trial in trials}
+        self._snapshot: tuple[Record, ...] | None = None
+
+    def records(self) -> Sequence[Record]:
+        """All candidates by number; those without an outcome are `running`."""
+        if self._snapshot is None:
+            self._snapshot = tuple(self._records.values())
+        return self._snapshot
+
+    def record(self, number: int) -> Record:
+        """One candidate. Raises RunError if there is no such number."""
+        if number not in self._records:
+            raise RunError(f"there is no candidate {number}; they are numbered from 0 to {len(self._records) - 1}")
+        return self._records[number]
+
+    def add(self, candidate: Candidate) -> None:
+        """Write a candidate whole, as running. Its number must be the next one."""
+        found, distributions = parameters(self.space, candidate.genotype)
+        facts: dict[str, Any] = {
+            "genotype": candidate.genotype,
+            "digest": candidate.digest,
+            "parents": list(candidate.parents),
+            "operator": candidate.operator,
+            "strategy": self.strategy,
+        }
+        if candidate.blueprint is not None and candidate.recipe is not None:
+            facts |= {
+                "architecture": summary(candidate.blueprint),
+                "parameters": candidate.blueprint.parameters,
+                "flops": candidate.blueprint.flops,
+                "recipe": candidate.recipe.to_dict(),
+                "blueprint": candidate.blueprint.to_dict(),
+            }
+        self._study.add_trial(
+            create_trial(state=TrialState.RUNNING, params=found, distributions=distributions, user_attrs=facts)
+        )
+        trial = self._study.get_trials(deepcopy=False)[-1]
+        self._trials[trial.number] = self._handle(trial)
+        self._keep(_record(trial))
+
+    def progress(self, progress: Progress) -> None:
+        """Keep an epoch's score and metrics. An epoch that is known already (told again after a restart) is left alone."""
+        record = self._records[progress.number]
+        if progress.epoch <= record.epochs:
+            return
+        trial = self._trials[progress.number]
+        trial.report(progress.value, progress.epoch)
+        if progress.metrics:
+            trial.set_user_attr(f"epoch {progress.epoch}", progress.metrics)
+        curve = (*record.curve, progress.value)
+        better = record.value is None or progress.value > record.value
+        self._keep(
+            dataclasses.replace(
+                record,
+                curve=curve,
+                value=progress.value if better else record.value,
+                metrics=progress.metrics if better else record.metrics,
+            )
+        )
+
+    def tell(self, number: int, outcome: Outcome, seconds: float) -> Record:
+        """Enter the end of a candidate. A lost one stays running: the driver sends it out again."""
+        record = self._records[number]
+        if isinstance(outcome, Lost):
+            return record
+        trial = self._trials[number]
+        reason = outcome.reason if isinstance(outcome, Infeasible) else ""
+        seconds = round(seconds, 3)
+        trial.set_user_attr("outcome", {"seconds": seconds, "reason": reason, "state": _state_of(outcome)})
+        if isinstance(outcome, Trained):
+            self._study.tell(number, outcome.value)
+        else:
+            self._study.tell(number, state=TrialState.PRUNED)
+        del self._trials[number]
+        value = outcome.value if isinstance(outcome, Trained) else None if reason else record.value
+        self._keep(dataclasses.replace(record, state=_state_of(outcome), reason=reason, seconds=seconds, value=value))
+        return self._records[number]
+
+    def unfinished(self) -> list[Candidate]:
+        """Candidates that were running when the last driver ended, whole, by number."""
+        return [self.candidate(number) for number in self._trials]
+
+    def candidate(self, number: int) -> Candidate:
+        """A candidate as it was proposed, with its blueprint and recipe. Raises RunError if there is no such number."""
+        record = self.record(number)
+        facts = self._study.get_trials(deepcopy=False)[number].user_attrs
+        blueprint = Blueprint.from_dict(facts["blueprint"]) if "blueprint" in facts else None
+        recipe = Recipe.from_dict(facts["recipe"]) if "recipe" in facts else None
+        return Candidate(number, record.genotype, record.digest, record.parents, record.operator, blueprint, recipe)
+
+    def epochs(self, number: int) -> list[dict[str, float]]:
+        """The metrics of each epoch of one candidate."""
+        facts = self._study.get_trials(deepcopy=False)[number].user_attrs
+        return [facts[f"epoch {epoch}"] for epoch in range(1, self.record(number).epochs + 1) if f"epoch {epoch}" in facts]
+
+    def _keep(self, record: Record) -> None:
+        self._records[record.number] = record
+        self._snapshot = None
+
+    def _handle(self, trial: FrozenTrial) -> Trial:
+        """Optuna's handle on a running trial, whoever started it."""
+        return Trial(self._study, trial._trial_id)
+
+
+def _state_of(outcome: Outcome) -> str:
+    return "trained" if isinstance(outcome, Trained) else "stopped" if isinstance(outcome, Stopped) else "infeasible"
+
+
+def _record(trial: FrozenTrial) -> Record:
+    facts = trial.user_attrs
+    curve = tuple(value for _, value in sorted(trial.intermediate_values.items()))
+    outcome = facts.get("outcome", {}) if trial.state.is_finished() else {}
+    state = outcome.get("state", "running")
+    value = trial.value if trial.state is TrialState.COMPLETE else max(curve, default=None) if state != "infeasible" else None
+    best = curve.index(max(curve)) + 1 if curve else 0
+    return Record(
+        number=trial.number,
+        genotype=facts["genotype"],
+        state=state,
+        value=value,
+        reason=outcome.get("reason", ""),
+        parents=tuple(facts["parents"]),
+        operator=facts["operator"],
+        strategy=facts["strategy"],
+        digest=facts["digest"],
+        seconds=outcome.get("seconds", 0.0),
+        curve=curve,
+        metrics=facts.get(f"epoch {best}", {}),
+        parameters=facts.get("parameters"),
+        flops=facts.get("flops"),
+        architecture=facts.get("architecture", ""),
+        recipe=facts.get("recipe", {}),
+    )
+
+
+def check_database(file: Path) -> None:
+    """Raise RunError if SQLite finds the file damaged."""
+    try:
+        with sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True) as connection:
+            answer = connection.execute("pragma quick_check(1)").fetchone()[0]
+        connection.close()
+    except sqlite3.Error as problem:
+        raise RunError(f"is damaged: {problem}", str(file)) from None
+    if answer != "ok":
+        raise RunError(f"is damaged: {answer}", str(file))

@@ -1,0 +1,174 @@
+"""What travels between the driver, the workers and the user: frozen rows without behaviour.
+
+The driver turns a genotype into a `Candidate`, sends a `Job` to a worker, hears `Progress` after each epoch and one
+`Finished` with an outcome, and keeps a `Record`. Everything here can be pickled and knows neither Keras nor Optuna.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from nas.blueprint import Blueprint, Pictures
+from nas.recipe import Recipe
+from nas.space import Genotype
+
+Metrics: TypeAlias = dict[str, float]
+"""Of one epoch: `val_accuracy`, `val_loss`, `train_accuracy`, `train_loss` (0–1, nats), `seconds`."""
+
+
+@dataclass(frozen=True)
+class DataRequest:
+    """Which data to prepare: a name or a folder, the data directory, and the side of the square; see `nas.datasets`."""
+
+    name: str
+    folder: str | None = None
+    image_size: int | None = None
+
+
+@dataclass(frozen=True)
+class DataCard:
+    """What the driver knows of the data. The pictures themselves lie in the folder `cache`, where workers map them."""
+
+    name: str
+    digest: str  # of the decoded training pictures and their labels
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]  # height, width, channels
+    mean: tuple[float, ...]  # of each channel, in raw pixels 0–255
+    std: tuple[float, ...]
+    counts: tuple[int, ...]  # usable training pictures of each class, before the validation part is taken
+    cache: str
+    test: str  # where the test part is and how large; it stays closed during a search
+    skipped: tuple[tuple[str, str], ...] = ()  # file and reason
+
+    @property
+    def pictures(self) -> Pictures:
+        """What a network depends on."""
+        return Pictures(self.shape, len(self.classes), self.mean, self.std)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A proposal that was accepted. `blueprint` and `recipe` are None where somebody's own evaluator scores it."""
+
+    number: int
+    genotype: Genotype
+    digest: str
+    parents: tuple[int, ...] = ()
+    operator: str = ""
+    blueprint: Blueprint | None = None
+    recipe: Recipe | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a worker needs to train one candidate: a function of this alone, whatever machine it runs on."""
+
+    number: int
+    blueprint: Blueprint
+    recipe: Recipe
+    data: DataCard
+    epochs: int
+    train_part: float  # of the training pictures that are left after the validation part
+    validation_part: float
+    seed: int
+    threads: int
+    precision: str  # `float32` or `bfloat16`
+    patience: int  # epochs without a better score after which training ends; 0 for never
+    checkpoint: str  # file; written after every epoch, read when it is there
+    model: str  # file; the trained model, written at the end
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Trained to the end, by plan or because it no longer improved. `value` is the best epoch's score."""
+
+    value: float
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """Ended by the pruner."""
+
+
+@dataclass(frozen=True)
+class Infeasible:
+    """Could not be trained, and would not be if tried again: the reason is for the user to read."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Its process or machine died under it; it may be tried again."""
+
+    reason: str
+
+
+Outcome: TypeAlias = Trained | Stopped | Infeasible | Lost
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One epoch is over. `epoch` counts from 1; `value` is the score that strategies and pruners go by, higher is better."""
+
+    number: int
+    epoch: int
+    value: float
+    metrics: Metrics = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A job is over. `seconds` is what its worker took, all tries together where the executor knows them."""
+
+    number: int
+    outcome: Outcome
+    seconds: float
+
+
+STATES = ("trained", "stopped", "running", "interrupted", "infeasible", "refused")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One row of the ledger: what strategies, leaderboard and reports read.
+
+    `value` is the best score so far (None before the first epoch), `curve` the score after each epoch, `metrics` those of the
+    best epoch. `refused` rows are never written: they tell a strategy what was turned down in this very proposal.
+    """
+
+    number: int
+    genotype: Genotype
+    state: str
+    value: float | None = None
+    reason: str = ""
+    parents: tuple[int, ...] = ()
+    operator: str = ""
+    strategy: str = ""
+    digest: str = ""
+    seconds: float = 0.0
+    curve: tuple[float, ...] = ()
+    metrics: Metrics = field(default_factory=dict)
+    parameters: int | None = None
+    flops: int | None = None
+    architecture: str = ""
+    recipe: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that were trained."""
+        return len(self.curve)
+
+    @property
+    def finished(self) -> bool:
+        return self.state in ("trained", "stopped", "infeasible")
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a strategy answers: a genotype, the numbers of the candidates it came from, and the word for how."""
+
+    genotype: Genotype
+    parents: tuple[int, ...] = ()
+    operator: str = ""

@@ -1,0 +1,34 @@
+"""A user's own parts: a Python file outside the package that registers blocks, data sets or strategies.
+
+It is run once in the driver and once in every worker, so it should define and register, and do nothing else.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import zlib
+from pathlib import Path
+
+from nas.errors import ConfigError, NasError
+
+
+def load(file: str) -> None:
+    """Run a plugin file, once for each process. Raises ConfigError if it is missing or fails."""
+    path = Path(file).expanduser().resolve()
+    name = f"nas_plugin_{zlib.crc32(str(path).encode()):08x}_{path.stem}"
+    if name in sys.modules:
+        return
+    spec = importlib.util.spec_from_file_location(name, path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise ConfigError(f"there is no Python file '{file}'", "--plugin")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except NasError:
+        del sys.modules[name]
+        raise
+    except Exception as problem:  # whatever the user's file raises
+        del sys.modules[name]
+        raise ConfigError(f"'{file}' fails: {type(problem).__name__}: {problem}", "--plugin") from None

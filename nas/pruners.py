@@ -1,0 +1,56 @@
+"""Pruners: may a candidate go on after this epoch? Each is a pure function of what the ledger holds.
+
+`prune(records, number, epoch)` is True to stop. So the answer is the same after a restart; Optuna's own pruners keep state
+between calls. A pruner is never asked at the last epoch.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from nas.messages import Record
+
+Prune: TypeAlias = Callable[[Sequence[Record], int, int], bool]
+
+REDUCTION = 3  # of as many candidates at a rung, one goes on
+FIRST_RUNG = 1
+MEDIAN_WARM_UP = 5  # candidates at an epoch before its median means something
+
+
+def none(records: Sequence[Record], number: int, epoch: int) -> bool:
+    """Never stop."""
+    return False
+
+
+def asha(records: Sequence[Record], number: int, epoch: int) -> bool:
+    """Asynchronous successive halving (Li et al. 2020, algorithm 2), deciding at the rung, as in its stopping form.
+
+    Rungs are the epochs 1, 3, 9, …: there a candidate goes on only if it is among the best third of all that came so far.
+    """
+    rung = FIRST_RUNG
+    while rung < epoch:
+        rung *= REDUCTION
+    if rung != epoch:
+        return False
+    own, all_scores = _scores(records, number, epoch)
+    if len(all_scores) < REDUCTION:
+        return False
+    kept = sorted(all_scores, reverse=True)[: max(1, len(all_scores) // REDUCTION)]
+    return own < kept[-1]
+
+
+def median(records: Sequence[Record], number: int, epoch: int) -> bool:
+    """Stop what is worse at this epoch than the median of the others (Golovin et al. 2017, section 3.2.2)."""
+    own, all_scores = _scores(records, number, epoch)
+    return len(all_scores) > MEDIAN_WARM_UP and own < statistics.median(all_scores)
+
+
+def _scores(records: Sequence[Record], number: int, epoch: int) -> tuple[float, list[float]]:
+    """The candidate's score at an epoch, and those of all that were proposed before it or are as far, itself included."""
+    scores = {record.number: record.curve[epoch - 1] for record in records if len(record.curve) >= epoch}
+    return scores[number], list(scores.values())
+
+
+PRUNERS: dict[str, Prune] = {"none": none, "asha": asha, "median": median}

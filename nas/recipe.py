@@ -1,0 +1,74 @@
+"""The recipe: how a network is trained, as plain data.
+
+Its fields are the training genes of a space, by the same names. `training/trainer.py` and `training/augment.py` carry it out.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from nas.errors import BlueprintError, unknown
+
+OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
+LOSSES = ("crossentropy", "mse")
+SCHEDULES = ("constant", "cosine")
+FLIPS = ("none", "horizontal", "vertical", "both")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train. Augmentation fields are strengths from 0 (off) to 1, as parts of the picture, of a full turn, or of the
+    pixel range; each becomes one Keras layer. Raises BlueprintError for a value that is not allowed."""
+
+    optimizer: str = "adam"
+    learning_rate: float = 1e-3
+    momentum: float = 0.9  # sgd only
+    weight_decay: float = 0.0  # decoupled, as in AdamW (Loshchilov & Hutter 2019)
+    schedule: str = "cosine"  # cosine to zero over the epochs of the job, after a short warm-up
+    batch_size: int = 64
+    loss: str = "crossentropy"
+    label_smoothing: float = 0.0
+    flip: str = "none"
+    shift: float = 0.0
+    rotation: float = 0.0
+    zoom: float = 0.0
+    shear: float = 0.0
+    stretch: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    erasing: float = 0.0  # the chance that a rectangle of the picture is erased
+
+    def __post_init__(self) -> None:
+        for name, allowed in (("optimizer", OPTIMIZERS), ("loss", LOSSES), ("schedule", SCHEDULES), ("flip", FLIPS)):
+            if getattr(self, name) not in allowed:
+                raise BlueprintError(f"{name}: {unknown('value', getattr(self, name), allowed)}")
+        _number("learning_rate", self.learning_rate, 1e-8, 100)
+        _number("weight_decay", self.weight_decay, 0, 1)
+        _number("momentum", self.momentum, 0, 0.9999)
+        _number("label_smoothing", self.label_smoothing, 0, 0.9)
+        if type(self.batch_size) is not int or not 1 <= self.batch_size <= 65_536:
+            raise BlueprintError(f"batch_size is a whole number from 1 to 65,536; found {self.batch_size!r}")
+        for name in STRENGTHS:
+            _number(name, getattr(self, name), 0, 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Recipe:
+        """The inverse of `to_dict`. Raises BlueprintError for a field that does not exist."""
+        foreign = [key for key in data if key not in RECIPE_GENES]
+        if foreign:
+            raise BlueprintError(unknown("training gene", foreign[0], RECIPE_GENES))
+        return cls(**data)
+
+
+RECIPE_GENES = tuple(field.name for field in dataclasses.fields(Recipe))
+STRENGTHS = ("shift", "rotation", "zoom", "shear", "stretch", "brightness", "contrast", "erasing")
+
+
+def _number(name: str, value: object, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise BlueprintError(f"{name} is a number from {low:g} to {high:g}; found {value!r}")

@@ -1,0 +1,135 @@
+"""A run: one folder `results/<run>/`, the paths in it, and how files are written there.
+
+Nothing is ever half-written: a file gets a temporary name, is synced and renamed. One driver at a time holds the lock; it
+goes with its process, however that ends.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+from nas.errors import RunError
+
+RESULTS = Path("results")
+
+
+def write_whole(file: Path, data: str | bytes) -> None:
+    """Write `file` so that a reader, or a crash, meets the old content or the new, never a part."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as stream:
+            stream.write(data.encode() if isinstance(data, str) else data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class Run:
+    """The folder of one search. `create` makes a new one, `open` finds an old one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock: Any = None
+
+    @property
+    def study(self) -> Path:
+        return self.folder / "study.db"
+
+    @property
+    def leaderboard(self) -> Path:
+        return self.folder / "leaderboard.csv"
+
+    @property
+    def settings(self) -> Path:
+        return self.folder / "run.yaml"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log.txt"
+
+    @property
+    def best(self) -> Path:
+        return self.folder / "best.keras"
+
+    def model(self, number: int) -> Path:
+        return self.folder / "models" / f"{number}.keras"
+
+    def checkpoint(self, number: int) -> Path:
+        return self.folder / "checkpoints" / f"{number}.npz"
+
+    @classmethod
+    def create(cls, out: str | Path | None, label: str) -> Run:
+        """A new folder: `out`, or the first of `results/<label>-1`, `-2`, … that is not there yet. Raises RunError."""
+        if out is not None:
+            folder = Path(out).expanduser()
+            if (folder / "run.yaml").exists():
+                raise RunError(
+                    f"holds a run already; go on with it by 'nas resume {folder}', or give another --out", str(folder)
+                )
+            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+                raise RunError("is not empty; give a folder that is not there yet", f"--out {folder}")
+        else:
+            count = 1
+            while (folder := RESULTS / f"{label}-{count}").exists():
+                count += 1
+        try:
+            for part in (folder, folder / "models", folder / "checkpoints"):
+                part.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise RunError(f"cannot be made: {problem.strerror}", f"--out {folder}") from None
+        return cls(folder)
+
+    @classmethod
+    def open(cls, folder: str | Path | None) -> Run:
+        """A run that is there; the newest in `results/` where none is named. Raises RunError."""
+        if folder is None:
+            runs = sorted(RESULTS.glob("*/run.yaml"), key=lambda file: file.stat().st_mtime)
+            if not runs:
+                raise RunError("there is no run in results/ yet; start one with 'nas search'")
+            return cls(runs[-1].parent)
+        folder = Path(folder).expanduser()
+        if not (folder / "run.yaml").is_file():
+            known = sorted(file.parent.as_posix() for file in RESULTS.glob("*/run.yaml"))
+            hint = f"\n       runs here: {', '.join(known)}" if known else ""
+            raise RunError(f"is no run folder (it has no run.yaml){hint}", str(folder))
+        return cls(folder)
+
+    def lock(self) -> None:
+        """Hold the run for this process. Raises RunError naming the process and host that hold it."""
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self.folder / ".lock", timeout=0)
+        owner = self.folder / ".driver"
+        try:
+            lock.acquire()
+        except Timeout:
+            who = owner.read_text() if owner.exists() else "another process"
+            raise RunError(f"is in use by {who}; wait for it, or end it", str(self.folder)) from None
+        write_whole(owner, f"process {os.getpid()} on {socket.gethostname()}")
+        self._lock = lock
+
+    def unlock(self) -> None:
+        if self._lock is not None:
+            (self.folder / ".driver").unlink(missing_ok=True)
+            self._lock.release()
+            self._lock = None
+
+    def write_settings(self, facts: dict[str, Any]) -> None:
+        """`run.yaml`: the resolved settings and everything needed to do the run again."""
+        import yaml
+
+        write_whole(self.settings, yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=100))
+
+    def read_settings(self) -> dict[str, Any]:
+        """What `write_settings` wrote. Raises RunError if the file is damaged."""
+        from nas.yamlfile import read
+
+        data = read(self.settings, RunError).data
+        if not isinstance(data, dict) or not isinstance(data.get("settings"), dict):
+            raise RunError("is damaged: it has no 'settings'", str(self.settings))
+        return data

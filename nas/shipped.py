@@ -1,0 +1,34 @@
+"""Files that come with the project: search spaces and configurations.
+
+They lie beside the package in a checkout and inside it in an installed wheel; a name finds them in both.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nas.errors import InputError, did_you_mean, listing
+
+_PACKAGE = Path(__file__).parent
+
+
+def shipped(folder: str) -> dict[str, Path]:
+    """Name → file of everything shipped in `folder` (`search_spaces` or `configs`)."""
+    for root in (_PACKAGE / folder, _PACKAGE.parent / folder):
+        if root.is_dir():
+            return {file.relative_to(root).with_suffix("").as_posix(): file for file in sorted(root.rglob("*.yaml"))}
+    return {}
+
+
+def shipped_file(folder: str, name: str, what: str, error: type[InputError]) -> Path:
+    """The file for a shipped name or a user's path. Raises `error` if there is neither."""
+    known = shipped(folder)
+    if name in known:
+        return known[name]
+    file = Path(name).expanduser()
+    if file.is_file():
+        return file
+    if file.is_dir():
+        raise error(f"'{name}' is a folder; a {what} is a YAML file")
+    hint = did_you_mean(name, known)
+    raise error(f"there is no {what} '{name}'{hint}\n       shipped: {listing(known)}; or give the path of a YAML file")

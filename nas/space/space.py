@@ -1,0 +1,175 @@
+"""The search space: genes, and groups of genes that repeat.
+
+Everything that makes or reads a genotype goes through `SearchSpace.walk`, which visits the active genes in one fixed
+order: sampling, repairing after crossover, checking, enumerating, asking Optuna. `read.py` makes a space from YAML.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from nas.errors import SpaceError, did_you_mean
+from nas.space.genes import Gene, Range, Value, same
+
+Genotype: TypeAlias = dict[str, Any]
+"""Gene name → value, and group name → list of such dictionaries. Active genes only; plain JSON."""
+
+Pick: TypeAlias = Callable[[str, Gene], Value]
+"""Answers the value of a gene, asked by its path: `optimizer`, `blocks.repeat`, `blocks.0.filters`."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Genes that repeat together: `repeat` times, in order."""
+
+    repeat: Range
+    genes: dict[str, Gene]
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """All genotypes that may be proposed. Made by `read_space`; `source` is what it was read from, as plain data."""
+
+    name: str
+    genes: dict[str, Gene]
+    groups: dict[str, Group] = field(default_factory=dict)
+    about: str = ""
+    source: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> str:
+        """Changes when a genotype of this space could mean something else or no longer be there."""
+        facts = {key: value for key, value in self.source.items() if key not in ("name", "about")}
+        return hashlib.sha256(canonical_json(facts).encode()).hexdigest()[:12]
+
+    @property
+    def describes_networks(self) -> bool:
+        """Whether the genotypes are networks: a space without a group `blocks` is for somebody's own evaluator."""
+        return "blocks" in self.groups
+
+    def walk(self, pick: Pick) -> Genotype:
+        """Build a genotype by asking `pick` for each active gene: groups see the genes outside them in their conditions."""
+        outer = _walk_genes("", self.genes, {}, pick)
+        grouped: Genotype = {}
+        for name, group in self.groups.items():
+            times = int(pick(f"{name}.repeat", group.repeat))
+            grouped[name] = [_walk_genes(f"{name}.{index}.", group.genes, outer, pick) for index in range(times)]
+        return {**grouped, **outer}
+
+    def sample(self, rng: random.Random) -> Genotype:
+        """A genotype at random: every active gene drawn on its own."""
+        return self.walk(lambda _, gene: gene.sample(rng))
+
+    def repair(self, genotype: Genotype, rng: random.Random) -> Genotype:
+        """The genotype nearest to what variation left: inactive genes are dropped, missing or foreign values drawn anew,
+        groups cut or filled up to their limits."""
+        values = flatten(genotype)
+
+        def pick(path: str, gene: Gene) -> Value:
+            value = values.get(path)
+            if path.endswith(".repeat") and isinstance(gene, Range) and value is not None:
+                return gene.canonical(value)
+            return value if value is not None and gene.contains(value) else gene.sample(rng)
+
+        return self.walk(pick)
+
+    def check(self, genotype: Genotype, place: str | None = None) -> Genotype:
+        """The genotype in canonical form. Raises SpaceError for a gene that is missing, foreign, or has a wrong value."""
+        if not isinstance(genotype, dict):
+            raise SpaceError(f"a genotype maps gene names to values; found {genotype!r}", place)
+        for name in self.groups:
+            items = genotype.get(name, [])
+            if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+                raise SpaceError(f"'{name}' must be a list with one mapping for each repetition", place)
+        values = flatten(genotype)
+        asked: set[str] = set()
+
+        def pick(path: str, gene: Gene) -> Value:
+            asked.add(path)
+            if path not in values:
+                raise SpaceError(f"the gene '{path}' is missing", place)
+            if not gene.contains(values[path]):
+                raise SpaceError(f"{path}: {values[path]!r} is not a value of this gene: {describe(gene)}", place)
+            return gene.canonical(values[path])
+
+        checked = self.walk(pick)
+        for path in values:
+            if path not in asked:
+                raise SpaceError(f"'{path}' is not an active gene here{did_you_mean(path, asked)}", place)
+        return checked
+
+    def enumerate(self) -> Iterator[Genotype]:
+        """Every genotype once, in order. Only for a space that can be counted; see `size`.
+
+        The walk is replayed with a list of decisions; then the last decision that can still move on does, and all after
+        it start anew. So conditions and repetitions need no treatment of their own.
+        """
+        decisions: list[int] = []
+        while True:
+            counts: list[int] = []
+
+            def pick(_: str, gene: Gene, counts: list[int] = counts) -> Value:
+                position = len(counts)
+                count = gene.count()
+                if count is None:
+                    raise SpaceError(f"the space '{self.name}' has a range of real numbers and cannot be enumerated")
+                counts.append(count)
+                if position == len(decisions):
+                    decisions.append(0)
+                return gene.at(decisions[position])
+
+            yield self.walk(pick)
+            while decisions and decisions[-1] + 1 >= counts[len(decisions) - 1]:
+                decisions.pop()
+            if not decisions:
+                return
+            decisions[-1] += 1
+
+    def size(self, most: int = 10_000) -> int | None:
+        """How many genotypes there are; None if more than `most`, or not to be counted."""
+        genes = [*self.genes.values(), *(gene for group in self.groups.values() for gene in group.genes.values())]
+        if any(gene.count() is None for gene in genes):
+            return None
+        counted = sum(1 for _ in itertools.islice(self.enumerate(), most + 1))
+        return counted if counted <= most else None
+
+
+def _walk_genes(prefix: str, genes: dict[str, Gene], outer: Genotype, pick: Pick) -> Genotype:
+    values: Genotype = {}
+    for name, gene in genes.items():
+        seen = {**outer, **values}
+        # A condition on a gene that is itself inactive does not hold.
+        if all(key in seen and any(same(seen[key], ok) for ok in oks) for key, oks in gene.when.items()):
+            values[name] = pick(prefix + name, gene)
+    return values
+
+
+def flatten(genotype: Genotype) -> dict[str, Value]:
+    """Path → value, with `group.repeat` for the length of each group: the form in which `walk` asks."""
+    flat: dict[str, Value] = {}
+    for name, value in genotype.items():
+        if isinstance(value, list):
+            flat[f"{name}.repeat"] = len(value)
+            flat.update({f"{name}.{i}.{key}": inner for i, item in enumerate(value) for key, inner in item.items()})
+        else:
+            flat[name] = value
+    return flat
+
+
+def canonical_json(data: Any) -> str:
+    """The one spelling of plain data: what digests are taken of."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+def describe(gene: Gene) -> str:
+    """A gene in a few words: `one of 16, 32, 64` or `0.0001 to 0.1 (log)`."""
+    if isinstance(gene, Range):
+        notes = [note for note in ("log" if gene.log else "", f"step {gene.step:g}" if gene.step else "") if note]
+        return f"{gene.low:g} to {gene.high:g}" + (f" ({', '.join(notes)})" if notes else "")
+    return "one of " + ", ".join(json.dumps(value) if not isinstance(value, str) else value for value in gene.values)

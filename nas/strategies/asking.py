@@ -1,0 +1,86 @@
+"""Who asks a strategy: turns proposals into candidates, and refuses what need not be trained.
+
+Equal networks with equal recipes are trained once, and a blueprint over a limit never; a refusal is shown to the strategy,
+which proposes anew. When nothing new comes, random draws and at last a count of the whole space decide that it is exhausted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from nas.blueprint import Blueprint
+from nas.config import Settings
+from nas.messages import Candidate, Proposal, Record
+from nas.recipe import Recipe
+from nas.space import Genotype, SearchSpace, canonical_json
+from nas.strategies.base import Strategy
+
+Express: TypeAlias = Callable[[Genotype], tuple[Blueprint, Recipe]]
+
+ASKED = 60  # proposals that a strategy may have refused for one candidate
+DRAWN = 2_000  # random draws after that
+COUNTED = 20_000  # a space of at most so many genotypes is searched through at last
+
+
+@dataclass
+class Asking:
+    """Asks one strategy. `express` is None where somebody's own evaluator scores the genotypes; then nothing has a size."""
+
+    space: SearchSpace
+    strategy: Strategy
+    settings: Settings
+    express: Express | None = None
+    refused: Counter[str] = field(default_factory=Counter)  # why → how often, for the run's summary
+
+    def next(self, records: Sequence[Record], number: int) -> Candidate | None:
+        """The candidate `number`, or None if the space has nothing new within the limits."""
+        seen = {record.digest for record in records}
+        turned_down: list[Record] = []
+        for proposal in self._proposals(records, turned_down, number):
+            candidate = self.candidate(proposal, number)
+            why = "duplicate" if candidate.digest in seen else over_limit(candidate, self.settings)
+            if why is None:
+                return candidate
+            self.refused[why] += 1
+            turned_down.append(Record(-1 - len(turned_down), candidate.genotype, "refused", reason=why))
+        return None
+
+    def _proposals(self, records: Sequence[Record], turned_down: list[Record], number: int) -> Iterator[Proposal]:
+        for _ in range(ASKED):
+            yield self.strategy.propose([*records, *turned_down], number)
+        rng = random.Random(f"{self.settings.seed}/{number}/drawn")
+        for _ in range(DRAWN):
+            yield Proposal(self.space.sample(rng), operator="random")
+        size = self.space.size(COUNTED)
+        if size is not None:
+            start = rng.randrange(size)
+            around = itertools.chain(self.space.enumerate(), self.space.enumerate())
+            for genotype in itertools.islice(around, start, start + size):
+                yield Proposal(genotype, operator="random")
+
+    def candidate(self, proposal: Proposal, number: int) -> Candidate:
+        """The proposal with its network drawn and its digest: of blueprint and recipe, or of the genotype alone."""
+        genotype = proposal.genotype
+        blueprint, recipe = self.express(genotype) if self.express else (None, None)
+        facts = [blueprint.to_dict(), recipe.to_dict()] if blueprint and recipe else genotype
+        digest = hashlib.sha256(canonical_json(facts).encode()).hexdigest()[:12]
+        return Candidate(number, genotype, digest, proposal.parents, proposal.operator, blueprint, recipe)
+
+
+def over_limit(candidate: Candidate, settings: Settings) -> str | None:
+    """Which limit a candidate's blueprint breaks, as the option's name; None if none."""
+    if candidate.blueprint is None or candidate.recipe is None:
+        return None
+    blueprint = candidate.blueprint
+    measured = (
+        ("max-params", settings.max_params, blueprint.parameters),
+        ("max-flops", settings.max_flops, blueprint.flops),
+        ("max-memory", settings.max_memory, blueprint.memory(candidate.recipe.batch_size)),
+    )
+    return next((f"over {name}" for name, most, found in measured if most is not None and found > most), None)

@@ -1,0 +1,114 @@
+"""Optuna's samplers as a strategy, through one adapter.
+
+For every proposal an in-memory study is filled from the records and a fresh sampler, seeded by (seed, number), is asked: a
+sampler that lives on draws other numbers after a restart. What was turned down for this number is told as pruned, so the
+sampler learns to avoid it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import optuna
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from nas.config import Settings
+from nas.distributions import parameters, suggest
+from nas.errors import ConfigError, unknown
+from nas.messages import Proposal, Record
+from nas.space import Gene, SearchSpace, Value
+from nas.strategies.base import refusals, register_strategy, seed_for
+
+_STATES = {
+    "trained": TrialState.COMPLETE,
+    "stopped": TrialState.PRUNED,
+    "infeasible": TrialState.PRUNED,
+    "refused": TrialState.PRUNED,
+}
+
+
+def _needs(package: str, extra: str) -> None:
+    import importlib.util
+
+    if importlib.util.find_spec(package) is None:
+        raise ConfigError(f"needs the package '{package}': pip install 'nas[{extra}]'", "--sampler")
+
+
+def _gp(seed: int) -> BaseSampler:
+    _needs("torch", "gp")
+    return optuna.samplers.GPSampler(seed=seed)
+
+
+def _cmaes(seed: int) -> BaseSampler:
+    _needs("cmaes", "cmaes")
+    return optuna.samplers.CmaEsSampler(seed=seed)
+
+
+SAMPLERS: dict[str, Callable[[int, int], BaseSampler]] = {
+    # multivariate with groups: genes that exist together are modelled together
+    "tpe": lambda seed, _: optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True),
+    "qmc": lambda _, run: optuna.samplers.QMCSampler(seed=run, scramble=True, warn_independent_sampling=False),
+    "cmaes": lambda seed, _: _cmaes(seed),
+    "gp": lambda seed, _: _gp(seed),
+    "random": lambda seed, _: optuna.samplers.RandomSampler(seed=seed),
+}
+"""Name → sampler from (seed of this proposal, seed of the run): a quasi-random sequence needs one seed throughout."""
+
+
+@register_strategy("optuna")
+class OptunaStrategy:
+    """`sampler` is `tpe` (default), `qmc`, `random`, or, with an extra installed, `gp` or `cmaes`."""
+
+    def __init__(self, space: SearchSpace, seed: int, settings: Settings) -> None:
+        if settings.sampler not in SAMPLERS:
+            raise ConfigError(unknown("sampler", settings.sampler, SAMPLERS), "--sampler")
+        self.space, self.seed, self.sampler = space, seed, settings.sampler
+        self._make(0, ())  # a package that is missing shows now, not after the data is prepared
+        self._mirrored: dict[int, tuple[Record, FrozenTrial]] = {}
+
+    def propose(self, records: Sequence[Record], number: int) -> Proposal:
+        study = self._mirror(records, number)
+        trial = study.ask()
+
+        def pick(path: str, gene: Gene) -> Value:
+            if gene.count() == 1:
+                return gene.at(0)
+            return suggest(trial, path, gene)
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of experimental arguments; nothing a user could act on
+            genotype = self.space.walk(pick)
+        return Proposal(genotype, operator=self.sampler)
+
+    def _make(self, number: int, records: Sequence[Record]) -> BaseSampler:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return SAMPLERS[self.sampler](seed_for(self.seed, number, refusals(records)), self.seed)
+
+    def _mirror(self, records: Sequence[Record], number: int) -> optuna.Study:
+        study = optuna.create_study(direction="maximize", sampler=self._make(number, records))
+        study.add_trials([self._trial(record) for record in records])
+        return study
+
+    def _trial(self, record: Record) -> FrozenTrial:
+        """A record as a trial; finished ones are kept, since they never change."""
+        kept = self._mirrored.get(record.number)
+        if kept is not None and kept[0] is record:
+            return kept[1]
+        found, distributions = parameters(self.space, record.genotype)
+        state = _STATES.get(record.state, TrialState.RUNNING)
+        # Without a report, a pruned trial ranks behind all that have one: what infeasible and refused deserve.
+        reported: dict[int, Any] = {epoch: value for epoch, value in enumerate(record.curve, start=1)}
+        trial = create_trial(
+            state=state,
+            value=record.value if state is TrialState.COMPLETE else None,
+            params=found,
+            distributions=distributions,
+            intermediate_values=reported if record.state != "infeasible" else {},
+        )
+        if record.finished:
+            self._mirrored[record.number] = (record, trial)
+        return trial

@@ -1,0 +1,51 @@
+"""Batches of raw pixels from the memory-mapped cache, in an order that follows from (seed, candidate, epoch) alone."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+
+class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras ships no types
+    """uint8 pictures [b, height, width, channels] and float32 targets [b, outputs].
+
+    In training the order changes with `epoch` and the last, smaller batch is left out; without a `seed` all pictures come in
+    their own order.
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        targets: np.ndarray,
+        index: np.ndarray,
+        batch_size: int,
+        seed: tuple[int, ...] | None = None,
+    ) -> None:
+        super().__init__()
+        self.images, self.targets, self.index, self.seed = images, targets, index, seed
+        self.batch_size = min(batch_size, len(index))
+        self.order = index
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the order of one epoch, counted from 0."""
+        if self.seed is not None:
+            self.order = np.random.default_rng([*self.seed, epoch]).permutation(self.index)
+
+    def __len__(self) -> int:
+        whole, rest = divmod(len(self.index), self.batch_size)
+        return whole + bool(rest and self.seed is None)
+
+    def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        rows = self.order[number * self.batch_size : (number + 1) * self.batch_size]
+        return self.images[rows], self.targets[rows]
+
+
+def targets(labels: np.ndarray, outputs: int) -> np.ndarray:
+    """float32 [n, outputs]: one-hot, or the label itself for a single sigmoid unit. Rows of unusable pictures are zero."""
+    if outputs == 1:
+        single: np.ndarray = np.maximum(labels, 0).astype(np.float32)[:, None]
+        return single
+    hot = np.zeros((len(labels), outputs), np.float32)
+    usable = np.flatnonzero(labels >= 0)
+    hot[usable, labels[usable]] = 1
+    return hot

@@ -1,0 +1,83 @@
+"""The model that is handed over: one `.keras` file in float32 that takes raw pixels and knows its classes.
+
+Class names, picture size and normalisation travel in the file as an extra member `nas.json`; Keras ignores it when loading.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from nas.errors import RunError
+from nas.messages import Job
+from nas.run import write_whole
+from nas.training.model import build
+from nas.training.weights import Arrays, set_weights
+
+MEMBER = "nas.json"
+
+
+@dataclass(frozen=True)
+class HandedOver:
+    """A loaded model with what it needs to look at a picture."""
+
+    model: Any
+    classes: tuple[str, ...]
+    shape: tuple[int, int, int]
+    facts: dict[str, Any]
+
+    def probabilities(self, pictures: np.ndarray) -> np.ndarray:
+        """float32 [n, classes] from raw pixels [n, height, width, channels]: each row sums to 1, whatever the output layer."""
+        return class_probabilities(np.asarray(self.model.predict(pictures.astype(np.float32), verbose=0)))
+
+
+def class_probabilities(outputs: np.ndarray) -> np.ndarray:
+    """One probability for each class from any head: softmax, a sigmoid for each class, or one sigmoid for two classes."""
+    if outputs.shape[1] == 1:
+        return np.concatenate([1 - outputs, outputs], axis=1)
+    shares: np.ndarray = outputs / np.maximum(outputs.sum(axis=1, keepdims=True), 1e-12)
+    return shares
+
+
+def save_model(job: Job, weights: Arrays, facts: dict[str, Any]) -> None:
+    """Rebuild a job's network in float32 with trained `weights` and write it to `job.model`, whole or not at all."""
+    network = build(job.blueprint)
+    set_weights(network, weights)
+    about = {
+        "classes": list(job.data.classes),
+        "shape": list(job.data.shape),
+        "mean": list(job.data.mean),
+        "std": list(job.data.std),
+        "data": {"name": job.data.name, "digest": job.data.digest},
+        **facts,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.keras"
+        network.save(file)
+        with zipfile.ZipFile(file, "a") as archive:
+            archive.writestr(MEMBER, json.dumps(about, indent=1))
+        write_whole(Path(job.model), file.read_bytes())
+
+
+def load_model(file: Path) -> HandedOver:
+    """Read a `.keras` file that `save_model` wrote, in Keras's safe mode. Raises RunError."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            facts = json.loads(archive.read(MEMBER))
+        classes, shape = tuple(str(name) for name in facts["classes"]), tuple(int(side) for side in facts["shape"])
+        model = keras.saving.load_model(os.fspath(file), compile=False, safe_mode=True)
+    except FileNotFoundError:
+        raise RunError("does not exist", str(file)) from None
+    except KeyError:
+        raise RunError("was not made by nas: it does not know its classes", str(file)) from None
+    except Exception as problem:  # a damaged archive can make Keras raise anything
+        raise RunError(f"cannot be read as a model: {str(problem).splitlines()[0]}", str(file)) from None
+    return HandedOver(model, classes, (shape[0], shape[1], shape[2]), facts)

@@ -1,0 +1,103 @@
+"""From a blueprint to a Keras model, layer by layer, on any Keras backend.
+
+Initial weights and dropout are seeded by (seed, layer). In `bfloat16` the hidden layers compute in it and keep their
+weights in float32; rescaling and output stay in float32, so that probabilities keep their digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from nas.blueprint import Blueprint
+from nas.blueprint.layers import (
+    Activation,
+    Add,
+    Concat,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalPool,
+    Layer,
+    Norm,
+    Pool,
+    Rescale,
+    Shape,
+)
+from nas.training.seeds import seed_of
+
+# A search trains for few steps; with Keras's 0.99 the moving statistics would still remember the untrained network.
+BATCH_NORM_MOMENTUM = 0.9
+
+
+def build(blueprint: Blueprint, seed: int = 0, precision: str = "float32") -> keras.Model:
+    """A model that takes raw pixels 0–255, float32 [n, height, width, channels], and gives float32 [n, outputs]."""
+    made: dict[str, Any] = {"input": keras.Input(blueprint.picture, name="pixels")}
+    last = blueprint.nodes[-1].name
+    for node in blueprint.nodes:
+        hidden = not isinstance(node.layer, Rescale) and node.name != last
+        policy = "mixed_bfloat16" if precision == "bfloat16" and hidden else "float32"
+        inputs = [made[name] for name in node.inputs]
+        common = {"name": node.name, "dtype": policy}
+        shape = blueprint.inputs_of(node)[0]
+        layer = MAKERS[type(node.layer)](node.layer, common, seed_of(seed, node.name), shape)
+        made[node.name] = layer(inputs if isinstance(node.layer, Add | Concat) else inputs[0])
+    return keras.Model(made["input"], made[last], name="network")
+
+
+def _activation(layer: Activation, common: dict[str, Any], seed: int, shape: Shape) -> Any:
+    if layer.type == "prelu":
+        # One slope for each channel; Keras would learn one for each pixel as well.
+        return keras.layers.PReLU(shared_axes=[1, 2] if len(shape) == 3 else None, **common)
+    if layer.type == "leaky_relu":
+        return keras.layers.LeakyReLU(negative_slope=0.1, **common)
+    return keras.layers.Activation(layer.type, **common)
+
+
+def _norm(layer: Norm, common: dict[str, Any], seed: int, shape: Shape) -> Any:
+    if layer.type == "batch":
+        return keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, **common)
+    if layer.type == "layer":
+        return keras.layers.LayerNormalization(epsilon=1e-5, **common)
+    return keras.layers.GroupNormalization(groups=layer.groups, epsilon=1e-5, **common)
+
+
+def _pool(layer: Pool, common: dict[str, Any], seed: int, shape: Shape) -> Any:
+    kind = keras.layers.MaxPooling2D if layer.type == "max" else keras.layers.AveragePooling2D
+    return kind(layer.size, layer.stride, padding=layer.padding, **common)
+
+
+def _global_pool(layer: GlobalPool, common: dict[str, Any], seed: int, shape: Shape) -> Any:
+    return (keras.layers.GlobalMaxPooling2D if layer.type == "max" else keras.layers.GlobalAveragePooling2D)(**common)
+
+
+def _weights(seed: int) -> Any:
+    return keras.initializers.GlorotUniform(seed=seed)
+
+
+MAKERS: dict[type[Layer], Callable[[Any, dict[str, Any], int, Shape], Any]] = {
+    Rescale: lambda layer, common, seed, shape: keras.layers.Rescaling(list(layer.scale), list(layer.offset), **common),
+    Conv: lambda layer, common, seed, shape: keras.layers.Conv2D(
+        layer.filters,
+        layer.kernel,
+        layer.stride,
+        padding=layer.padding,
+        use_bias=layer.bias,
+        kernel_initializer=_weights(seed),
+        **common,
+    ),
+    Norm: _norm,
+    Activation: _activation,
+    Pool: _pool,
+    GlobalPool: _global_pool,
+    Flatten: lambda layer, common, seed, shape: keras.layers.Flatten(**common),
+    Dense: lambda layer, common, seed, shape: keras.layers.Dense(
+        layer.units, use_bias=layer.bias, kernel_initializer=_weights(seed), **common
+    ),
+    Dropout: lambda layer, common, seed, shape: keras.layers.Dropout(layer.rate, seed=seed, **common),
+    Add: lambda layer, common, seed, shape: keras.layers.Add(**common),
+    Concat: lambda layer, common, seed, shape: keras.layers.Concatenate(axis=-1, **common),
+}

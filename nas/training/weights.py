@@ -1,0 +1,66 @@
+"""Checkpoints: weights, optimizer and history of one candidate in one `.npz`, written whole or not at all.
+
+No pickle is read or written. `best/…` are the weights of the best epoch so far.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nas.run import write_whole
+
+Arrays = dict[str, np.ndarray]
+
+
+def weights_of(model: Any) -> Arrays:
+    """Variable path → value, of a Keras model (or anything with `weights`)."""
+    return {f"{index}:{variable.path}": np.asarray(variable.numpy()) for index, variable in enumerate(model.weights)}
+
+
+def set_weights(model: Any, arrays: Arrays) -> None:
+    """The inverse of `weights_of`. Raises ValueError if a name or shape differs."""
+    variables = {f"{index}:{variable.path}": variable for index, variable in enumerate(model.weights)}
+    if set(variables) != set(arrays):
+        raise ValueError("the weights belong to another network")
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+
+
+def save_checkpoint(file: Path, model: Any, optimizer: Any, best: Arrays, history: dict[str, Any]) -> None:
+    """Write the state after an epoch. `history` is plain data."""
+    arrays = {f"now/{name}": value for name, value in weights_of(model).items()}
+    arrays |= {f"best/{name}": value for name, value in best.items()}
+    arrays |= {f"optimizer/{i}": np.asarray(variable.numpy()) for i, variable in enumerate(optimizer.variables)}
+    buffer = io.BytesIO()
+    np.savez(buffer, history=np.array(json.dumps(history)), **arrays)  # type: ignore[arg-type]
+    write_whole(file, buffer.getvalue())
+
+
+def load_checkpoint(file: Path, model: Any, optimizer: Any) -> tuple[Arrays, dict[str, Any]] | None:
+    """Set model and optimizer to the state of a checkpoint; the best weights and the history, or None if there is none.
+
+    A file that is damaged, or of another network, counts as none: training then begins anew.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        history = json.loads(str(arrays.pop("history")))
+        set_weights(model, _part(arrays, "now/"))
+        optimizer.build(model.trainable_variables)
+        for index, variable in enumerate(optimizer.variables):
+            variable.assign(arrays[f"optimizer/{index}"])
+        return _part(arrays, "best/"), history
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _part(arrays: Arrays, prefix: str) -> Arrays:
+    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}

@@ -1,0 +1,198 @@
+"""What a person sees while a search runs: a live display in a terminal, plain lines elsewhere.
+
+The driver tells a `View` what happens; nothing here decides anything.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol, TextIO
+
+from nas.messages import Candidate, Progress, Record
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+def sparkline(curve: Sequence[float], width: int = 12) -> str:
+    """A curve in a few characters, from its lowest point to its highest; of a long one the last `width` points."""
+    shown = list(curve)[-width:]
+    if not shown:
+        return ""
+    low, high = min(shown), max(shown)
+    top = len(_BARS) - 1
+    return "".join(_BARS[round((value - low) / (high - low) * top) if high > low else top // 2] for value in shown)
+
+
+def duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `1 h 05 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+class View(Protocol):
+    """Hears what happens in a search."""
+
+    def note(self, text: str) -> None: ...
+    def preparing(self, done: int, total: int) -> None: ...
+    def begin(self, budget: int, records: Sequence[Record]) -> None: ...
+    def started(self, candidate: Candidate, label: str) -> None: ...
+    def progress(self, progress: Progress, curve: Sequence[float]) -> None: ...
+    def finished(self, record: Record, best: Record | None) -> None: ...
+    def end(self) -> None: ...
+
+
+class Silent:
+    """Says nothing: for scripts that read the result."""
+
+    def note(self, text: str) -> None: ...
+    def preparing(self, done: int, total: int) -> None: ...
+    def begin(self, budget: int, records: Sequence[Record]) -> None: ...
+    def started(self, candidate: Candidate, label: str) -> None: ...
+    def progress(self, progress: Progress, curve: Sequence[float]) -> None: ...
+    def finished(self, record: Record, best: Record | None) -> None: ...
+    def end(self) -> None: ...
+
+
+class _Clock:
+    """Foretells the end from the candidates that ended so far; the recent ones count, since a search gets slower or faster."""
+
+    def __init__(self, budget: int, records: Sequence[Record]) -> None:
+        self.budget = budget
+        self.done = sum(record.finished for record in records)
+        self.started = time.monotonic()
+        self.ends: list[float] = []
+
+    def tick(self) -> None:
+        self.done += 1
+        self.ends.append(time.monotonic())
+
+    def left(self) -> str:
+        recent = [self.started, *self.ends][-15:]
+        if len(recent) < 2:
+            return "?"
+        each = (time.monotonic() - recent[0]) / (len(recent) - 1)
+        return duration(each * max(0, self.budget - self.done))
+
+
+class Plain(Silent):
+    """One line for each candidate that ended: for logs, pipes and notebooks."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.stream = stream or sys.stdout
+        self._tenths = 0
+
+    def note(self, text: str) -> None:
+        print(text, file=self.stream, flush=True)
+
+    def preparing(self, done: int, total: int) -> None:
+        if total and done * 10 // total > self._tenths:
+            self._tenths = done * 10 // total
+            self.note(f"decoding pictures: {done:,} of {total:,}")
+
+    def begin(self, budget: int, records: Sequence[Record]) -> None:
+        self._clock = _Clock(budget, records)
+
+    def finished(self, record: Record, best: Record | None) -> None:
+        self._clock.tick()
+        score = f"{record.value:.4f}" if record.value is not None else "  –   "
+        top = f"best {best.value:.4f} (#{best.number})" if best and best.value is not None else "no best yet"
+        said = f"{record.reason}" if record.reason else f"{record.epochs} epochs" if record.epochs else ""
+        self.note(
+            f"[{self._clock.done:>3}/{self._clock.budget}] #{record.number:<3} {record.state:<10} {score} "
+            f"{sparkline(record.curve):<8} {said}, {record.seconds:.0f} s  {record.architecture}  | {top}, "
+            f"{self._clock.left()} left"
+        )
+
+
+class Live(Silent):
+    """A display that is redrawn in place: running candidates with their curves, the best so far, the time left."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+
+        self.console = Console()
+        self._live: Any = None
+        self._running: dict[int, tuple[str, list[float], float]] = {}
+        self._best: Record | None = None
+        self._last: list[Record] = []
+        self._bar: Any = None
+
+    def note(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False)
+
+    def preparing(self, done: int, total: int) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        if self._bar is None:
+            columns = (TextColumn("decoding pictures"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bar = Progress(*columns, console=self.console, transient=True)
+            self._bar.start()
+            self._bar.add_task("", total=total)
+        self._bar.update(0, completed=done)
+        if done >= total:
+            self._bar.stop()
+            self._bar = None
+
+    def begin(self, budget: int, records: Sequence[Record]) -> None:
+        from rich.live import Live as RichLive
+
+        self._clock = _Clock(budget, records)
+        self._live = RichLive(get_renderable=self._draw, console=self.console, refresh_per_second=2, transient=True)
+        self._live.start()
+
+    def started(self, candidate: Candidate, label: str) -> None:
+        self._running[candidate.number] = (label, [], time.monotonic())
+
+    def progress(self, progress: Progress, curve: Sequence[float]) -> None:
+        if progress.number in self._running:
+            self._running[progress.number][1][:] = curve
+
+    def finished(self, record: Record, best: Record | None) -> None:
+        self._clock.tick()
+        self._running.pop(record.number, None)
+        self._best = best
+        self._last = [*self._last[-4:], record]
+
+    def end(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _draw(self) -> Any:
+        from rich.console import Group
+        from rich.markup import escape
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+
+        table = Table(box=None, padding=(0, 1), expand=False, show_header=True, header_style="dim")
+        for name in ("", "candidate", "score", "curve", "epochs", "time", "network"):
+            table.add_column(name, no_wrap=True, overflow="ellipsis")
+        for record in self._last:
+            mark = {"trained": "[green]✓[/]", "stopped": "[yellow]·[/]"}.get(record.state, "[red]✗[/]")
+            score = f"{record.value:.4f}" if record.value is not None else "–"
+            words = record.architecture if not record.reason else f"{record.architecture}  {record.reason}"
+            cells = (f"#{record.number}", score, sparkline(record.curve), str(record.epochs), duration(record.seconds))
+            table.add_row(mark, *cells, escape(words))
+        for number, (label, curve, since) in self._running.items():
+            score = f"{max(curve):.4f}" if curve else ""
+            cells = (f"#{number}", score, sparkline(curve), str(len(curve)), duration(time.monotonic() - since))
+            table.add_row("[cyan]▶[/]", *cells, escape(label))
+        best = self._best
+        top = (
+            f"best {best.value:.4f} (#{best.number}: {best.architecture})" if best and best.value is not None else "no best yet"
+        )
+        head = Table.grid(padding=(0, 1))
+        bar = ProgressBar(total=self._clock.budget, completed=self._clock.done, width=24)
+        head.add_row(bar, f"{self._clock.done}/{self._clock.budget}", f"{self._clock.left()} left", escape(top))
+        return Group(table, head)
+
+
+def make_view() -> View:
+    """The live display where standard output is a terminal that can redraw, otherwise plain lines."""
+    from rich.console import Console
+
+    return Live() if Console().is_terminal and not Console().is_dumb_terminal else Plain()
