@@ -68,7 +68,7 @@ class Settings(BaseModel):
     dataset: str = "cifar10"
     data_dir: str | None = None
     image_size: int | None = Field(default=None, ge=4, le=1024)
-    epochs: int = Field(default=8, ge=1, le=10_000)
+    epochs: int = Field(default=9, ge=1, le=10_000)
     patience: int = Field(default=0, ge=0)
     train_part: float | None = Field(default=None, gt=0, le=1)
     validation_part: float | None = Field(default=None, gt=0, lt=1)

@@ -5,15 +5,12 @@ The driver never imports this file; an executor does, in the process where the w
 
 from __future__ import annotations
 
-import os
 import time
 import traceback
 from collections.abc import Callable
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is loaded: its notices are not for users
-os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # else torch would open the GPU in the process that forks workers
-
 import keras
+import psutil
 
 from nas.datasets import open_cache
 from nas.datasets import prepare as prepare_data
@@ -24,9 +21,11 @@ from nas.training.model import build
 
 
 def machine(_: None, told: Callable[[int, int], None]) -> dict[str, str]:
-    """What this machine trains with: Keras, its backend, and the precision that is fast here."""
+    """What this machine trains with: Keras, its backend, cores and memory, and the precision that is fast here."""
     backend = keras.backend.backend()
     return {
+        "cores": str(psutil.cpu_count()),
+        "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
         "backend": backend,
         "keras": keras.version(),
         "precision": "bfloat16" if backend == "tensorflow" and _computes_bfloat16() else "float32",

@@ -1,0 +1,27 @@
+"""Before Keras is loaded: its environment, and silence for the notices that TensorFlow's C++ code writes meanwhile.
+
+They go to standard error and are not for users; errors are raised as exceptions and pass through.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is loaded
+os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # else torch would open the GPU in the process that forks workers
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Send this process's standard error, C++ code included, to nowhere."""
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
