@@ -1,0 +1,82 @@
+"""What the tool itself costs: start-up of the command line, and wall time in which no worker trains.
+
+    python benchmarks/overhead.py [--candidates 20] [--rounds 7]
+
+Training is what lies inside `fit`'s epochs, as each worker measured it; everything else of the search's loop is overhead:
+asking, writing, starting a process, building the network, checkpoints, the model's file. For an evaluator that costs
+nothing, the time of a candidate is all overhead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+
+def main() -> None:
+    """Print one line for each figure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--candidates", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=7)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        print("what,median_seconds,lowest,highest")
+        loop(options.candidates, Path(folder) / "run")
+        start_up("nas --help", ["--help"], options.rounds)
+        start_up("nas leaderboard", ["leaderboard", "run"], options.rounds)
+        for strategy in ("random", "genetic"):
+            evaluator(strategy, 1_000)
+
+
+def start_up(name: str, words: list[str], rounds: int) -> None:
+    """Wall time of one command, from the installed script."""
+    script = Path(sys.executable).with_name("nas")
+    times = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        subprocess.run([script, *words], check=True, capture_output=True)
+        times.append(time.perf_counter() - started)
+    print(f"{name},{statistics.median(times):.3f},{min(times):.3f},{max(times):.3f}")
+
+
+def loop(candidates: int, out: Path) -> None:
+    """Wall time of the loop less the epochs' own, for each candidate, with the processes executor."""
+    import nas
+    from nas.driver import Driver
+    from nas.ledger import Ledger
+    from nas.space import read_space
+
+    walls: list[float] = []
+    original = Driver.loop
+
+    def timed(driver: Driver) -> None:
+        started = time.perf_counter()
+        original(driver)
+        walls.append(time.perf_counter() - started)
+
+    Driver.loop = timed  # type: ignore[method-assign]  # only a clock around it
+    result = nas.search("connected", "digits", "random", candidates, epochs=2, pruner="none", max_flops="5M", out=out)
+    ledger = Ledger(out / "study.db", read_space("connected"), "random")
+    trained = sum(epoch["seconds"] for record in result.records for epoch in ledger.epochs(record.number))
+    each = (walls[0] - trained) / candidates
+    print(f"overhead of one trained candidate,{each:.3f},,")
+
+
+def evaluator(strategy: str, candidates: int) -> None:
+    """Time of one candidate that costs nothing to score, in memory."""
+    import nas
+
+    started = time.perf_counter()
+    nas.search("cnn", evaluate=lambda genotype, report: len(genotype["blocks"]), strategy=strategy, budget=candidates)
+    print(f"{strategy}: a free candidate of {candidates:,},{(time.perf_counter() - started) / candidates:.4f},,")
+
+
+if __name__ == "__main__":
+    main()
