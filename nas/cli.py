@@ -59,8 +59,8 @@ Workers = Annotated[int | None, typer.Option(help="Candidates trained at the sam
 Time = Annotated[str | None, typer.Option(help="End after this time, such as 30m or 2h.")]
 Threads = Annotated[int | None, typer.Option(help="Threads of one candidate (default: cores / workers).")]
 MaxParams = Annotated[str | None, typer.Option(help="Most parameters of a network, such as 500k.")]
-MaxFlops = Annotated[str | None, typer.Option(help="Most FLOPs for one picture, such as 60M (the default).")]
-MaxMemory = Annotated[str | None, typer.Option(help="Most bytes in training by the blueprint, such as 4G (the default).")]
+MaxFlops = Annotated[str | None, typer.Option(help="Most FLOPs for one picture, such as 100M (default 40M).")]
+MaxMemory = Annotated[str | None, typer.Option(help="Most bytes in training by the blueprint, such as 2G (default 4G).")]
 Keep = Annotated[int | None, typer.Option(help="Models kept, the best ones (default 5).")]
 DataDir = Annotated[str | None, typer.Option(help="Folder of downloaded data sets (or NAS_DATA_DIR).")]
 

@@ -24,8 +24,9 @@ def seconds(value: Any) -> Any:
     """`90`, `90s`, `30m`, `1.5h` or `1h30m` as seconds. Raises ValueError."""
     if not isinstance(value, str):
         return value
-    parts = re.findall(r"([0-9]*\.?[0-9]+)\s*([smhd]?)", value.strip().lower())
-    if not parts or not re.fullmatch(r"(\s*[0-9]*\.?[0-9]+\s*[smhd]?)+\s*", value.lower()):
+    text = value.strip().lower()
+    parts = re.findall(r"(\d+(?:\.\d+)?)\s*([smhd]|$)\s*", text[:40])
+    if not parts or "".join(number + unit for number, unit in parts) != re.sub(r"\s", "", text):
         raise ValueError("a time such as 90s, 30m or 1h30m is expected")
     return sum(float(number) * _UNITS[unit] for number, unit in parts)
 
@@ -79,7 +80,7 @@ class Settings(BaseModel):
     executor: str = "processes"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     max_params: Amount | None = None
-    max_flops: Amount | None = 60_000_000
+    max_flops: Amount | None = 40_000_000
     max_memory: Amount | None = 4_000_000_000
     keep: int = Field(default=5, ge=1, le=10_000)
     plugin: tuple[str, ...] = ()

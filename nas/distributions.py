@@ -27,9 +27,8 @@ def distribution(gene: Gene) -> BaseDistribution:
         return IntDistribution(0, len(gene.values) - 1)
     if isinstance(gene, Range):
         if gene.integer:
-            low, high = int(gene.low), int(gene.high)
-            return IntDistribution(low, high, log=gene.log, step=int(gene.step or 1))
-        return FloatDistribution(gene.low, gene.high, log=gene.log, step=gene.step)
+            return IntDistribution(int(gene.low), int(gene.last), log=gene.log, step=int(gene.step or 1))
+        return FloatDistribution(gene.low, gene.last, log=gene.log, step=gene.step)
     return CategoricalDistribution([_label(gene, index) for index in range(len(gene.values))])
 
 
@@ -57,8 +56,8 @@ def suggest(trial: Trial, path: str, gene: Gene) -> Value:
         return from_parameter(gene, trial.suggest_categorical(path, [_label(gene, i) for i in range(len(gene.values))]))
     if gene.integer:
         step = int(gene.step or 1)
-        return from_parameter(gene, trial.suggest_int(path, int(gene.low), int(gene.high), step=step, log=gene.log))
-    return from_parameter(gene, trial.suggest_float(path, gene.low, gene.high, step=gene.step, log=gene.log))
+        return from_parameter(gene, trial.suggest_int(path, int(gene.low), int(gene.last), step=step, log=gene.log))
+    return from_parameter(gene, trial.suggest_float(path, gene.low, gene.last, step=gene.step, log=gene.log))
 
 
 def _label(gene: Any, index: int) -> str:

@@ -75,9 +75,11 @@ class Driver:
 
     def heard(self, progress: Progress) -> bool:
         """Keep an epoch; whether the candidate goes on. The executor calls this."""
+        known = self.ledger.record(progress.number).epochs
         self.ledger.progress(progress)
         self.view.progress(progress, self.ledger.record(progress.number).curve)
-        if progress.epoch == self.last_epoch:
+        # An epoch that is told again after a restart was let through when it was new; only the last may still be undecided.
+        if progress.epoch == self.last_epoch or progress.epoch < known:
             return True
         return not self.prune(self.ledger.records(), progress.number, progress.epoch)
 

@@ -154,7 +154,8 @@ def where(found: list[Row], condition: str) -> list[Row]:
             raise InputError(
                 f"cannot be understood: '{part}'; write for example 'parameters < 200000 and state = trained'", "--where"
             )
-        column, compare, value = match[1], _COMPARE[match[2]], _number(match[3].strip("'\"").replace("_", ""))
+        column, compare, text = match[1], _COMPARE[match[2]], match[3].strip("'\"")
+        value = text if column in _TEXT else _number(text)
         if column not in COLUMNS:
             raise InputError(unknown("column", column, COLUMNS), "--where")
         ordered = match[2] not in ("=", "==", "!=")

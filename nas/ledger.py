@@ -6,14 +6,15 @@ One driver writes it, each candidate whole in one transaction. Everybody else re
 from __future__ import annotations
 
 import dataclasses
-import logging
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.exceptions import OptunaError
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from nas.blueprint import Blueprint, summary
@@ -31,12 +32,13 @@ class Ledger:
 
     def __init__(self, file: Path | None, space: SearchSpace, strategy: str) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        logging.getLogger("alembic").setLevel(logging.ERROR)
         self.space, self.strategy = space, strategy
         try:
             if file is not None and file.exists():
                 check_database(file)
-            storage = f"sqlite:///{file}" if file else optuna.storages.InMemoryStorage()
+            # A URL object, since a path may hold characters that mean something in a URL.
+            url = URL.create("sqlite", database=str(file)).render_as_string() if file else None
+            storage = optuna.storages.RDBStorage(url) if url else optuna.storages.InMemoryStorage()
             # Proposing and pruning are done elsewhere: the study only keeps.
             self._study = optuna.create_study(
                 storage=storage,
@@ -47,7 +49,7 @@ class Ledger:
                 load_if_exists=True,
             )
             trials = self._study.get_trials(deepcopy=False)
-        except (SQLAlchemyError, sqlite3.Error, KeyError, ValueError) as problem:
+        except (SQLAlchemyError, OptunaError, sqlite3.Error, KeyError, ValueError) as problem:
             raise RunError(f"is damaged: {str(problem).splitlines()[0]}", str(file)) from None
         self._trials: dict[int, Trial] = {
             trial.number: self._handle(trial) for trial in trials if not trial.state.is_finished()
@@ -64,7 +66,8 @@ class Ledger:
     def record(self, number: int) -> Record:
         """One candidate. Raises RunError if there is no such number."""
         if number not in self._records:
-            raise RunError(f"there is no candidate {number}; they are numbered from 0 to {len(self._records) - 1}")
+            there = f"they are numbered from 0 to {len(self._records) - 1}" if self._records else "there is none yet"
+            raise RunError(f"there is no candidate {number}; {there}")
         return self._records[number]
 
     def add(self, candidate: Candidate) -> None:
@@ -98,9 +101,9 @@ class Ledger:
         if progress.epoch <= record.epochs:
             return
         trial = self._trials[progress.number]
-        trial.report(progress.value, progress.epoch)
-        if progress.metrics:
+        if progress.metrics:  # before the score, whose presence says that the epoch is kept
             trial.set_user_attr(f"epoch {progress.epoch}", progress.metrics)
+        trial.report(progress.value, progress.epoch)
         curve = (*record.curve, progress.value)
         better = record.value is None or progress.value > record.value
         self._keep(
@@ -126,7 +129,9 @@ class Ledger:
         else:
             self._study.tell(number, state=TrialState.PRUNED)
         del self._trials[number]
-        value = outcome.value if isinstance(outcome, Trained) else None if reason else record.value
+        value = outcome.value if isinstance(outcome, Trained) else record.value
+        if isinstance(outcome, Infeasible):
+            value = None
         self._keep(dataclasses.replace(record, state=_state_of(outcome), reason=reason, seconds=seconds, value=value))
         return self._records[number]
 

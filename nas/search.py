@@ -98,7 +98,7 @@ def search(
         strategy: `genetic` (default), `optuna`, `random`, or a registered one.
         budget: how many candidates (default 50).
         evaluate: in place of `dataset`: scores a genotype, maximised; called in this process, nothing is written
-            unless `out` is given.
+            unless `out` is given; with the folder of an earlier search of the same space it goes on there.
         out: the run folder; by default `results/<dataset>-<strategy>-<n>`.
         config: a configuration, by shipped name or path.
         view: who is told of the progress; plain lines by default, silence with `evaluate`.
@@ -134,7 +134,7 @@ def resume(folder: str | Path | None, view: View | None = None, **changes: Any) 
     run = Run.open(folder)
     facts = run.read_settings()
     if facts.get("evaluator"):
-        raise RunError("was scored by a Python function; call nas.search(...) again with it", str(run.folder))
+        raise RunError("was scored by a Python function; call nas.search(...) with it and this folder as out=", str(run.folder))
     unknown = [key for key, value in changes.items() if value is not None and key not in CHANGEABLE]
     if unknown:
         raise ConfigError(f"cannot change on resume; these can: {', '.join(CHANGEABLE)}", f"--{unknown[0]}")
@@ -207,23 +207,44 @@ def _run(space: SearchSpace, chosen: Settings, run: Run, card: DataCard, view: V
 def _search_with(evaluate: Evaluate, space: SearchSpace, chosen: Settings, out: str | Path | None, view: View) -> Result:
     """A search in which a user's function scores genotypes; in memory unless `out` names a folder."""
     strategy = make_strategy(chosen.strategy, space, chosen.seed, chosen)
-    run = Run.create(out, space.name) if out is not None else None
-    if run is not None:
-        run.write_settings({**_facts(space, chosen, None, {}), "evaluator": getattr(evaluate, "__name__", "a function")})
+    run = _run_of_evaluator(space, chosen, out, getattr(evaluate, "__name__", "a function")) if out is not None else None
     ledger = Ledger(run.study if run else None, space, chosen.strategy)
 
     def score(candidate: Candidate, heard: Callable[[Progress], bool]) -> Outcome:
         return _evaluated(evaluate, candidate, heard)
 
-    return _drive(chosen, ledger, Asking(space, strategy, chosen), view, lambda candidate: candidate, score, run, None)
+    try:
+        return _drive(chosen, ledger, Asking(space, strategy, chosen), view, lambda candidate: candidate, score, run, None)
+    finally:
+        if run is not None:
+            run.unlock()
+
+
+def _run_of_evaluator(space: SearchSpace, chosen: Settings, out: str | Path, name: str) -> Run:
+    """The folder for an evaluator's search: a new one, or one of the same search, which then goes on. Raises RunError."""
+    if not (Path(out).expanduser() / "run.yaml").exists():
+        run = Run.create(out, space.name)
+    else:
+        run = Run.open(out)
+        facts = run.read_settings()
+        before = facts["settings"]
+        same = (space.digest, chosen.strategy, chosen.seed) == (facts["digests"]["space"], before["strategy"], before["seed"])
+        if not facts.get("evaluator") or not same:
+            raise RunError("holds another search (of another space, strategy or seed); give another folder", str(out))
+    run.lock()
+    run.write_settings({**_facts(space, chosen, None, {}), "evaluator": name})
+    return run
 
 
 def _evaluated(evaluate: Evaluate, candidate: Candidate, heard: Callable[[Progress], bool]) -> Outcome:
     """Call a user's function. Told to stop and returning at once, it was stopped; anything but a number is infeasible."""
-    go_on = True
+    go_on, epochs = True, 0
 
     def report(epoch: int, score: float) -> bool:
-        nonlocal go_on
+        nonlocal go_on, epochs
+        if epoch != epochs + 1:
+            raise ValueError(f"report() counts epochs 1, 2, 3, …; after {epochs} came {epoch!r}")
+        epochs += 1
         go_on = heard(Progress(candidate.number, int(epoch), float(score), {}))
         return go_on
 

@@ -5,6 +5,7 @@ The driver tells a `View` what happens; nothing here decides anything.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 def sparkline(curve: Sequence[float], width: int = 12) -> str:
     """A curve in a few characters, from its lowest point to its highest; of a long one the last `width` points."""
-    shown = list(curve)[-width:]
+    shown = [value for value in curve if math.isfinite(value)][-width:]
     if not shown:
         return ""
     low, high = min(shown), max(shown)

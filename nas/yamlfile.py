@@ -57,7 +57,11 @@ def parse(text: str, name: str, error: type[InputError]) -> Document:
     import yaml
 
     try:
+        depth = 0
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > MOST_DEPTH:
+                raise error(f"is nested more than {MOST_DEPTH} levels deep", _at(name, event.start_mark))
             if isinstance(event, yaml.AliasEvent):
                 raise error("aliases (*name) are not supported; write the value out", _at(name, event.start_mark))
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -78,8 +82,6 @@ def _plain(node: Any, path: Path_, lines: dict[Path_, int], name: str, error: ty
     import yaml
 
     lines.setdefault(path, node.start_mark.line + 1)
-    if len(path) > MOST_DEPTH:
-        raise error(f"is nested more than {MOST_DEPTH} levels deep", _at(name, node.start_mark))
     if isinstance(node, yaml.ScalarNode):
         return _scalar(node)
     if isinstance(node, yaml.SequenceNode):

@@ -17,6 +17,7 @@ Block = Callable[..., None]
 BLOCKS: Registry[Block] = Registry("block", BlueprintError)
 register_block = BLOCKS.register
 
+MOST_CONVS = 100  # in one block
 POOLS = ("none", "max", "average", "stride")
 
 
@@ -36,8 +37,7 @@ def conv(
     dropout: float = 0.0,
 ) -> None:
     """Plain convolutions one after the other, then pooling: the block of VGG (Simonyan & Zisserman 2015, section 2.1)."""
-    for index in range(convs):
-        last = index == convs - 1
+    for last in _turns(convs):
         net.conv(filters, kernel, pool_stride if last and pool == "stride" else 1, padding, bias=norm == "none")
         net.norm(norm).activation(activation)
     _shrink(net, pool, pool_size, pool_stride)
@@ -60,8 +60,7 @@ def residual(
 ) -> None:
     """Convolutions with their input added to their output (He et al. 2016, figure 2); a 1×1 convolution fits the channels."""
     start = net.tip
-    for index in range(convs):
-        last = index == convs - 1
+    for last in _turns(convs):
         net.conv(filters, kernel, pool_stride if last and pool == "stride" else 1, bias=norm == "none").norm(norm)
         if not last:
             net.activation(activation)
@@ -92,7 +91,7 @@ def dense(
 ) -> None:
     """Every convolution reads all before it, side by side (DenseNet, Huang et al. 2017, equation 2); `filters` is the
     number of channels that each one adds."""
-    for _ in range(convs):
+    for _ in _turns(convs):
         start = net.tip
         net.conv(filters, kernel, bias=norm == "none").norm(norm).activation(activation)
         net.join("concat", start, net.tip)
@@ -100,6 +99,13 @@ def dense(
         net.conv(net.shape[-1], kernel, pool_stride, bias=norm == "none").norm(norm).activation(activation)
     _shrink(net, pool, pool_size, pool_stride)
     net.dropout(dropout)
+
+
+def _turns(convs: int) -> list[bool]:
+    """One entry for each convolution of a block: whether it is the last."""
+    if type(convs) is not int or not 1 <= convs <= MOST_CONVS:
+        raise BlueprintError(f"convs is a whole number from 1 to {MOST_CONVS}; found {convs!r}")
+    return [False] * (convs - 1) + [True]
 
 
 def _shrink(net: Sketch, pool: str, size: int, stride: int) -> None:

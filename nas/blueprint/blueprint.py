@@ -94,7 +94,7 @@ class Blueprint:
         """The inverse of `to_dict`. Raises BlueprintError for anything that is no network."""
         try:
             return cls(tuple(data["picture"]), tuple(_nodes(data["nodes"])))
-        except (KeyError, TypeError, AttributeError, ValueError) as problem:
+        except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as problem:
             raise BlueprintError(f"this is no blueprint: {problem}") from None
 
 

@@ -2,7 +2,7 @@
 
 A network is: rescaling of raw pixels, the group `blocks` in order, a flattening, the group `dense`, and the output.
 Genes outside the groups belong to the head (`HEAD_GENES`) or to the recipe (`nas/recipe.py`); nothing else is allowed, and
-`check_networks` says so with the line of the file, before a search begins.
+`check_networks` says so with the gene's name, before a search begins.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from nas.space.space import flatten
 
 HEAD_GENES = ("head", "head_dropout", "output")
 DENSE_GENES = ("units", "activation", "norm", "dropout")
+TRIED = 8  # random networks in which each extreme of a gene is tried
 OUTPUTS = ("softmax", "sigmoid", "binary")
 
 
@@ -97,15 +98,25 @@ def check_networks(space: SearchSpace, pictures: Pictures | None = None) -> None
         if name not in ("blocks", "dense"):
             raise SpaceError(f"the space '{space.name}': {unknown('group', name, ('blocks', 'dense'))}")
     rng = random.Random(0)
+    anyhow = [_problem(space.sample(rng), pictures) for _ in range(TRIED)]
+    if all(anyhow):
+        raise SpaceError(f"the space '{space.name}': {anyhow[0]}")
     for path, gene in _all_genes(space):
         for value in gene.extremes():
-            genotype = _with(space, path, value, rng)
-            if genotype is None:
-                continue
-            try:
-                express(genotype, pictures)
-            except BlueprintError as problem:
-                raise SpaceError(f"the space '{space.name}', gene '{path}' at {value!r}: {problem}") from None
+            drawn = [_with(space, path, value, rng) for _ in range(TRIED)]
+            problems = [_problem(genotype, pictures) for genotype in drawn if genotype is not None]
+            # The other genes are random: a value is at fault only if it fails whatever they are.
+            if problems and all(problems):
+                raise SpaceError(f"the space '{space.name}', gene '{path.replace('.0.', '.')}' at {value!r}: {problems[0]}")
+
+
+def _problem(genotype: Genotype, pictures: Pictures) -> str:
+    """What is wrong with a genotype's network; empty if nothing."""
+    try:
+        express(genotype, pictures)
+    except BlueprintError as problem:
+        return str(problem)
+    return ""
 
 
 def _all_genes(space: SearchSpace) -> list[tuple[str, Gene]]:

@@ -96,7 +96,7 @@ class Sketch:
 
     def dropout(self, rate: float) -> Sketch:
         """A rate of 0 adds nothing."""
-        if not 0 <= rate < 1:
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate < 1:
             raise BlueprintError(f"dropout is a part from 0 to below 1; found {rate!r}")
         return self.add(Dropout(float(rate))) if rate else self
 
@@ -123,6 +123,7 @@ class Sketch:
 
 
 def _whole(name: str, value: object) -> None:
+    """Raise BlueprintError for anything but a whole number that a layer can have."""
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 100_000:
         raise BlueprintError(f"{name} is a whole number from 1 to 100,000; found {value!r}")
 

@@ -107,12 +107,20 @@ class Range:
         step = self.step or (1 if self.integer and not self.log else None)
         if step is not None:
             number = self.low + round((number - self.low) / step) * step
-        number = min(max(number, self.low), self._last())
-        return round(number) if self.integer else float(f"{number:.12g}" if step else f"{number:.4g}")
+        number = min(max(number, self.low), self.last)
+        if self.integer:
+            return round(number)
+        # Rounding may step over an end; the ends themselves are always values.
+        rounded = round(number, 12) + 0.0 if step else float(f"{number:.4g}")
+        return min(max(rounded, float(self.low)), float(self.last))
 
-    def _last(self) -> int | float:
+    @property
+    def last(self) -> int | float:
         """The highest value that can be had: below `high` where the steps do not meet it."""
-        return self.high if self.step is None else self.low + int((self.high - self.low) / self.step + 1e-9) * self.step
+        if self.step is None:
+            return self.high
+        last = self.low + int((self.high - self.low) / self.step + 1e-9) * self.step
+        return last if self.integer else min(round(last, 12), self.high)
 
     def neighbours(self, value: Value) -> list[Value]:
         """A step down and up; without steps, a tenth of the (logarithmic) range down and up."""

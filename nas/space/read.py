@@ -156,7 +156,9 @@ def _when(doc: Document, at: tuple[str, ...], data: Any, path: str, before: dict
         for value in values:
             if not before[name].contains(value):
                 raise SpaceError(f"{path}: '{name}' is never {value!r}: {describe(before[name])}", place)
-        conditions[name] = tuple(values)
+        if not values:
+            raise SpaceError(f"{path}: 'when' needs at least one value of '{name}'", place)
+        conditions[name] = tuple(before[name].canonical(value) for value in values)
     return conditions
 
 

@@ -75,7 +75,7 @@ class SearchSpace:
             value = values.get(path)
             if path.endswith(".repeat") and isinstance(gene, Range) and value is not None:
                 return gene.canonical(value)
-            return value if value is not None and gene.contains(value) else gene.sample(rng)
+            return gene.canonical(value) if value is not None and gene.contains(value) else gene.sample(rng)
 
         return self.walk(pick)
 
@@ -87,7 +87,9 @@ class SearchSpace:
             items = genotype.get(name, [])
             if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
                 raise SpaceError(f"'{name}' must be a list with one mapping for each repetition", place)
-        values = flatten(genotype)
+        values = flatten(
+            {name: value for name, value in genotype.items() if name in self.groups or not isinstance(value, list)}
+        )
         asked: set[str] = set()
 
         def pick(path: str, gene: Gene) -> Value:
@@ -99,8 +101,8 @@ class SearchSpace:
             return gene.canonical(values[path])
 
         checked = self.walk(pick)
-        for path in values:
-            if path not in asked:
+        for path in (*values, *genotype):
+            if path not in asked and path not in self.groups:
                 raise SpaceError(f"'{path}' is not an active gene here{did_you_mean(path, asked)}", place)
         return checked
 

@@ -23,7 +23,7 @@ from nas.strategies.base import Strategy
 
 Express: TypeAlias = Callable[[Genotype], tuple[Blueprint, Recipe]]
 
-ASKED = 60  # proposals that a strategy may have refused for one candidate
+ASKED = 30  # proposals that a strategy may have refused for one candidate
 DRAWN = 2_000  # random draws after that
 COUNTED = 20_000  # a space of at most so many genotypes is searched through at last
 
@@ -66,7 +66,7 @@ class Asking:
 
     def candidate(self, proposal: Proposal, number: int) -> Candidate:
         """The proposal with its network drawn and its digest: of blueprint and recipe, or of the genotype alone."""
-        genotype = proposal.genotype
+        genotype = self.space.check(proposal.genotype, "the strategy's proposal")
         blueprint, recipe = self.express(genotype) if self.express else (None, None)
         facts = [blueprint.to_dict(), recipe.to_dict()] if blueprint and recipe else genotype
         digest = hashlib.sha256(canonical_json(facts).encode()).hexdigest()[:12]

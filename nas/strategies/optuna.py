@@ -47,15 +47,35 @@ def _cmaes(seed: int) -> BaseSampler:
     return optuna.samplers.CmaEsSampler(seed=seed)
 
 
-SAMPLERS: dict[str, Callable[[int, int], BaseSampler]] = {
+class _Qmc(optuna.samplers.QMCSampler):
+    """A scrambled quasi-random sequence, which needs one seed throughout and, for each proposal, its own place in it.
+
+    Optuna counts the places in the study; ours is made anew each time, so the place is given.
+    """
+
+    def __init__(self, seed: int, run: int, place: int) -> None:
+        super().__init__(
+            seed=run,
+            scramble=True,
+            independent_sampler=optuna.samplers.RandomSampler(seed=seed),
+            warn_independent_sampling=False,
+            warn_asynchronous_seeding=False,
+        )
+        self._place = place
+
+    def _find_sample_id(self, study: optuna.Study, search_space: dict[str, Any]) -> int:
+        return self._place
+
+
+SAMPLERS: dict[str, Callable[[int, int, int], BaseSampler]] = {
     # multivariate with groups: genes that exist together are modelled together
-    "tpe": lambda seed, _: optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True),
-    "qmc": lambda _, run: optuna.samplers.QMCSampler(seed=run, scramble=True, warn_independent_sampling=False),
-    "cmaes": lambda seed, _: _cmaes(seed),
-    "gp": lambda seed, _: _gp(seed),
-    "random": lambda seed, _: optuna.samplers.RandomSampler(seed=seed),
+    "tpe": lambda seed, *_: optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True),
+    "qmc": lambda seed, run, place: _Qmc(seed, run, place),
+    "cmaes": lambda seed, *_: _cmaes(seed),
+    "gp": lambda seed, *_: _gp(seed),
+    "random": lambda seed, *_: optuna.samplers.RandomSampler(seed=seed),
 }
-"""Name → sampler from (seed of this proposal, seed of the run): a quasi-random sequence needs one seed throughout."""
+"""Name → sampler from (seed of this proposal, seed of the run, place in a sequence)."""
 
 
 @register_strategy("optuna")
@@ -63,6 +83,7 @@ class OptunaStrategy:
     """`sampler` is `tpe` (default), `qmc`, `random`, or, with an extra installed, `gp` or `cmaes`."""
 
     def __init__(self, space: SearchSpace, seed: int, settings: Settings) -> None:
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # it would announce every mirror
         if settings.sampler not in SAMPLERS:
             raise ConfigError(unknown("sampler", settings.sampler, SAMPLERS), "--sampler")
         self.space, self.seed, self.sampler = space, seed, settings.sampler
@@ -86,7 +107,8 @@ class OptunaStrategy:
     def _make(self, number: int, records: Sequence[Record]) -> BaseSampler:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return SAMPLERS[self.sampler](seed_for(self.seed, number, refusals(records)), self.seed)
+            tries = refusals(records)
+            return SAMPLERS[self.sampler](seed_for(self.seed, number, tries), self.seed, number + tries)
 
     def _mirror(self, records: Sequence[Record], number: int) -> optuna.Study:
         study = optuna.create_study(direction="maximize", sampler=self._make(number, records))
