@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nas.errors import NasError
     from nas.executors import register_executor
     from nas.messages import Proposal, Record
-    from nas.search import Result, resume, search
+    from nas.searching import Result, resume, search
     from nas.space import SearchSpace, read_space
     from nas.strategies import register_strategy
 
@@ -24,7 +24,7 @@ _PLACES = {
     "NasError": "nas.errors",
     "Proposal": "nas.messages",
     "Record": "nas.messages",
-    "Result": "nas.search",
+    "Result": "nas.searching",
     "SearchSpace": "nas.space",
     "Sketch": "nas.blueprint",
     "read_space": "nas.space",
@@ -32,8 +32,8 @@ _PLACES = {
     "register_dataset": "nas.datasets",
     "register_executor": "nas.executors",
     "register_strategy": "nas.strategies",
-    "resume": "nas.search",
-    "search": "nas.search",
+    "resume": "nas.searching",
+    "search": "nas.searching",
 }
 
 __version__ = "0.1.0"
@@ -58,7 +58,6 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _PLACES:
-        # Importing `nas.search` binds the module to this name; the function must win, so it is bound after.
         value = getattr(importlib.import_module(_PLACES[name]), name)
         globals()[name] = value
         return value

@@ -105,7 +105,7 @@ def search(
     debug: Debug = False,
 ) -> None:
     """Search for the best network and keep every result."""
-    from nas.search import search as run_search
+    from nas.searching import search as run_search
     from nas.view import make_view
 
     options: dict[str, Any] = {
@@ -147,7 +147,7 @@ def resume(
     debug: Debug = False,
 ) -> None:
     """Go on with a run where it stopped, or extend it."""
-    from nas.search import resume as resume_search
+    from nas.searching import resume as resume_search
     from nas.view import make_view
 
     changes = {

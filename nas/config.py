@@ -1,7 +1,7 @@
 """The settings of a search, checked: from the command line, from a configuration file, from Python.
 
 Names are those of the options (`--train-part` is `train_part`). A file may hold any of them; an option beats the file, and
-the file beats the defaults here. `search.py` takes it from there.
+the file beats the defaults here. `searching.py` takes it from there.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The driver: one loop without threads that asks, submits, listens and keeps the books.
 
-It knows the ledger, one strategy (through `Asking`), one executor and a run folder, and never Keras. `search.py` sets it up.
+It knows the ledger, one strategy (through `Asking`), one executor and a run folder, and never Keras. `searching.py` sets it up.
 """
 
 from __future__ import annotations
@@ -43,12 +43,14 @@ class Driver:
     ended: str = ""  # why the loop ended: budget, time, or an exhausted space
     _losses: dict[int, int] = field(default_factory=dict)  # number → epochs it had when it was last lost
     _best: Record | None = None
+    _handed_over: int | None = None  # number of the model that `best.keras` is
 
     def loop(self) -> None:
         """Until nothing is left to do. A KeyboardInterrupt passes through, with all workers ended and the books in order."""
         running = 0
         again = self.ledger.unfinished()
         self._best = best_of(self.ledger.records())
+        self._tidy()  # an earlier driver may have ended between an outcome and its consequences
         self.view.begin(self.settings.budget, self.ledger.records())
         try:
             while True:
@@ -109,25 +111,32 @@ class Driver:
                 return False
             outcome = Infeasible(f"{outcome.reason}, twice after epoch {epochs}")
         record = self.ledger.tell(number, outcome, finished.seconds)
-        better = record.state == "trained" and (self._best is None or _score(record) > _score(self._best))
-        self._best = record if better else self._best
-        self._tidy(record, better)
+        if record.state == "trained" and (self._best is None or _score(record) > _score(self._best)):
+            self._best = record
+        self._tidy()
         self._write_leaderboard()
         self.view.finished(record, self._best)
         return True
 
-    def _tidy(self, record: Record, better: bool) -> None:
-        """Keep the models of the best few; the best of all stands at the top of the folder as well."""
+    def _tidy(self) -> None:
+        """Keep the models of the best few and the checkpoints of what runs, and nothing else; the best model of all stands
+        at the top of the folder as well. Depends on the records alone, so it also mends what a crash left."""
         if self.run is None:
             return
-        self.run.checkpoint(record.number).unlink(missing_ok=True)
-        if better and self.run.model(record.number).exists():
-            write_whole(self.run.best, self.run.model(record.number).read_bytes())
-        trained = sorted((r for r in self.ledger.records() if r.state == "trained"), key=_score, reverse=True)
-        kept = {self.run.model(each.number) for each in trained[: self.settings.keep]}
-        for file in (self.run.folder / "models").glob("*.keras"):
-            if file not in kept:
-                file.unlink(missing_ok=True)
+        records = self.ledger.records()
+        trained = sorted((record for record in records if record.state == "trained"), key=_score, reverse=True)
+        kept = {self.run.model(record.number) for record in trained[: self.settings.keep]}
+        kept |= {self.run.checkpoint(record.number) for record in records if record.state == "running"}
+        if self._best is not None and self._best.number != self._handed_over:
+            model = self.run.model(self._best.number)
+            if model.exists():
+                write_whole(self.run.best, model.read_bytes())
+                self._handed_over = self._best.number
+        for folder in (self.run.folder / "models", self.run.folder / "checkpoints"):
+            for file in folder.iterdir():
+                # A file whose name begins with a point is being written by a worker, unless nothing runs yet.
+                if file not in kept and (not file.name.startswith(".") or self.executor.free == self.settings.workers):
+                    file.unlink(missing_ok=True)
 
     def _write_leaderboard(self, ended: bool = False) -> None:
         if self.run is not None:

@@ -29,6 +29,6 @@ def load(file: str) -> None:
     except NasError:
         del sys.modules[name]
         raise
-    except Exception as problem:  # whatever the user's file raises
+    except (Exception, SystemExit) as problem:  # whatever the user's file raises
         del sys.modules[name]
         raise ConfigError(f"'{file}' fails: {type(problem).__name__}: {problem}", "--plugin") from None

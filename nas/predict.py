@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nas.datasets import images
 from nas.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    from nas.training.handover import HandedOver
+
+TOGETHER = 64  # pictures that go through the network at once
 
 
 @dataclass(frozen=True)
@@ -23,24 +29,35 @@ class Prediction:
 
 def predict(model: str | Path, files: Sequence[str | Path]) -> list[Prediction]:
     """Look at pictures with the model of a run folder (its best so far) or of a `.keras` file. Raises InputError."""
-    from nas.training.handover import load_model
-
-    loaded = load_model(model_file(Path(model)))
-    height, width, channels = loaded.shape
-    found: list[Prediction] = []
+    file_of_model = model_file(Path(model))
     for file in files:
-        path = Path(file)
-        if not path.exists():
+        if not Path(file).exists():
             raise InputError("there is no such picture", str(file))
-        try:
-            picture = images.decode(path, height, width, channels)
-        except Exception as problem:  # a damaged file can make a codec raise anything
-            found.append(Prediction(str(file), {}, images.why(problem)))
-            continue
-        row = loaded.probabilities(picture[np.newaxis])[0]
-        order = np.argsort(-row, kind="stable")
-        found.append(Prediction(str(file), {loaded.classes[index]: float(row[index]) for index in order}))
+    from nas.training.handover import load_model  # loads Keras: only when everything named is there
+
+    loaded = load_model(file_of_model)
+    found: list[Prediction] = []
+    for start in range(0, len(files), TOGETHER):
+        found += _look(loaded, [str(file) for file in files[start : start + TOGETHER]])
     return found
+
+
+def _look(loaded: HandedOver, files: list[str]) -> list[Prediction]:
+    """Predictions for a few files, in their order."""
+    height, width, channels = loaded.shape
+    pictures: dict[str, np.ndarray] = {}
+    reasons: dict[str, str] = {}
+    for file in files:
+        try:
+            pictures[file] = images.decode(Path(file), height, width, channels)
+        except Exception as problem:  # a damaged file can make a codec raise anything
+            reasons[file] = images.why(problem)
+    rows = loaded.probabilities(np.stack(list(pictures.values()))) if pictures else ()
+    likely: dict[str, dict[str, float]] = {}
+    for file, row in zip(pictures, rows, strict=True):
+        order = np.argsort(-row, kind="stable")
+        likely[file] = {loaded.classes[index]: float(row[index]) for index in order}
+    return [Prediction(file, likely.get(file, {}), reasons.get(file, "")) for file in files]
 
 
 def model_file(model: Path) -> Path:

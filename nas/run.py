@@ -65,14 +65,9 @@ class Run:
     @classmethod
     def create(cls, out: str | Path | None, label: str) -> Run:
         """A new folder: `out`, or the first of `results/<label>-1`, `-2`, … that is not there yet. Raises RunError."""
+        cls.check_new(out)
         if out is not None:
             folder = Path(out).expanduser()
-            if (folder / "run.yaml").exists():
-                raise RunError(
-                    f"holds a run already; go on with it by 'nas resume {folder}', or give another --out", str(folder)
-                )
-            if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-                raise RunError("is not empty; give a folder that is not there yet", f"--out {folder}")
         else:
             count = 1
             while (folder := RESULTS / f"{label}-{count}").exists():
@@ -83,6 +78,17 @@ class Run:
         except OSError as problem:
             raise RunError(f"cannot be made: {problem.strerror}", f"--out {folder}") from None
         return cls(folder)
+
+    @staticmethod
+    def check_new(out: str | Path | None) -> None:
+        """Raise RunError if `out` is taken: before the data is prepared, so that a slip shows at once."""
+        if out is None:
+            return
+        folder = Path(out).expanduser()
+        if (folder / "run.yaml").exists():
+            raise RunError(f"holds a run already; go on with it by 'nas resume {folder}', or give another --out", str(folder))
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise RunError("is not empty; give a folder that is not there yet", f"--out {folder}")
 
     @classmethod
     def open(cls, folder: str | Path | None) -> Run:

@@ -69,8 +69,10 @@ def _files(folder: Path) -> Files:
         for file in sorted(Path(at) / name for at, _, names in os.walk(child) for name in names):
             if not is_image_file(file):
                 refused.append((str(file.relative_to(folder)), "is not a picture by its name"))
-            elif file.is_symlink() and not file.resolve().is_relative_to(inside):
+            elif not file.resolve().is_relative_to(inside):
                 refused.append((str(file.relative_to(folder)), "is a link that leaves the folder"))
+            elif not file.is_file():
+                refused.append((str(file.relative_to(folder)), "is no file"))
             else:
                 files.append(file)
                 labels.append(label)

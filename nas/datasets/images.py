@@ -21,10 +21,16 @@ def is_image_file(file: Path) -> bool:
     return file.suffix.lower() in ENDINGS
 
 
+# Pillow only warns of a picture of 90 to 180 million pixels; here it is refused, and a warning would be said for nothing.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
 def _open(file: Path) -> Image.Image:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", Image.DecompressionBombWarning)  # a declared size that no photograph has
-        return Image.open(file, formats=FORMATS)
+    image = Image.open(file, formats=FORMATS)
+    if image.width * image.height > (Image.MAX_IMAGE_PIXELS or 0):
+        image.close()
+        raise Image.DecompressionBombError
+    return image
 
 
 def why(problem: BaseException) -> str:
@@ -57,7 +63,7 @@ def fit(image: Image.Image, height: int, width: int, channels: int) -> np.ndarra
     """A Pillow image as uint8 [height, width, channels]."""
     if image.mode in ("I", "F", "I;16", "I;16B", "I;16L"):
         deep = np.asarray(image, dtype=np.float32)
-        top = 255.0 if deep.max(initial=0) <= 255 else 65535.0
+        top = 255.0 if image.mode in ("I", "F") and deep.max(initial=0) <= 255 else 65535.0
         image = Image.fromarray((np.clip(deep / top, 0, 1) * 255).astype(np.uint8))
     if image.mode in ("RGBA", "LA", "La", "RGBa", "PA") or "transparency" in image.info:
         clear = image.convert("RGBA")

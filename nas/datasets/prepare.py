@@ -30,6 +30,7 @@ Told: TypeAlias = Callable[[int, int], None]
 """Hears how many pictures are decoded, and of how many."""
 
 LARGEST_DEFAULT = 64  # pixels: a larger side multiplies the time of every candidate, so it must be asked for
+CARD_KEYS = {"digest", "classes", "counts", "mean", "std", "skipped"}
 _PIECE = 4096  # pictures read at once
 
 
@@ -148,11 +149,13 @@ def _sound(cache: Path) -> bool:
     """Whether a cache is there and its content is what it was when written."""
     try:
         facts = json.loads((cache / "card.json").read_text())
+        if not set(facts) >= CARD_KEYS:
+            return False
         return bool(
             facts["digest"]
             == _digest(np.load(cache / "images.npy", mmap_mode="r"), np.load(cache / "labels.npy"), facts["classes"])
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError):
         return False
 
 

@@ -53,6 +53,12 @@ EXECUTORS: Registry[Callable[[Work], Executor]] = Registry("executor", ConfigErr
 register_executor = EXECUTORS.register
 
 
+def reason_of(problem: BaseException) -> str:
+    """An exception as the reason of an infeasible candidate: its kind and the first line of its message."""
+    words = str(problem).strip().splitlines()
+    return f"{type(problem).__name__}: {words[0] if words else ''}"[:300]
+
+
 def by_name(function: str | Callable[..., Any]) -> Callable[..., Any]:
     """The function for `module:function`."""
     if not isinstance(function, str):

@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from nas.executors.base import Told, Work, by_name, register_executor
+from nas.executors.base import Told, Work, by_name, reason_of, register_executor
 from nas.messages import Finished, Infeasible, Outcome
 
 
@@ -38,8 +38,7 @@ class Inline:
             outcome: Outcome = by_name(self.work.function)(job, self.work.progress)
         except Exception as problem:  # one bad candidate is one bad row
             self._note(number)
-            words = str(problem).strip().splitlines()
-            outcome = Infeasible(f"{type(problem).__name__}: {words[0] if words else ''}"[:300])
+            outcome = Infeasible(reason_of(problem))
         self._waiting.pop(0)
         return [Finished(number, outcome, time.perf_counter() - started)]
 

@@ -23,8 +23,8 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from nas.errors import NasError, RunFailed
-from nas.executors.base import Told, Work, by_name, register_executor
-from nas.messages import Finished, Lost, Outcome, Progress
+from nas.executors.base import Told, Work, by_name, reason_of, register_executor
+from nas.messages import Finished, Infeasible, Lost, Outcome, Progress
 
 PRELOAD = "nas.training.worker"
 PATIENCE = 5.0  # seconds that a process may take to end after its last word
@@ -47,7 +47,7 @@ class Processes:
         self._context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
         if "forkserver" in methods:
             self._context.set_forkserver_preload([PRELOAD])
-            with _without_main():
+            with _without_main(), _deaf_to_interrupts():
                 forkserver.ensure_running()  # it loads Keras while the driver goes on
         self._running: dict[int, _Running] = {}
 
@@ -111,8 +111,8 @@ class Processes:
             with contextlib.suppress(OSError):  # it may have died since; the next message will tell
                 running.pipe.send(go_on)
             return None
-        if kind == "error":  # an error of ours says itself what is wrong
-            raise content
+        if kind == "error":  # one bad candidate is one bad row
+            return Infeasible(str(content) if isinstance(content, RunFailed) else reason_of(content))
         outcome: Outcome = content if kind == "done" else Lost(f"the worker {content}")
         return outcome
 
@@ -150,6 +150,19 @@ def _without_main() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Let a process that is started now ignore Ctrl-C from its first moment: the driver decides."""
+    if threading.current_thread() is not threading.main_thread():  # only there can a handler be set
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _work(function: str, argument: Any, pipe: Connection, plugins: tuple[str, ...], log: str | None) -> None:
     """In the worker: run one function and send what it returns."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
@@ -176,8 +189,7 @@ def _work(function: str, argument: Any, pipe: Connection, plugins: tuple[str, ..
         os._exit(1)  # the driver is gone
     except Exception as problem:
         traceback.print_exc()
-        words = str(problem).strip().splitlines()
-        pipe.send(("error", RunFailed(f"{type(problem).__name__}: {words[0] if words else ''}"[:300])))
+        pipe.send(("error", RunFailed(reason_of(problem))))
 
 
 def _die_with_the_driver() -> None:

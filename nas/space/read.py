@@ -32,6 +32,7 @@ from nas.yamlfile import Document, read
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*$")
 MOST_REPEATS = 100
 MOST_VALUES = 1_000
+LEAST_STEP = 1e-9  # values are rounded to twelve decimals
 
 
 def read_space(space: str | Path | dict[str, Any] | SearchSpace) -> SearchSpace:
@@ -137,8 +138,8 @@ def _range(doc: Document, at: tuple[str, ...], data: dict[str, Any], path: str, 
         raise SpaceError(f"{path}: a logarithmic range starts above 0; found {ends[0]}", place)
     if log and step is not None:
         raise SpaceError(f"{path}: a logarithmic range has no 'step'", place)
-    if step is not None and (not _number(step) or step <= 0 or step > ends[1] - ends[0]):
-        raise SpaceError(f"{path}: 'step' must be above 0 and fit into the range; found {step!r}", place)
+    if step is not None and (not _number(step) or not LEAST_STEP <= step <= ends[1] - ends[0]):
+        raise SpaceError(f"{path}: 'step' must be at least {LEAST_STEP:g} and fit into the range; found {step!r}", place)
     low, high = ends
     if isinstance(step, float) or type(low) is not type(high):  # a fraction anywhere makes it a range of real numbers
         low, high = float(low), float(high)

@@ -43,7 +43,8 @@ def class_probabilities(outputs: np.ndarray) -> np.ndarray:
     """One probability for each class from any head: softmax, a sigmoid for each class, or one sigmoid for two classes."""
     if outputs.shape[1] == 1:
         return np.concatenate([1 - outputs, outputs], axis=1)
-    shares: np.ndarray = outputs / np.maximum(outputs.sum(axis=1, keepdims=True), 1e-12)
+    total = outputs.sum(axis=1, keepdims=True)
+    shares: np.ndarray = np.where(total > 0, outputs / np.maximum(total, 1e-30), 1 / outputs.shape[1])
     return shares
 
 

@@ -48,7 +48,7 @@ def load_checkpoint(file: Path, model: Any, optimizer: Any) -> tuple[Arrays, dic
     A file that is damaged, or of another network, counts as none: training then begins anew.
     """
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         history = json.loads(str(arrays.pop("history")))
         set_weights(model, _part(arrays, "now/"))

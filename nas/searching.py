@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from nas import plugins, pruners
 from nas.blueprint import check_networks, express
 from nas.config import Settings, settings
+from nas.datasets import DATASETS
 from nas.datasets.prepare import card_facts, describe
 from nas.datasets.split import default_train_part, default_validation_part
 from nas.driver import Driver, best_of
@@ -52,7 +53,10 @@ if TYPE_CHECKING:
     import pandas
 
 Evaluate: TypeAlias = Callable[..., float]
-"""`function(genotype, report) -> float`, the higher the better. `report(epoch, score)` answers whether to go on."""
+"""`function(genotype, report) -> float`, the higher the better.
+
+`report(epoch, score)` answers whether to go on; a pruner compares the first reports of all candidates, then the second, …
+"""
 
 WORKER = "nas.training.worker"
 START_UP = 3.0  # seconds until a candidate's first step: process, building, tracing; for the forecast only
@@ -119,9 +123,12 @@ def search(
     chosen = settings(config, space=str(space) if named and space is not None else None, **given)
     for plugin in chosen.plugin:
         plugins.load(plugin)
+    chosen = _with_whole_paths(chosen)
     read = read_space(chosen.space if space is None or named else space)
     chosen = chosen.model_copy(update={"space": read.name}) if not named else chosen
     if evaluate is not None:
+        if chosen.executor != "inline":
+            raise ConfigError("an evaluator runs in this process, by the executor 'inline'", "executor")
         return _search_with(evaluate, read, chosen, out, view or Silent())
     return _search_pictures(read, chosen, out, view or Plain())
 
@@ -166,10 +173,10 @@ def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | Non
     if not space.describes_networks:
         raise ConfigError(f"the space '{space.name}' has no group 'blocks', so it describes no networks", "--space")
     check_networks(space)
+    Run.check_new(out)
     make_strategy(
         chosen.strategy, space, chosen.seed, chosen
     )  # a wrong name or a missing package shows before the data is read
-    pruners.PRUNERS[chosen.pruner]
     with _log() as log, _executor(chosen, log) as hands:
         card: DataCard = hands.call(
             f"{WORKER}:prepare", DataRequest(chosen.dataset, chosen.data_dir, chosen.image_size), view.preparing
@@ -238,14 +245,12 @@ def _run_of_evaluator(space: SearchSpace, chosen: Settings, out: str | Path, nam
 
 def _evaluated(evaluate: Evaluate, candidate: Candidate, heard: Callable[[Progress], bool]) -> Outcome:
     """Call a user's function. Told to stop and returning at once, it was stopped; anything but a number is infeasible."""
-    go_on, epochs = True, 0
+    go_on, reports = True, 0
 
     def report(epoch: int, score: float) -> bool:
-        nonlocal go_on, epochs
-        if epoch != epochs + 1:
-            raise ValueError(f"report() counts epochs 1, 2, 3, …; after {epochs} came {epoch!r}")
-        epochs += 1
-        go_on = heard(Progress(candidate.number, int(epoch), float(score), {}))
+        nonlocal go_on, reports
+        reports += 1  # candidates are compared report by report, whatever each evaluator calls its epochs
+        go_on = heard(Progress(candidate.number, reports, float(score), {}))
         return go_on
 
     value = evaluate(candidate.genotype, report)
@@ -313,6 +318,16 @@ def _job(candidate: Candidate, chosen: Settings, card: DataCard, run: Run) -> Jo
         checkpoint=str(run.checkpoint(candidate.number).absolute()),
         model=str(run.model(candidate.number).absolute()),
     )
+
+
+def _with_whole_paths(chosen: Settings) -> Settings:
+    """Relative paths of data and plugins made absolute: `nas resume` may be typed in another folder."""
+    update: dict[str, Any] = {"plugin": tuple(str(Path(file).expanduser().resolve()) for file in chosen.plugin)}
+    if chosen.dataset not in DATASETS:
+        update["dataset"] = str(Path(chosen.dataset).expanduser().absolute())
+    if chosen.data_dir is not None:
+        update["data_dir"] = str(Path(chosen.data_dir).expanduser().absolute())
+    return chosen.model_copy(update=update)
 
 
 def _resolved(chosen: Settings, card: DataCard, machine: dict[str, str]) -> Settings:

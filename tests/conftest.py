@@ -1,0 +1,55 @@
+"""Fixtures for all tests. Decoded pictures go to a folder of this session, so no test meets what another run left behind."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nas.datasets import prepare
+from nas.messages import DataCard
+from tests.helpers import SMALL_SEARCH, class_folder
+
+_DATA_DIR = os.environ.get("NAS_DATA_DIR")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Nothing outside this session is read or written: no cache, no data directory, no download by Keras."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NAS_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("KERAS_HOME", str(tmp_path_factory.mktemp("keras")))
+        patch.delenv("NAS_DATA_DIR", raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The real data sets, where the person who runs the tests has them."""
+    if not _DATA_DIR:
+        pytest.skip("NAS_DATA_DIR is not set: no real CIFAR-10 and no real cats and dogs here")
+    return Path(_DATA_DIR).resolve()
+
+
+@pytest.fixture(scope="session")
+def digits() -> DataCard:
+    return prepare("digits")
+
+
+@pytest.fixture(scope="session")
+def two_classes(tmp_path_factory: pytest.TempPathFactory) -> DataCard:
+    """A folder of 2 × 40 small colour pictures, prepared."""
+    return prepare(str(class_folder(tmp_path_factory.mktemp("two"), {"red": 40, "green": 40})))
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole small search on digits, never disturbed: only to be read."""
+    from nas.searching import search
+    from nas.view import Silent
+
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    search(out=folder, view=Silent(), **SMALL_SEARCH)
+    return folder

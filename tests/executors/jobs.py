@@ -1,0 +1,72 @@
+"""Jobs and tasks for the executors' tests: workers find them by name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from nas.errors import DatasetError
+from nas.messages import Outcome, Progress, Stopped, Trained
+
+HERE = "tests.executors.jobs"
+
+
+def finish(job: float, report: Any) -> Outcome:
+    return Trained(job)
+
+
+def fail(job: str, report: Any) -> Outcome:
+    raise ValueError(f"{job}\nand more")
+
+
+def fail_with_ours(job: str, report: Any) -> Outcome:
+    raise DatasetError(job)
+
+
+def epochs(job: int, report: Any) -> Outcome:
+    """Up to `job` epochs, as long as it may."""
+    for epoch in range(1, job + 1):
+        if not report(Progress(0, epoch, epoch / 10, {"val_accuracy": epoch / 10})):
+            return Stopped()
+    return Trained(1.0)
+
+
+def die(job: int, report: Any) -> Outcome:
+    os.kill(os.getpid(), job)
+    raise AssertionError("still alive")
+
+
+def leave(job: int, report: Any) -> Outcome:
+    os._exit(job)
+
+
+def busy(job: str, report: Any) -> Outcome:
+    """Writes its process id to the file `job` and computes without end; a polite request does not reach it."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    Path(job).write_text(str(os.getpid()))
+    while True:
+        sum(range(10_000))
+
+
+def count(argument: int, told: Any) -> int:
+    for done in range(argument):
+        told(done + 1, argument)
+    return 2 * argument
+
+
+def wrong(argument: str, told: Any) -> None:
+    raise DatasetError(argument, "pictures")
+
+
+def sleep(argument: float, told: Any) -> None:
+    time.sleep(argument)
+
+
+def environment(argument: str, told: Any) -> list[str]:
+    """Which of the modules named in `argument` are loaded here."""
+    import sys
+
+    return [name for name in argument.split() if name in sys.modules]

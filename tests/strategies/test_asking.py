@@ -1,0 +1,135 @@
+"""Asking: duplicates and networks over a limit are refused and counted, and only a whole count declares a space exhausted."""
+
+import json
+import random
+
+import pytest
+
+from nas.blueprint import Pictures, express
+from nas.config import settings
+from nas.messages import Proposal, Record
+from nas.space import read_space
+from nas.strategies import make_strategy
+from nas.strategies.asking import ASKED, Asking, over_limit
+
+SMALL = read_space({"name": "small", "genes": {"x": {"range": [0, 9]}, "y": {"range": [0, 9]}}})
+CONNECTED = read_space("connected")
+PICTURES = Pictures((8, 8, 1), 3, (10.0,), (4.0,))
+
+
+class Stubborn:
+    """A strategy that has one idea, and notes what it is shown."""
+
+    def __init__(self, genotype):
+        self.genotype, self.shown = genotype, []
+
+    def propose(self, records, number):
+        self.shown.append(list(records))
+        return Proposal(self.genotype, (1, 2), "idea")
+
+
+def express_small(genotype):
+    return express(genotype, PICTURES)
+
+
+def recorded(candidate):
+    return Record(candidate.number, candidate.genotype, "trained", value=0.5, digest=candidate.digest)
+
+
+def test_what_is_new_is_taken_as_it_is_proposed():
+    asking = Asking(SMALL, Stubborn({"x": 1, "y": 2}), settings())
+    candidate = asking.next([], 0)
+    assert (candidate.genotype, candidate.parents, candidate.operator) == ({"x": 1, "y": 2}, (1, 2), "idea")
+    assert (candidate.blueprint, candidate.recipe) == (None, None)
+    assert not asking.refused
+
+
+def test_a_duplicate_is_refused_shown_and_at_last_replaced_by_a_random_draw():
+    strategy = Stubborn({"x": 1, "y": 2})
+    asking = Asking(SMALL, strategy, settings())
+    first = recorded(asking.next([], 0))
+    candidate = asking.next([first], 1)
+    assert candidate.genotype != first.genotype
+    assert candidate.operator == "random"
+    assert asking.refused["duplicate"] >= ASKED
+    last = strategy.shown[-1]
+    assert last[0] == first
+    assert [record.state for record in last[1:]] == ["refused"] * (ASKED - 1)
+    assert len({record.number for record in last}) == ASKED
+
+
+def test_the_last_of_a_space_is_found_and_then_there_is_none():
+    asking = Asking(SMALL, Stubborn({"x": 1, "y": 2}), settings())
+    records = []
+    while candidate := asking.next(records, len(records)):
+        records.append(recorded(candidate))
+    assert len({json.dumps(record.genotype) for record in records}) == len(records) == 100
+
+
+def test_equal_networks_with_equal_recipes_are_one_candidate():
+    asking = Asking(CONNECTED, Stubborn({}), settings(), express_small)
+    genotype = CONNECTED.sample(random.Random(1))
+    same = {**genotype, "head_dropout": 0.0}
+    one = asking.candidate(Proposal(same), 0)
+    other = asking.candidate(Proposal({key: value for key, value in same.items() if key != "head_dropout"}), 1)
+    faster = asking.candidate(Proposal({**same, "learning_rate": 0.0033}), 2)
+    assert one.digest == other.digest
+    assert faster.digest != one.digest
+    assert faster.blueprint.digest == one.blueprint.digest
+
+
+@pytest.mark.parametrize(
+    ("limits", "why"),
+    [
+        ({"max_params": 1}, "over max-params"),
+        ({"max_flops": 1}, "over max-flops"),
+        ({"max_memory": 1}, "over max-memory"),
+        ({"max_flops": None, "max_memory": None}, None),
+    ],
+)
+def test_a_limit_that_is_broken_is_named(limits, why):
+    chosen = settings().model_copy(update=limits)
+    candidate = Asking(CONNECTED, Stubborn({}), chosen, express_small).candidate(
+        Proposal(CONNECTED.sample(random.Random(1))), 0
+    )
+    assert over_limit(candidate, chosen) == why
+
+
+def test_a_network_exactly_at_its_limits_is_within():
+    genotype = CONNECTED.sample(random.Random(1))
+    candidate = Asking(CONNECTED, Stubborn({}), settings(), express_small).candidate(Proposal(genotype), 0)
+    blueprint, recipe = candidate.blueprint, candidate.recipe
+    exact = {
+        "max_params": blueprint.parameters,
+        "max_flops": blueprint.flops,
+        "max_memory": blueprint.memory(recipe.batch_size),
+    }
+    assert over_limit(candidate, settings(**exact)) is None
+    for name, value in exact.items():
+        assert over_limit(candidate, settings(**{**exact, name: value - 1})) == f"over {name.replace('_', '-')}"
+
+
+@pytest.mark.parametrize("strategy", ["genetic", "random"])
+def test_candidates_under_a_tight_limit_keep_it(strategy):
+    chosen = settings(strategy=strategy, max_flops=2_000_000, genetic={"population": 5})
+    asking = Asking(CONNECTED, make_strategy(strategy, CONNECTED, 1, chosen), chosen, express_small)
+    records = []
+    for number in range(15):
+        candidate = asking.next(records, number)
+        assert candidate.number == number
+        assert candidate.blueprint.flops <= 2_000_000
+        records.append(recorded(candidate))
+    assert asking.refused["over max-flops"] > 0
+
+
+def test_a_large_space_without_anything_within_the_limits_has_no_candidate():
+    chosen = settings(strategy="random", max_params=1)
+    asking = Asking(CONNECTED, make_strategy("random", CONNECTED, 1, chosen), chosen, express_small)
+    assert asking.next([], 0) is None
+    assert set(asking.refused) == {"over max-params"}
+
+
+def test_the_same_records_lead_to_the_same_candidate():
+    first = recorded(Asking(SMALL, Stubborn({"x": 1, "y": 2}), settings()).next([], 0))
+    candidates = [Asking(SMALL, Stubborn({"x": 1, "y": 2}), settings()).next([first], 1) for _ in range(2)]
+    assert candidates[0] == candidates[1]

@@ -1,0 +1,194 @@
+"""The genetic algorithm: a random beginning, then children of tournament winners; variation that keeps to the space."""
+
+import json
+import random
+from collections import Counter
+
+import pytest
+
+from nas.config import settings
+from nas.messages import Record
+from nas.shipped import shipped
+from nas.space import read_space
+from nas.strategies.genetic import Genetic, crossed, mutated
+
+WORDS = {"insert", "delete", "duplicate", "swap", "step"}
+SPACE = read_space(
+    {
+        "name": "small",
+        "groups": {
+            "blocks": {
+                "repeat": [1, 3],
+                "genes": {"op": {"choice": ["a", "b"]}, "size": {"ordered": [1, 2, 4, 8], "when": {"op": "a"}}},
+            }
+        },
+        "genes": {
+            "optimizer": {"choice": ["adam", "sgd"]},
+            "momentum": {"choice": [0.8, 0.9], "when": {"optimizer": "sgd"}},
+            "rate": {"range": [1e-4, 1.0], "log": True},
+        },
+    }
+)
+spaces = pytest.mark.parametrize(
+    "space", [SPACE, *(read_space(name) for name in shipped("search_spaces"))], ids=lambda space: space.name
+)
+
+
+def genetic(space=SPACE, seed=1, **options):
+    return Genetic(space, seed, settings(genetic={"population": 6, "tournament": 3, **options}))
+
+
+def trained(number, genotype, value):
+    return Record(number, genotype, "trained", value=value, curve=(value,))
+
+
+def population(count, space=SPACE, value=lambda number: number / 100):
+    rng = random.Random(1)
+    return [trained(number, space.sample(rng), value(number)) for number in range(count)]
+
+
+def test_the_first_are_random_and_without_parents():
+    proposals = [genetic().propose(population(number), number) for number in range(6)]
+    assert {(proposal.operator, proposal.parents) for proposal in proposals} == {("random", ())}
+
+
+def test_after_them_every_child_has_parents_and_words():
+    for number in range(6, 60):
+        proposal = genetic().propose(population(number), number)
+        words = proposal.operator.split("+")
+        assert words[0] == "crossover" if len(proposal.parents) == 2 else "crossover" not in words
+        assert 1 <= len(proposal.parents) <= 2
+        assert set(words) - {"crossover"} <= WORDS
+        assert 1 <= len(set(words) - {"crossover"}) <= 2
+
+
+def test_parents_are_two_different_candidates_among_the_youngest():
+    records = population(40)
+    for number in range(40, 140):
+        parents = genetic(crossover=1.0).propose(records, number).parents
+        assert len(set(parents)) == len(parents)
+        assert all(34 <= parent < 40 for parent in parents)
+
+
+def test_the_best_of_a_tournament_of_all_is_almost_always_the_parent():
+    records = population(6)
+    parents = Counter(genetic(tournament=50, crossover=0.0).propose(records, number).parents for number in range(6, 106))
+    assert parents.most_common(1)[0][0] == (5,)
+
+
+def test_trained_beat_stopped_and_stopped_later_beat_stopped_earlier():
+    genotypes = [record.genotype for record in population(6)]
+    records = [
+        Record(0, genotypes[0], "stopped", value=0.99, curve=(0.99,)),
+        Record(1, genotypes[1], "stopped", value=0.5, curve=(0.1, 0.2, 0.5)),
+        Record(2, genotypes[2], "infeasible", reason="x"),
+    ]
+    chosen = genetic(tournament=50, crossover=0.0)
+    drawn = Counter(chosen.propose([*records, *records[2:] * 3], number).parents for number in range(6, 106))
+    assert drawn[(1,)] > drawn[(0,)]
+    assert set(drawn) <= {(0,), (1,)}
+    drawn = Counter(chosen.propose([*records, trained(3, genotypes[3], 0.01)], number).parents for number in range(6, 106))
+    assert drawn.most_common(1)[0][0] == (3,)
+
+
+def test_of_nothing_but_failures_there_are_no_children():
+    records = [Record(number, record.genotype, "infeasible", reason="x") for number, record in enumerate(population(20))]
+    assert genetic().propose(records, 20).operator == "random"
+
+
+def test_without_crossover_there_is_one_parent():
+    records = population(20)
+    assert all(len(genetic(crossover=0.0).propose(records, number).parents) == 1 for number in range(20, 60))
+
+
+def test_with_crossover_always_and_mutations_one_there_are_two_words():
+    records = population(20)
+    operators = [genetic(crossover=1.0, mutations=1).propose(records, number) for number in range(20, 60)]
+    assert all(len(each.operator.split("+")) == len(each.parents) for each in operators)
+    assert any(len(each.parents) == 2 for each in operators)
+
+
+@spaces
+def test_every_word_occurs_and_every_mutant_is_in_the_space(space):
+    rng, words = random.Random(1), Counter()
+    genotype = space.sample(rng)
+    for _ in range(1_500):
+        before = json.dumps(genotype)
+        mutant, word = mutated(space, genotype, rng)
+        assert json.dumps(genotype) == before
+        assert space.check(mutant) == mutant
+        words[word] += 1
+        genotype = mutant
+    assert set(words) == WORDS
+    assert 0.4 < words["step"] / 1_500 < 0.6
+
+
+@spaces
+def test_the_words_say_what_was_done(space):
+    rng = random.Random(2)
+    change = {"insert": 1, "duplicate": 1, "delete": -1, "swap": 0, "step": 0}
+    for _ in range(500):
+        genotype = space.sample(rng)
+        mutant, word = mutated(space, genotype, rng)
+        lengths = [len(mutant[name]) - len(genotype[name]) for name in space.groups]
+        assert sum(lengths) == change[word]
+        for name, group in space.groups.items():
+            assert group.repeat.low <= len(mutant[name]) <= group.repeat.high
+        if word == "swap":
+            assert [sorted(map(json.dumps, mutant[name])) for name in space.groups] == [
+                sorted(map(json.dumps, genotype[name])) for name in space.groups
+            ]
+
+
+def test_a_step_of_an_ordered_gene_goes_to_a_neighbour():
+    space, rng = read_space({"name": "x", "genes": {"size": {"ordered": [1, 2, 4, 8]}}}), random.Random(1)
+    assert {mutated(space, {"size": 2}, rng)[0]["size"] for _ in range(50)} == {1, 4}
+
+
+@spaces
+def test_children_of_two_are_in_the_space_and_the_parents_unchanged(space):
+    rng = random.Random(3)
+    for _ in range(500):
+        parents = space.sample(rng), space.sample(rng)
+        before = json.dumps(parents)
+        child = crossed(space, *parents, rng)
+        assert json.dumps(parents) == before
+        assert space.check(child) == child
+
+
+def test_crossing_keeps_whole_blocks_and_takes_other_genes_from_either_parent():
+    space = read_space(
+        {
+            "name": "x",
+            "groups": {"blocks": {"repeat": [1, 8], "genes": {"a": {"range": [0, 99]}, "b": {"range": [0, 99]}}}},
+            "genes": {"c": {"range": [0, 9]}, "d": {"range": [0, 9]}},
+        }
+    )
+    first = {"blocks": [{"a": n, "b": n} for n in (1, 2, 3)], "c": 1, "d": 1}
+    second = {"blocks": [{"a": n, "b": n} for n in (11, 12, 13, 14)], "c": 2, "d": 2}
+    rng, lengths, outer = random.Random(1), set(), set()
+    for _ in range(300):
+        child = crossed(space, first, second, rng)
+        blocks = [block["a"] for block in child["blocks"]]
+        lengths.add(len(blocks))
+        outer.add((child["c"], child["d"]))
+        if len(blocks) > 1:
+            assert all(block["a"] == block["b"] for block in child["blocks"])
+            cut = next((index for index, value in enumerate(blocks) if value > 10), len(blocks))
+            assert blocks[:cut] == [1, 2, 3][:cut]
+            assert blocks[cut:] == [11, 12, 13, 14][4 - len(blocks) + cut :]
+    assert {1, 2, 3, 4, 5, 6, 7} == lengths
+    assert outer == {(1, 1), (1, 2), (2, 1), (2, 2)}
+
+
+def test_a_space_without_anything_to_change_gives_its_only_genotype():
+    space = read_space({"name": "x", "genes": {"a": 1}})
+    assert mutated(space, {"a": 1}, random.Random(1)) == ({"a": 1}, "random")
+
+
+def test_refusals_make_a_child_move_further_away():
+    records = population(20)
+    refused = [Record(-1 - index, records[0].genotype, "refused") for index in range(25)]
+    chosen = genetic(mutations=1, crossover=0.0)
+    assert "+" not in chosen.propose(records, 20).operator
+    assert len(chosen.propose([*records, *refused], 20).operator.split("+")) == 6

@@ -1,0 +1,117 @@
+"""Settings: what beats what, the ways to write times and amounts, and errors that name file and line, or the option."""
+
+import pytest
+
+from nas.config import Settings, amount, seconds, settings
+from nas.errors import ConfigError
+from nas.shipped import shipped
+
+
+def write(folder, text):
+    file = folder / "mine.yaml"
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+def test_an_option_beats_the_file_and_the_file_the_defaults(tmp_path):
+    file = write(tmp_path, "budget: 7\nepochs: 3\n")
+    chosen = settings(file, epochs=5, seed=None)
+    assert (chosen.budget, chosen.epochs, chosen.seed) == (7, 5, Settings().seed)
+
+
+@pytest.mark.parametrize("name", shipped("configs"))
+def test_every_shipped_configuration_is_read_by_its_name(name):
+    assert settings(name) != Settings()
+
+
+def test_settings_survive_the_trip_through_plain_data():
+    chosen = settings(None, time="30m", max_params="500k", plugin=("a.py",), genetic={"population": 6})
+    stored = {key: value for key, value in chosen.model_dump(mode="json").items() if value is not None}
+    assert settings(None, **stored) == chosen
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("90", 90), ("90s", 90), ("30m", 1800), ("1.5h", 5400), ("1h30m", 5400), ("1 h 30 m", 5400), ("2D", 172800), (12, 12)],
+)
+def test_a_time_is_read_as_seconds(text, value):
+    assert seconds(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "m", "soon", "1w", "-3m", "1h-3m", "3m!", "1.2.3"])
+def test_what_is_no_time_is_refused(text):
+    with pytest.raises(ValueError, match="a time such as 90s, 30m or 1h30m is expected"):
+        seconds(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("500000", 500_000),
+        ("500_000", 500_000),
+        ("500,000", 500_000),
+        ("500k", 500_000),
+        ("1.5M", 1_500_000),
+        ("2G", 2 * 10**9),
+    ],
+)
+def test_an_amount_is_read_as_a_whole_number(text, value):
+    assert amount(text) == value
+
+
+@pytest.mark.parametrize("text", ["", "M", "many", "-5", "5 apples", "5MM"])
+def test_what_is_no_amount_is_refused(text):
+    with pytest.raises(ValueError, match="a number such as 500000, 500k or 60M is expected"):
+        amount(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("seed: 1\nbugdet: 3\n", "mine.yaml, line 2: unknown setting 'bugdet' (did you mean 'budget'?)"),
+        ("seed: 1\nbudget: 0\n", "mine.yaml, line 2: budget: input should be greater than or equal to 1; found 0"),
+        ("budget: many\n", "mine.yaml, line 1: budget: input should be a valid integer"),
+        ("time: soon\n", "mine.yaml, line 1: time: a time such as 90s, 30m or 1h30m is expected; found 'soon'"),
+        ("max_params: 0\n", "mine.yaml, line 1: max_params: input should be greater than 0; found 0"),
+        ("pruner: ahsa\n", "mine.yaml, line 1: pruner: input should be 'none', 'asha' or 'median'; found 'ahsa'"),
+        ("genetic:\n  population: 1\n", "mine.yaml, line 2: genetic.population: input should be greater than or equal to 2"),
+        ("genetic:\n  popluation: 9\n", "mine.yaml, line 2: genetic.popluation: unknown setting 'popluation' (did you mean"),
+        ("budget: 3\nbudget: 4\n", "mine.yaml, line 2: the key 'budget' stands here twice"),
+        ("- budget\n", "mine.yaml: a configuration is a mapping from settings to values"),
+    ],
+)
+def test_a_wrong_file_is_told_with_its_line(tmp_path, text, told):
+    with pytest.raises(ConfigError) as caught:
+        settings(write(tmp_path, text))
+    assert str(caught.value).removeprefix(f"{tmp_path}/").startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ({"bugdet": 3}, "unknown setting 'bugdet' (did you mean 'budget'?)"),
+        ({"budget": 0}, "--budget: input should be greater than or equal to 1; found 0"),
+        ({"train_part": 1.5}, "--train-part: input should be less than or equal to 1; found 1.5"),
+        ({"max_flops": "lots"}, "--max-flops: a number such as 500000, 500k or 60M is expected; found 'lots'"),
+        ({"genetic": {"crossover": 2}}, "--genetic.crossover: input should be less than or equal to 1; found 2"),
+    ],
+)
+def test_a_wrong_option_is_told_by_its_name(option, told):
+    with pytest.raises(ConfigError) as caught:
+        settings(None, **option)
+    assert str(caught.value).startswith(told)
+
+
+def test_an_option_that_is_wrong_is_not_blamed_on_the_file(tmp_path):
+    with pytest.raises(ConfigError, match=r"^--budget: "):
+        settings(write(tmp_path, "budget: 3\n"), budget=0)
+
+
+def test_a_wrong_name_of_a_configuration_is_told_the_nearest():
+    with pytest.raises(ConfigError, match=r"there is no configuration 'deom' \(did you mean 'demo'\?\)"):
+        settings("deom")
+
+
+def test_settings_cannot_be_changed_afterwards():
+    with pytest.raises(ValueError, match="frozen"):
+        settings().budget = 3

@@ -1,0 +1,50 @@
+"""Recipes: the trip through plain data, and every value that is not allowed."""
+
+import json
+
+import pytest
+
+from nas.errors import BlueprintError
+from nas.leaderboard import RECIPE_COLUMNS
+from nas.recipe import RECIPE_GENES, STRENGTHS, Recipe
+
+
+def test_a_recipe_survives_the_trip_through_json():
+    recipe = Recipe(optimizer="sgd", learning_rate=0.01, batch_size=32, flip="both", erasing=0.25)
+    assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+
+
+def test_what_is_left_out_has_its_default():
+    assert Recipe.from_dict({}) == Recipe()
+
+
+def test_the_leaderboard_has_a_column_for_every_part_of_a_recipe():
+    assert sorted(RECIPE_COLUMNS) == sorted(RECIPE_GENES)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"optimizer": "sgdd"}, "optimizer: unknown value 'sgdd' (did you mean 'sgd'?)"),
+        ({"optimizer": 1}, "optimizer: unknown value '1'"),
+        ({"loss": "hinge"}, "loss: unknown value 'hinge'\n       allowed here: crossentropy, mse"),
+        ({"schedule": "cosin"}, "schedule: unknown value 'cosin' (did you mean 'cosine'?)"),
+        ({"flip": True}, "flip: unknown value 'True'"),
+        ({"learning_rate": 0}, "learning_rate is a number from 1e-08 to 100; found 0"),
+        ({"learning_rate": "1e-3"}, "learning_rate is a number from 1e-08 to 100; found '1e-3'"),
+        ({"learning_rate": float("nan")}, "learning_rate is a number from 1e-08 to 100; found nan"),
+        ({"weight_decay": -0.1}, "weight_decay is a number from 0 to 1; found -0.1"),
+        ({"momentum": 1}, "momentum is a number from 0 to 0.9999; found 1"),
+        ({"label_smoothing": 1.0}, "label_smoothing is a number from 0 to 0.9; found 1.0"),
+        ({"batch_size": 0}, "batch_size is a whole number from 1 to 65,536; found 0"),
+        ({"batch_size": 32.0}, "batch_size is a whole number from 1 to 65,536; found 32.0"),
+        ({"batch_size": True}, "batch_size is a whole number from 1 to 65,536; found True"),
+        ({"learning_rat": 1.0}, "unknown training gene 'learning_rat' (did you mean 'learning_rate'?)"),
+        *(({name: 1.1}, f"{name} is a number from 0 to 1; found 1.1") for name in STRENGTHS),
+        *(({name: True}, f"{name} is a number from 0 to 1; found True") for name in STRENGTHS),
+    ],
+)
+def test_a_value_that_is_not_allowed_is_told(wrong, told):
+    with pytest.raises(BlueprintError) as caught:
+        Recipe.from_dict(wrong)
+    assert str(caught.value).startswith(told)

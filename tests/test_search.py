@@ -1,0 +1,312 @@
+"""Searches from Python: with a user's own evaluator, on real digits, and on an imbalanced folder."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from nas.errors import ConfigError, RunError, RunFailed
+from nas.searching import resume, search
+from nas.view import Silent
+from tests.helpers import SMALL_SEARCH, class_folder, python, without_seconds
+
+SPACE: dict[str, Any] = {
+    "name": "table",
+    "genes": {"x": {"range": [0, 9]}, "kind": {"choice": ["a", "b", "c"]}},
+}
+
+
+def score(genotype: dict[str, Any], report: Any) -> float:
+    return float(genotype["x"] + 10 * (genotype["kind"] == "b"))
+
+
+# ---- a user's own evaluator
+
+
+@pytest.mark.parametrize("strategy", ["genetic", "optuna", "random"])
+def test_evaluator_is_maximised(strategy: str) -> None:
+    result = search(SPACE, evaluate=score, strategy=strategy, budget=30, seed=1)
+    assert len(result.records) == 30
+    assert result.ended == "budget"
+    assert result.folder is None
+    assert result.best is not None
+    assert result.best.value == max(score(record.genotype, None) for record in result.records)
+
+
+def test_rows_hold_what_is_promised_and_are_frozen() -> None:
+    result = search(SPACE, evaluate=score, budget=25, seed=1, genetic={"population": 5, "tournament": 2})
+    assert [record.number for record in result.records] == list(range(25))
+    for record in result.records:
+        assert (record.state, record.reason, record.value) == ("trained", "", score(record.genotype, None))
+        assert record.seconds >= 0
+        assert all(parent < record.number for parent in record.parents)
+    assert len({record.digest for record in result.records}) == 25, "equal genotypes are asked once"
+    assert any(record.parents for record in result.records)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        result.records[0].value = 1.0  # type: ignore[misc]
+
+
+def test_same_seed_same_search_and_another_seed_another() -> None:
+    def drawn(seed: int) -> list[dict[str, Any]]:
+        return [record.genotype for record in search(SPACE, evaluate=score, budget=12, seed=seed).records]
+
+    assert drawn(1) == drawn(1)
+    assert drawn(1) != drawn(2)
+
+
+def test_table_is_the_leaderboard_best_first() -> None:
+    result = search(SPACE, evaluate=score, budget=8, seed=1, strategy="random")
+    table = result.to_pandas()
+    assert result.best is not None
+    assert list(table["rank"]) == list(range(1, 9))
+    assert table["number"].iloc[0] == result.best.number
+    assert table["val_accuracy"].is_monotonic_decreasing
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (float("nan"), "the evaluator returned nan"),
+        (float("inf"), "the evaluator returned inf"),
+        ("good", "the evaluator returned 'good', which is no number"),
+        (None, "the evaluator returned None, which is no number"),
+        (ValueError("not\nhere"), "ValueError: not"),
+        (MemoryError(), "MemoryError:"),
+    ],
+)
+def test_what_is_no_number_is_an_infeasible_row(answer: Any, reason: str) -> None:
+    def partly(genotype: dict[str, Any], report: Any) -> Any:
+        if genotype["kind"] == "a":
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+        return 1.0
+
+    result = search(SPACE, evaluate=partly, budget=30, seed=1)
+    bad = [record for record in result.records if record.genotype["kind"] == "a"]
+    assert bad
+    assert {(record.state, record.value, record.reason.strip()) for record in bad} == {("infeasible", None, reason)}
+    assert all(record.state == "trained" for record in result.records if record not in bad)
+    assert [row for row in result.to_pandas()["state"]][-len(bad) :] == ["infeasible"] * len(bad)
+
+
+def test_run_without_a_single_good_candidate_fails() -> None:
+    with pytest.raises(RunFailed, match=r"no candidate could be trained; the last one: .*nan"):
+        search(SPACE, evaluate=lambda genotype, report: float("nan"), budget=3)
+
+
+def climbing(epochs: list[int]) -> Any:
+    """An evaluator that reports at these epochs and gives up when told."""
+
+    def evaluate(genotype: dict[str, Any], report: Any) -> float:
+        for epoch in epochs:
+            if not report(epoch, genotype["x"] * epoch):
+                return 0.0
+        return float(genotype["x"])
+
+    return evaluate
+
+
+@pytest.mark.parametrize("pruner", ["asha", "median"])
+def test_pruner_stops_what_reports_badly(pruner: str) -> None:
+    result = search(SPACE, evaluate=climbing([1, 2, 3]), budget=30, seed=1, strategy="random", pruner=pruner)
+    stopped = [record for record in result.records if record.state == "stopped"]
+    assert stopped
+    assert {record.state for record in result.records} == {"trained", "stopped"}
+    assert all(record.value == max(record.curve) for record in stopped)
+    best = max(record.genotype["x"] for record in result.records)
+    assert result.best is not None
+    assert result.best.genotype["x"] == best
+
+
+@pytest.mark.parametrize("pruner", ["none", "asha", "median"])
+@pytest.mark.parametrize("epochs", [[0, 1, 2], [3, 6, 9], [5], [2, 1], [1, 1, 2]], ids=str)
+def test_any_epochs_may_be_reported(pruner: str, epochs: list[int]) -> None:
+    result = search(SPACE, evaluate=climbing(epochs), budget=30, seed=1, strategy="random", pruner=pruner)
+    assert {record.reason for record in result.records} == {""}
+
+
+def test_without_a_pruner_nothing_is_stopped() -> None:
+    result = search(SPACE, evaluate=climbing([1, 2, 3]), budget=20, seed=1)
+    assert {record.state for record in result.records} == {"trained"}
+
+
+def test_exhausted_space_ends_the_search() -> None:
+    result = search(SPACE, evaluate=score, budget=99, seed=1)
+    assert result.ended == "space"
+    assert len(result.records) == 30
+
+
+def test_evaluator_with_a_folder_keeps_everything(tmp_path: Path) -> None:
+    result = search(SPACE, evaluate=score, budget=5, out=tmp_path / "run")
+    assert result.folder == tmp_path / "run"
+    assert len(without_seconds(tmp_path / "run" / "leaderboard.csv")) == 5
+    with pytest.raises(RunError, match="scored by a Python function"):
+        resume(tmp_path / "run", budget=9)
+
+
+def test_evaluator_and_data_set_together_are_refused() -> None:
+    with pytest.raises(ConfigError, match="not both"):
+        search(SPACE, evaluate=score, dataset="digits")
+
+
+def test_evaluator_runs_in_this_process_only() -> None:
+    """A function cannot be sent to a worker by name, and a search that tries must say so."""
+    with pytest.raises(ConfigError, match="executor"):
+        search(SPACE, evaluate=score, budget=2, executor="processes")
+
+
+def test_interrupt_in_an_evaluator_passes_through() -> None:
+    def interrupted(genotype: dict[str, Any], report: Any) -> float:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        search(SPACE, evaluate=interrupted, budget=2)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import nas\nnas.resume\nprint(callable(nas.search))",
+        "import nas\nnas.Result\nprint(callable(nas.search))",
+        "import nas\nfrom nas.searching import Result\nprint(callable(nas.search))",
+        "import nas\nnas.search\nfrom nas.searching import Result\nprint(callable(nas.search))",
+    ],
+)
+def test_search_is_a_function_whatever_was_used_before(tmp_path: Path, code: str) -> None:
+    found = python(code, tmp_path)
+    assert found.stdout == "True\n", found.stderr
+
+
+def test_every_public_name_is_there(tmp_path: Path) -> None:
+    found = python("import nas\nprint([name for name in nas.__all__ if getattr(nas, name) is None])", tmp_path)
+    assert found.stdout == "[]\n", found.stderr
+
+
+# ---- networks
+
+
+@pytest.mark.slow
+def test_same_seed_same_leaderboard(small_run: Path, tmp_path: Path) -> None:
+    search(out=tmp_path / "again", view=Silent(), **SMALL_SEARCH)
+    assert without_seconds(tmp_path / "again" / "leaderboard.csv") == without_seconds(small_run / "leaderboard.csv")
+
+
+def test_run_folder_holds_what_is_promised(small_run: Path) -> None:
+    assert {each.name for each in small_run.iterdir() if not each.name.startswith(".")} == {
+        *("study.db", "leaderboard.csv", "run.yaml", "models", "best.keras", "log.txt", "checkpoints")
+    }
+    assert list((small_run / "checkpoints").iterdir()) == []
+
+
+def test_run_file_says_how_to_do_it_again(small_run: Path) -> None:
+    facts = yaml.safe_load((small_run / "run.yaml").read_text())
+    assert {key: facts["settings"][key] for key in SMALL_SEARCH} == SMALL_SEARCH
+    assert facts["settings"]["precision"] in ("float32", "bfloat16")
+    assert facts["settings"]["threads"] >= 1
+    assert facts["settings"]["train_part"] == 1.0
+    assert facts["settings"]["validation_part"] == 0.25
+    assert {"python", "nas", "keras", "optuna", "deap", "numpy"} <= set(facts["versions"])
+    assert facts["machine"]["backend"] == "tensorflow"
+    assert all(isinstance(facts["digests"][part], str) for part in ("space", "data"))
+    assert facts["data"]["classes"] == list("0123456789")
+    assert facts["space"]["name"] == "connected"
+
+
+def test_leaderboard_is_in_order_and_within_the_limits(small_run: Path) -> None:
+    with (small_run / "leaderboard.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [int(row["rank"]) for row in rows] == [1, 2, 3]
+    trained = [float(row["val_accuracy"]) for row in rows if row["state"] == "trained"]
+    assert trained == sorted(trained, reverse=True)
+    assert {row["state"] for row in rows} <= {"trained", "stopped"}
+    assert all(int(row["flops"]) <= SMALL_SEARCH["max_flops"] for row in rows)
+    assert all(len(row["curve"].split()) == int(row["epochs"]) for row in rows)
+
+
+def test_best_model_is_the_first_row(small_run: Path) -> None:
+    from nas.training.handover import load_model
+
+    best = without_seconds(small_run / "leaderboard.csv")[0]
+    facts = load_model(small_run / "best.keras").facts
+    assert facts["number"] == int(best["number"])
+    assert facts["value"] == float(best["val_accuracy"])
+    assert (small_run / "models" / f"{best['number']}.keras").read_bytes() == (small_run / "best.keras").read_bytes()
+
+
+@pytest.mark.slow
+def test_few_models_are_kept_and_a_run_can_be_extended(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    few = {**SMALL_SEARCH, "epochs": 1, "keep": 1}
+    search(out=folder, view=Silent(), **{**few, "budget": 2})
+    assert len(list((folder / "models").iterdir())) == 1
+    before = without_seconds(folder / "leaderboard.csv")
+    result = resume(folder, budget=3, view=Silent())
+    assert [record.number for record in result.records] == [0, 1, 2]
+    after = {row["number"]: row for row in without_seconds(folder / "leaderboard.csv")}
+    assert all({**after[row["number"]], "rank": ""} == {**row, "rank": ""} for row in before)
+    assert result.best is not None
+    assert [file.name for file in (folder / "models").iterdir()] == [f"{result.best.number}.keras"]
+    assert yaml.safe_load((folder / "run.yaml").read_text())["settings"]["budget"] == 3
+
+
+def test_resume_refuses_what_would_be_another_search(small_run: Path) -> None:
+    with pytest.raises(ConfigError, match="--seed: cannot change on resume"):
+        resume(small_run, seed=4)
+
+
+def test_resume_of_a_finished_run_changes_nothing(small_run: Path) -> None:
+    before = (small_run / "leaderboard.csv").read_bytes()
+    assert resume(small_run, view=Silent()).ended == "budget"
+    assert (small_run / "leaderboard.csv").read_bytes() == before
+
+
+@pytest.mark.slow
+def test_imbalanced_folder_of_three_classes_is_searched_without_opening_the_test_part(tmp_path: Path) -> None:
+    """An audit hook in driver and workers writes down every file that is opened."""
+    data, opened = tmp_path / "data", tmp_path / "opened.txt"
+    class_folder(data / "train", {"many": 60, "some": 20, "few": 6})
+    class_folder(data / "test", {"many": 4, "some": 4, "few": 4}, seed=1)
+    (tmp_path / "audit.py").write_text(
+        f"""
+import os, sys
+log = os.open({str(opened)!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+def hook(event, arguments):
+    if event == "open" and isinstance(arguments[0], str):
+        os.write(log, (arguments[0] + "\\n").encode())
+sys.addaudithook(hook)
+"""
+    )
+    found = python(
+        f"""
+import nas
+result = nas.search("connected", {str(data)!r}, "optuna", 2, epochs=2, seed=1, max_flops="2M", pruner="none",
+                    plugin=({str(tmp_path / "audit.py")!r},), out={str(tmp_path / "run")!r})
+print([record.state for record in result.records])
+""",
+        tmp_path,
+    )
+    assert "['trained', 'trained']" in found.stdout, found.stderr
+    assert "86 training pictures, 3 classes of 6 to 60" in found.stdout
+    touched = opened.read_text().splitlines()
+    assert len({path for path in touched if path.startswith(str(data / "train"))}) == 86
+    assert not [path for path in touched if path.startswith(str(data / "test"))]
+    facts = yaml.safe_load((tmp_path / "run" / "run.yaml").read_text())
+    assert facts["data"]["counts"] == [6, 60, 20]
+    assert json.loads(json.dumps(facts["data"]["classes"])) == ["few", "many", "some"]
+
+
+def test_changed_data_is_refused_on_resume(tmp_path: Path) -> None:
+    data = class_folder(tmp_path / "data", {"a": 30, "b": 30})
+    few = {**SMALL_SEARCH, "dataset": data, "epochs": 1, "budget": 1, "strategy": "random"}
+    search(out=tmp_path / "run", view=Silent(), **few)
+    (data / "a" / "000.png").write_bytes((data / "b" / "000.png").read_bytes())
+    (data / "a" / "001.png").write_bytes((data / "b" / "001.png").read_bytes())
+    with pytest.raises(RunError, match="has changed since this run began"):
+        resume(tmp_path / "run", budget=2, view=Silent())

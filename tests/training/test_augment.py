@@ -1,0 +1,54 @@
+"""Augmentation: every layer changes the picture, keeps its shape, and stays within the range of pixels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nas.recipe import STRENGTHS, Recipe
+from nas.training.augment import augmentation
+
+pytestmark = pytest.mark.backend
+KINDS: list[dict[str, Any]] = [
+    *({"flip": flip} for flip in ("horizontal", "vertical", "both")),
+    *({name: 0.5} for name in STRENGTHS),
+    *({name: 1.0} for name in STRENGTHS),
+]
+PICTURES = np.random.default_rng(0).integers(0, 256, (16, 12, 12, 3)).astype("float32")
+
+
+def changed(recipe: Recipe, seed: int = 1, pictures: np.ndarray = PICTURES) -> np.ndarray:
+    found: Any = pictures
+    for layer in augmentation(recipe, seed):
+        found = layer(found, training=True)
+    return np.asarray(found)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(map(str, *kind.items())))
+def test_layer_changes_pictures_within_their_shape_and_range(kind: dict[str, Any]) -> None:
+    assert len(augmentation(Recipe(**kind), 1)) == 1
+    found = changed(Recipe(**kind))
+    assert found.shape == PICTURES.shape
+    assert found.min() >= -1e-3
+    assert found.max() <= 255 + 1e-3
+    assert np.abs(found - PICTURES).max() > 1
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: "-".join(map(str, *kind.items())))
+def test_layer_does_nothing_outside_training(kind: dict[str, Any]) -> None:
+    (layer,) = augmentation(Recipe(**kind), 1)
+    np.testing.assert_array_equal(np.asarray(layer(PICTURES, training=False)), PICTURES)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_all_layers_together_follow_their_seed(channels: int) -> None:
+    recipe = Recipe(flip="both", **dict.fromkeys(STRENGTHS, 0.2))
+    pictures = PICTURES[..., :channels]
+    np.testing.assert_array_equal(changed(recipe, 3, pictures), changed(recipe, 3, pictures))
+    assert np.abs(changed(recipe, 4, pictures) - changed(recipe, 3, pictures)).max() > 1
+
+
+def test_recipe_without_augmentation_has_no_layers() -> None:
+    assert augmentation(Recipe(), 1) == []

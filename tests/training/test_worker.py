@@ -1,0 +1,45 @@
+"""What a worker is asked for: the machine, the data, a rehearsal, and training that ends in an outcome whatever happens."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import keras
+import pytest
+
+from nas.messages import DataCard, DataRequest, Infeasible
+from nas.training import worker
+from tests.helpers import make_job
+
+pytestmark = pytest.mark.backend
+
+
+def silent(done: int, total: int) -> None:
+    pass
+
+
+def test_machine_names_backend_and_precision() -> None:
+    found = worker.machine(None, silent)
+    assert found["backend"] == keras.backend.backend()
+    assert found["keras"] == keras.version()
+    assert found["precision"] in ("float32", "bfloat16")
+
+
+def test_prepare_answers_the_card(digits: DataCard) -> None:
+    assert worker.prepare(DataRequest("digits"), silent) == digits
+
+
+def test_rehearsal_gives_the_seconds_of_a_step(digits: DataCard, tmp_path: Path) -> None:
+    seconds = worker.rehearse([make_job(digits, tmp_path), make_job(digits, tmp_path)], silent)
+    assert len(seconds) == 2
+    assert all(0 < each < 60 for each in seconds)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_whatever_is_raised_becomes_an_outcome(digits: DataCard, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    job = make_job(dataclasses.replace(digits, cache=str(tmp_path / "gone")), tmp_path)
+    outcome = worker.train(job, lambda _: True)
+    assert isinstance(outcome, Infeasible)
+    assert "the decoded pictures cannot be read" in outcome.reason
+    assert "Traceback" in capsys.readouterr().err, "the log has the whole story"
