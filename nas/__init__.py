@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from nas.errors import NasError
     from nas.executors import register_executor
     from nas.messages import Proposal, Record
-    from nas.searching import Result, resume, search
+    from nas.result import Result
+    from nas.searching import resume, search
     from nas.space import SearchSpace, read_space
     from nas.strategies import register_strategy
 
@@ -24,7 +25,7 @@ _PLACES = {
     "NasError": "nas.errors",
     "Proposal": "nas.messages",
     "Record": "nas.messages",
-    "Result": "nas.searching",
+    "Result": "nas.result",
     "SearchSpace": "nas.space",
     "Sketch": "nas.blueprint",
     "read_space": "nas.space",

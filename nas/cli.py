@@ -167,11 +167,12 @@ def resume(
 def _finish(work: Any) -> None:
     """Run a search, then print its leaderboard and what to do next."""
     from nas.leaderboard import read_csv
+    from nas.printing import table
     from nas.run import Run
 
     result = work()
     folder = result.folder
-    _print_rows(read_csv(Run(folder).leaderboard)[:10])
+    say(table(read_csv(Run(folder).leaderboard)[:10]))
     if result.best is None:
         say("no candidate was trained to the end, so there is no model yet")
     say(f"go on:    nas resume {folder} --budget {len(result.records) + 50}")
@@ -191,6 +192,7 @@ def leaderboard(
 ) -> None:
     """Print a run's leaderboard, best first."""
     from nas import leaderboard as board
+    from nas.printing import table
     from nas.run import Run
 
     file = Run.open(run).leaderboard
@@ -203,34 +205,7 @@ def leaderboard(
 
         say(json_module.dumps(rows, indent=1, ensure_ascii=False))
     else:
-        _print_rows(rows)
-
-
-SHOWN = ("rank", "number", "state", "val_accuracy", "epochs", "parameters", "seconds", "architecture")
-
-
-def _print_rows(rows: list[dict[str, Any]]) -> None:
-    """A table that fits the terminal: the last column gives way."""
-    import shutil
-
-    if not rows:
-        say("no candidate to show")
-        return
-    cells = [[*SHOWN], *([_cell(name, row[name]) for name in SHOWN] for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(SHOWN))]
-    room = max(20, shutil.get_terminal_size((120, 24)).columns - sum(widths[:-1]) - 2 * len(SHOWN))
-    for line, row in zip(cells, [None, *rows], strict=True):
-        last = line[-1] if row is None or not row["reason"] else f"{line[-1]}  ({row['reason']})".strip()
-        last = last if len(last) <= room else last[: room - 1] + "…"
-        say("  ".join([*(cell.rjust(width) for cell, width in zip(line[:-1], widths[:-1], strict=True)), last]).rstrip())
-
-
-def _cell(name: str, value: Any) -> str:
-    if value == "":
-        return ""
-    if name == "val_accuracy":
-        return f"{value:.4f}"
-    return f"{value:,}" if name == "parameters" else f"{value:.1f}" if name == "seconds" else str(value)
+        say(table(rows))
 
 
 @app.command()
@@ -241,57 +216,14 @@ def show(
 ) -> None:
     """Show one candidate: layers with shapes and parameters, recipe, curve, parents."""
     from nas.ledger import Ledger
+    from nas.printing import candidate_lines
     from nas.run import Run
     from nas.space import read_space
-    from nas.view import sparkline
 
     opened = Run.open(run)
     facts = opened.read_settings()
     ledger = Ledger(opened.study, read_space(facts["space"]), facts["settings"]["strategy"])
-    record, candidate = ledger.record(number), ledger.candidate(number)
-    parents = f"parents {', '.join(f'#{parent}' for parent in record.parents)}" if record.parents else "no parents"
-    say(f"candidate {number}: {record.state}{f' ({record.reason})' if record.reason else ''}, {record.operator}, {parents}")
-    say(f"digest {record.digest}, {record.seconds:.1f} s")
-    if candidate.blueprint is not None and candidate.recipe is not None:
-        _print_layers(candidate.blueprint)
-        say()
-        say(
-            "recipe:  "
-            + ", ".join(f"{key} {value}" for key, value in candidate.recipe.to_dict().items() if value not in (0, "none"))
-        )
-    else:
-        say("genotype:  " + ", ".join(f"{key} {value}" for key, value in record.genotype.items()))
-    if record.curve:
-        say(f"curve:   {sparkline(record.curve, 40)}")
-    for epoch, metrics in enumerate(ledger.epochs(number), start=1):
-        say(f"  epoch {epoch:>3}  " + "  ".join(f"{key} {value:.4f}" for key, value in metrics.items()))
-
-
-def _print_layers(blueprint: Any) -> None:
-    from nas.blueprint.layers import to_dict
-
-    say()
-    say(f"{'layer':<24}{'shape':<16}{'parameters':>12}  details")
-    say(f"{'input':<24}{'×'.join(map(str, blueprint.picture)):<16}{0:>12,}  raw pixels 0–255")
-    for node in blueprint.nodes:
-        facts = to_dict(node.layer)
-        kind = facts.pop("kind")
-        words = (
-            ", ".join(f"{key} {value}" for key, value in facts.items())
-            if kind != "rescale"
-            else "normalisation of the training data"
-        )
-        if node.inputs != (_before(blueprint, node),):
-            words = f"{words + '; ' if words else ''}from {', '.join(node.inputs)}"
-        shape = "×".join(map(str, blueprint.shapes[node.name]))
-        say(f"{node.name:<24}{shape:<16}{node.layer.parameters(*blueprint.inputs_of(node)):>12,}  {words}")
-    total = f"{blueprint.parameters:,} parameters, {blueprint.flops / 1e6:,.1f} MFLOPs a picture"
-    say(f"{'':<24}{'':<16}{'':>12}  {total}")
-
-
-def _before(blueprint: Any, node: Any) -> str:
-    index = blueprint.nodes.index(node)
-    return blueprint.nodes[index - 1].name if index else "input"
+    say("\n".join(candidate_lines(ledger.record(number), ledger.candidate(number), ledger.epochs(number))))
 
 
 @app.command()

@@ -6,16 +6,18 @@ It knows the ledger, one strategy (through `Asking`), one executor and a run fol
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from nas import leaderboard
 from nas.config import Settings
-from nas.executors import Executor
+from nas.errors import RunFailed
+from nas.executors import EXECUTORS, Executor, Work
 from nas.ledger import Ledger
 from nas.messages import Candidate, Finished, Infeasible, Lost, Outcome, Progress, Record
-from nas.pruners import Prune
+from nas.pruners import PRUNERS, Prune
+from nas.result import Result, best_of, goodness
 from nas.run import Run, write_whole
 from nas.strategies.asking import Asking
 from nas.view import View
@@ -111,7 +113,7 @@ class Driver:
                 return False
             outcome = Infeasible(f"{outcome.reason}, twice after epoch {epochs}")
         record = self.ledger.tell(number, outcome, finished.seconds)
-        if record.state == "trained" and (self._best is None or _score(record) > _score(self._best)):
+        if record.state == "trained" and (self._best is None or goodness(record) > goodness(self._best)):
             self._best = record
         self._tidy()
         self._write_leaderboard()
@@ -124,7 +126,7 @@ class Driver:
         if self.run is None:
             return
         records = self.ledger.records()
-        trained = sorted((record for record in records if record.state == "trained"), key=_score, reverse=True)
+        trained = sorted((record for record in records if record.state == "trained"), key=goodness, reverse=True)
         kept = {self.run.model(record.number) for record in trained[: self.settings.keep]}
         kept |= {self.run.checkpoint(record.number) for record in records if record.state == "running"}
         if self._best is not None and self._best.number != self._handed_over:
@@ -143,11 +145,35 @@ class Driver:
             write_whole(self.run.leaderboard, leaderboard.to_csv(self.ledger.records(), ended))
 
 
-def _score(record: Record) -> tuple[float, int]:
-    """For choosing the best: the score, and of equal ones the earlier."""
-    return (record.value if record.value is not None else -1e300, -record.number)
-
-
-def best_of(records: Iterable[Record]) -> Record | None:
-    """The best candidate that was trained to the end, or None."""
-    return max((record for record in records if record.state == "trained"), key=_score, default=None)
+def drive(
+    chosen: Settings,
+    ledger: Ledger,
+    asking: Asking,
+    view: View,
+    job_for: Callable[[Candidate], Any],
+    function: str | Callable[..., Any],
+    run: Run | None = None,
+    last_epoch: int | None = None,
+    deadline: float = float("inf"),
+) -> Result:
+    """Set a driver going and sum up. Raises RunFailed if candidates ended and none of them could be trained."""
+    driver: Driver
+    log = str(run.log.absolute()) if run else None
+    work = Work(function, lambda progress: driver.heard(progress), chosen.workers, chosen.plugin, log)
+    executor, prune = EXECUTORS[chosen.executor](work), PRUNERS[chosen.pruner]
+    driver = Driver(chosen, ledger, asking, executor, prune, view, job_for, run, last_epoch, deadline)
+    try:
+        driver.loop()
+    except KeyboardInterrupt:
+        if run is not None:
+            view.note(f"interrupted; every result is kept. Go on with: nas resume {run.folder}")
+        raise
+    records = tuple(ledger.records())
+    if asking.refused:
+        view.note("refused before training: " + ", ".join(f"{count} {why}" for why, count in asking.refused.items()))
+    if driver.ended == "space":
+        view.note(f"the space has nothing new within the limits after {len(records)} candidates; the search ends")
+    if records and all(record.state == "infeasible" for record in records):
+        where = f"; see {run.log}" if run else ""
+        raise RunFailed(f"no candidate could be trained; the last one: {records[-1].reason}{where}")
+    return Result(records, best_of(records), run.folder if run else None, driver.ended)

@@ -15,8 +15,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "words": ("errors", "registry"),
     "nouns": ("space", "blueprint", "messages", "recipe", "config", "run", "yamlfile", "shipped", "plugins"),
     "worker": ("training", "datasets"),
-    "driver": ("strategies", "pruners", "ledger", "distributions", "executors", "leaderboard", "driver", "view"),
-    "stories": ("search", "predict"),
+    "driver": ("strategies", "pruners", "ledger", "distributions", "executors", "leaderboard", "driver", "result", "view"),
+    "stories": ("searching", "evaluator", "forecast", "jobs", "provenance", "predict", "printing"),
     "door": ("cli", "__main__"),
 }
 BELOW: dict[str, tuple[str, ...]] = {
@@ -67,10 +67,9 @@ def test_every_module_has_a_floor() -> None:
     assert {part_of(file) for file in MODULES} - {"__init__"} == set(FLOOR_OF)
 
 
-@pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(PACKAGE)))
+# The package's own `__init__` loads its names lazily; what is loaded is tested below.
+@pytest.mark.parametrize("file", [f for f in MODULES if part_of(f) != "__init__"], ids=lambda f: str(f.relative_to(PACKAGE)))
 def test_module_imports_its_own_floor_and_those_below(file: Path) -> None:
-    if part_of(file) == "__init__":
-        pytest.skip("the package's own names load lazily; see the tests of what is loaded")
     allowed = BELOW[FLOOR_OF[part_of(file)]]
     for module, _ in imports(file):
         if module.startswith("nas."):

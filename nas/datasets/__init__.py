@@ -2,6 +2,7 @@
 
 from nas.datasets import cats_dogs, cifar, digits  # noqa: F401  importing them enters them in the table
 from nas.datasets.base import DATASETS, Arrays, Files, register_dataset
-from nas.datasets.prepare import open_cache, prepare
+from nas.datasets.cache import open_cache
+from nas.datasets.prepare import prepare
 
 __all__ = ["DATASETS", "Arrays", "Files", "open_cache", "prepare", "register_dataset"]

@@ -10,6 +10,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from nas.errors import ConfigError
 from nas.executors.base import Told, Work, by_name, reason_of, register_executor
 from nas.messages import Finished, Infeasible, Outcome
 
@@ -19,6 +20,8 @@ class Inline:
     """Runs the job inside `finished`, so that the driver's loop is the same as with workers."""
 
     def __init__(self, work: Work) -> None:
+        if work.workers != 1:
+            raise ConfigError(f"the inline executor runs one candidate at a time; found {work.workers}", "--workers")
         self.work = work
         self._waiting: list[tuple[int, Any]] = []
 

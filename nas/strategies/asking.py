@@ -43,7 +43,7 @@ class Asking:
         seen = {record.digest for record in records}
         turned_down: list[Record] = []
         for proposal in self._proposals(records, turned_down, number):
-            candidate = self.candidate(proposal, number)
+            candidate = make_candidate(self.space, proposal, number, self.express)
             why = "duplicate" if candidate.digest in seen else over_limit(candidate, self.settings)
             if why is None:
                 return candidate
@@ -64,13 +64,17 @@ class Asking:
             for genotype in itertools.islice(around, start, start + size):
                 yield Proposal(genotype, operator="random")
 
-    def candidate(self, proposal: Proposal, number: int) -> Candidate:
-        """The proposal with its network drawn and its digest: of blueprint and recipe, or of the genotype alone."""
-        genotype = self.space.check(proposal.genotype, "the strategy's proposal")
-        blueprint, recipe = self.express(genotype) if self.express else (None, None)
-        facts = [blueprint.to_dict(), recipe.to_dict()] if blueprint and recipe else genotype
-        digest = hashlib.sha256(canonical_json(facts).encode()).hexdigest()[:12]
-        return Candidate(number, genotype, digest, proposal.parents, proposal.operator, blueprint, recipe)
+
+def make_candidate(space: SearchSpace, proposal: Proposal, number: int, express: Express | None) -> Candidate:
+    """The proposal with its network drawn and its digest: of blueprint and recipe, or of the genotype alone.
+
+    Raises SpaceError if the proposal is not of the space.
+    """
+    genotype = space.check(proposal.genotype, "the strategy's proposal")
+    blueprint, recipe = express(genotype) if express else (None, None)
+    facts = [blueprint.to_dict(), recipe.to_dict()] if blueprint and recipe else genotype
+    digest = hashlib.sha256(canonical_json(facts).encode()).hexdigest()[:12]
+    return Candidate(number, genotype, digest, proposal.parents, proposal.operator, blueprint, recipe)
 
 
 def over_limit(candidate: Candidate, settings: Settings) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 
 import keras
 
-from nas.datasets.prepare import open_cache
+from nas.datasets.cache import open_cache
 from nas.datasets.split import split
 from nas.messages import Infeasible, Job, Metrics, Outcome, Progress, Stopped, Trained
 from nas.recipe import Recipe

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nas.datasets.prepare import load, open_cache, prepare
+from nas.datasets.cache import open_cache
+from nas.datasets.prepare import load, prepare
 from nas.errors import DatasetError
 from tests.helpers import cifar_folder, dump_python2
 

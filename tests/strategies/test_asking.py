@@ -7,10 +7,11 @@ import pytest
 
 from nas.blueprint import Pictures, express
 from nas.config import settings
+from nas.errors import SpaceError
 from nas.messages import Proposal, Record
 from nas.space import read_space
 from nas.strategies import make_strategy
-from nas.strategies.asking import ASKED, Asking, over_limit
+from nas.strategies.asking import ASKED, Asking, make_candidate, over_limit
 
 SMALL = read_space({"name": "small", "genes": {"x": {"range": [0, 9]}, "y": {"range": [0, 9]}}})
 CONNECTED = read_space("connected")
@@ -67,15 +68,31 @@ def test_the_last_of_a_space_is_found_and_then_there_is_none():
 
 
 def test_equal_networks_with_equal_recipes_are_one_candidate():
-    asking = Asking(CONNECTED, Stubborn({}), settings(), express_small)
-    genotype = CONNECTED.sample(random.Random(1))
-    same = {**genotype, "head_dropout": 0.0}
-    one = asking.candidate(Proposal(same), 0)
-    other = asking.candidate(Proposal({key: value for key, value in same.items() if key != "head_dropout"}), 1)
-    faster = asking.candidate(Proposal({**same, "learning_rate": 0.0033}), 2)
+    genes = {"filters": 4, "pool": {"choice": ["max", "none"]}}
+    space = read_space(
+        {
+            "name": "pools",
+            "groups": {"blocks": {"repeat": 1, "genes": genes}},
+            "genes": {"learning_rate": {"range": [0.001, 0.1], "log": True}},
+        }
+    )
+
+    def express_a_point(genotype):  # a picture of one pixel is not pooled, so both genes mean the same network
+        return express(genotype, Pictures((1, 1, 1), 2, (127.0,), (64.0,)))
+
+    def made(pool, rate):
+        genotype = {"blocks": [{"filters": 4, "pool": pool}], "learning_rate": rate}
+        return make_candidate(space, Proposal(genotype), 0, express_a_point)
+
+    one, other, faster = made("max", 0.01), made("none", 0.01), made("max", 0.02)
     assert one.digest == other.digest
     assert faster.digest != one.digest
     assert faster.blueprint.digest == one.blueprint.digest
+
+
+def test_a_proposal_outside_the_space_is_an_error():
+    with pytest.raises(SpaceError, match="the strategy's proposal: x: 99 is not a value"):
+        make_candidate(SMALL, Proposal({"x": 99, "y": 2}), 0, None)
 
 
 @pytest.mark.parametrize(
@@ -89,15 +106,13 @@ def test_equal_networks_with_equal_recipes_are_one_candidate():
 )
 def test_a_limit_that_is_broken_is_named(limits, why):
     chosen = settings().model_copy(update=limits)
-    candidate = Asking(CONNECTED, Stubborn({}), chosen, express_small).candidate(
-        Proposal(CONNECTED.sample(random.Random(1))), 0
-    )
+    candidate = make_candidate(CONNECTED, Proposal(CONNECTED.sample(random.Random(1))), 0, express_small)
     assert over_limit(candidate, chosen) == why
 
 
 def test_a_network_exactly_at_its_limits_is_within():
     genotype = CONNECTED.sample(random.Random(1))
-    candidate = Asking(CONNECTED, Stubborn({}), settings(), express_small).candidate(Proposal(genotype), 0)
+    candidate = make_candidate(CONNECTED, Proposal(genotype), 0, express_small)
     blueprint, recipe = candidate.blueprint, candidate.recipe
     exact = {
         "max_params": blueprint.parameters,

@@ -1,0 +1,159 @@
+"""The cache of decoded pictures: a memory-mapped uint8 array with its labels and a card of facts, written whole or not at all.
+
+A cache is verified by its content; sets larger than memory pass through in pieces. `prepare.py` decides when to write one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.lib.format import open_memmap
+
+from nas.datasets import images
+from nas.datasets.base import Arrays, Files
+from nas.errors import DatasetError
+from nas.messages import DataCard
+
+Told: TypeAlias = Callable[[int, int], None]
+"""Hears how many pictures are decoded, and of how many."""
+
+CARD_KEYS = {"digest", "classes", "counts", "mean", "std", "skipped"}
+PIECE = 4096  # pictures read at once
+
+
+def cache_root() -> Path:
+    """Where decoded pictures are kept: NAS_CACHE_DIR, or the user's cache folder."""
+    own = os.environ.get("NAS_CACHE_DIR")
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nas"
+    return Path(own).expanduser() if own else base
+
+
+def open_cache(card: DataCard) -> tuple[np.ndarray, np.ndarray]:
+    """Memory-mapped pictures uint8 [n, height, width, channels] and labels int64 [n]; -1 marks a picture to leave out."""
+    cache = Path(card.cache)
+    try:
+        return np.load(cache / "images.npy", mmap_mode="r"), np.load(cache / "labels.npy")
+    except (OSError, ValueError) as problem:
+        raise DatasetError(f"the decoded pictures cannot be read: {problem}", str(cache)) from None
+
+
+def sound(cache: Path) -> bool:
+    """Whether a cache is there and its content is what it was when written."""
+    try:
+        facts = json.loads((cache / "card.json").read_text())
+        if not set(facts) >= CARD_KEYS:
+            return False
+        return bool(
+            facts["digest"]
+            == _digest(np.load(cache / "images.npy", mmap_mode="r"), np.load(cache / "labels.npy"), facts["classes"])
+        )
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def _digest(pictures: np.ndarray, labels: np.ndarray, classes: Iterable[str]) -> str:
+    digest = hashlib.blake2b(repr((pictures.shape[1:], list(classes))).encode(), digest_size=8)
+    for start in range(0, len(labels), PIECE):
+        usable = labels[start : start + PIECE] >= 0
+        digest.update(np.ascontiguousarray(pictures[start : start + PIECE][usable]).data)
+    digest.update(np.ascontiguousarray(labels[labels >= 0]).data)
+    return digest.hexdigest()
+
+
+def write(cache: Path, source: Arrays | Files, shape: tuple[int, int, int], told: Told) -> None:
+    """Fill a new folder beside `cache` and rename it: another process sees the whole cache or none."""
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(prefix=f".{cache.name}.", dir=cache.parent))
+    except OSError as problem:
+        raise DatasetError(
+            f"the cache cannot be made: {problem.strerror}; set NAS_CACHE_DIR to another folder", str(cache.parent)
+        ) from None
+    try:
+        count = len(source.labels)
+        pictures = open_memmap(building / "images.npy", mode="w+", dtype=np.uint8, shape=(count, *shape))
+        labels = np.asarray(source.labels, dtype=np.int64).copy()
+        skipped = _fill(pictures, labels, source, told)
+        pictures.flush()
+        np.save(building / "labels.npy", labels)
+        mean, std = _statistics(pictures, labels)
+        facts = {
+            "digest": _digest(pictures, labels, source.classes),
+            "classes": list(source.classes),
+            "counts": [int((labels == label).sum()) for label in range(len(source.classes))],
+            "mean": mean,
+            "std": std,
+            "skipped": skipped,
+        }
+        (building / "card.json").write_text(json.dumps(facts, indent=1))
+        shutil.rmtree(cache, ignore_errors=True)
+        building.rename(cache)
+    except OSError as problem:
+        if not sound(cache):  # else another process was faster, and its cache is as good
+            raise DatasetError(
+                f"the cache cannot be written: {problem.strerror}; set NAS_CACHE_DIR to another folder", str(cache)
+            ) from None
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+
+
+def _fill(pictures: np.ndarray, labels: np.ndarray, source: Arrays | Files, told: Told) -> list[tuple[str, str]]:
+    """Decode into `pictures`; a picture that cannot be decoded gets the label -1 and is listed with the reason."""
+    height, width, channels = pictures.shape[1:]
+
+    def one(index: int) -> str:
+        try:
+            if isinstance(source, Files):
+                pictures[index] = images.decode(source.files[index], height, width, channels)
+            else:
+                pictures[index] = _scaled(source.images[index], height, width, channels)
+            return ""
+        except Exception as problem:  # Pillow and its codecs raise many kinds for damaged files
+            labels[index] = -1
+            return images.why(problem)
+
+    if isinstance(source, Arrays) and source.images.shape == pictures.shape:
+        pictures[:] = source.images  # nothing to decode or scale
+        return []
+    skipped = []
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(labels), PIECE):
+            stop = min(start + PIECE, len(labels))
+            for index, reason in zip(range(start, stop), pool.map(one, range(start, stop)), strict=True):
+                if reason and isinstance(source, Files):
+                    file = source.files[index]
+                    skipped.append((f"{file.parent.name}/{file.name}", reason))
+                if index % 256 == 255:
+                    told(index + 1, len(labels))
+    told(len(labels), len(labels))
+    return skipped
+
+
+def _scaled(picture: np.ndarray, height: int, width: int, channels: int) -> np.ndarray:
+    if picture.shape[:2] == (height, width):
+        return picture
+    from PIL import Image
+
+    return images.fit(Image.fromarray(picture if channels == 3 else picture[..., 0]), height, width, channels)
+
+
+def _statistics(pictures: np.ndarray, labels: np.ndarray) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel over the usable pictures, in raw pixels, in float64, in pieces."""
+    count, total, square = 0, np.zeros(pictures.shape[-1]), np.zeros(pictures.shape[-1])
+    for start in range(0, len(labels), PIECE):
+        piece = pictures[start : start + PIECE][labels[start : start + PIECE] >= 0].astype(np.float64)
+        count += piece[..., 0].size
+        total += piece.sum(axis=(0, 1, 2))
+        square += (piece**2).sum(axis=(0, 1, 2))
+    mean = total / max(count, 1)
+    std = np.sqrt(np.maximum(square / max(count, 1) - mean**2, 0))
+    return [round(float(value), 3) for value in mean], [round(float(value), 3) for value in std]

@@ -1,0 +1,81 @@
+"""A search in which somebody's own function scores the genotypes: in this process, in memory unless a folder is named.
+
+The loop, the ledger and the strategies are those of a search on pictures; this is also how strategies are judged on tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeAlias
+
+from nas.config import Settings
+from nas.driver import drive
+from nas.errors import RunError
+from nas.ledger import Ledger
+from nas.messages import Candidate, Infeasible, Outcome, Progress, Stopped, Trained
+from nas.provenance import provenance
+from nas.result import Result
+from nas.run import Run
+from nas.space import SearchSpace
+from nas.strategies import make_strategy
+from nas.strategies.asking import Asking
+from nas.view import View
+
+Evaluate: TypeAlias = Callable[..., float]
+"""`function(genotype, report) -> float`, the higher the better.
+
+`report(epoch, score)` answers whether to go on; a pruner compares the first reports of all candidates, then the second, …
+"""
+
+
+def search_with(evaluate: Evaluate, space: SearchSpace, chosen: Settings, out: str | Path | None, view: View) -> Result:
+    """A search in which a user's function scores genotypes; in memory unless `out` names a folder."""
+    strategy = make_strategy(chosen.strategy, space, chosen.seed, chosen)
+    run = _run_folder(space, chosen, out, getattr(evaluate, "__name__", "a function")) if out is not None else None
+    ledger = Ledger(run.study if run else None, space, chosen.strategy)
+
+    def score(candidate: Candidate, heard: Callable[[Progress], bool]) -> Outcome:
+        return evaluated(evaluate, candidate, heard)
+
+    try:
+        return drive(chosen, ledger, Asking(space, strategy, chosen), view, lambda candidate: candidate, score, run)
+    finally:
+        if run is not None:
+            run.unlock()
+
+
+def _run_folder(space: SearchSpace, chosen: Settings, out: str | Path, name: str) -> Run:
+    """The folder for an evaluator's search: a new one, or one of the same search, which then goes on. Raises RunError."""
+    if not (Path(out).expanduser() / "run.yaml").exists():
+        run = Run.create(out, space.name)
+    else:
+        run = Run.open(out)
+        facts = run.read_settings()
+        before = facts["settings"]
+        same = (space.digest, chosen.strategy, chosen.seed) == (facts["digests"]["space"], before["strategy"], before["seed"])
+        if not facts.get("evaluator") or not same:
+            raise RunError("holds another search (of another space, strategy or seed); give another folder", str(out))
+    run.lock()
+    run.write_settings({**provenance(space, chosen, None, {}), "evaluator": name})
+    return run
+
+
+def evaluated(evaluate: Evaluate, candidate: Candidate, heard: Callable[[Progress], bool]) -> Outcome:
+    """Call a user's function. Told to stop and returning at once, it was stopped; anything but a number is infeasible."""
+    go_on, reports = True, 0
+
+    def report(epoch: int, score: float) -> bool:
+        nonlocal go_on, reports
+        reports += 1  # candidates are compared report by report, whatever each evaluator calls its epochs
+        go_on = heard(Progress(candidate.number, reports, float(score), {}))
+        return go_on
+
+    value = evaluate(candidate.genotype, report)
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return Infeasible(f"the evaluator returned {value!r}, which is no number"[:300])
+    if number != number or number in (float("inf"), float("-inf")):
+        return Infeasible(f"the evaluator returned {number}")
+    return Trained(number) if go_on else Stopped()

@@ -1,0 +1,73 @@
+"""The rehearsal: two networks of the space are trained for a moment, so that mistakes show now and the time is foretold."""
+
+from __future__ import annotations
+
+import random
+import statistics
+
+from nas import pruners
+from nas.blueprint import express
+from nas.config import Settings
+from nas.errors import ConfigError
+from nas.executors import Executor
+from nas.jobs import WORKER, job_for
+from nas.messages import Candidate, DataCard, Proposal
+from nas.space import SearchSpace
+from nas.strategies.asking import make_candidate, over_limit
+from nas.view import duration
+
+START_UP = 3.0  # seconds until a candidate's first step: process, building, tracing
+WANTED = 60  # random networks within the limits: the largest and the middle one are rehearsed
+DRAWN = 3_000  # draws to find them
+
+
+def forecast(space: SearchSpace, chosen: Settings, card: DataCard, hands: Executor) -> str:
+    """Rehearse, and say how long the search will take. Raises ConfigError if no network of the space is within the limits."""
+    within = sorted(_within_limits(space, chosen, card), key=_flops)
+    jobs = [job_for(each, chosen, card) for each in (within[-1], within[len(within) // 2])]
+    seconds = hands.call(f"{WORKER}:rehearse", jobs, lambda done, total: None)
+    # Seconds for one FLOP of one picture, from whichever of the two networks uses the machine less well.
+    each_flop = max(s / (job.recipe.batch_size * job.blueprint.flops) for s, job in zip(seconds, jobs, strict=True))
+    usual = statistics.mean(map(_flops, within))
+    pictures = sum(card.counts) * (1 - (chosen.validation_part or 0)) * (chosen.train_part or 1)
+    candidate = START_UP + each_flop * usual * pictures * expected_epochs(chosen)
+    total = candidate * chosen.budget / chosen.workers
+    words = f"about {duration(total)} for {chosen.budget} candidates"
+    if chosen.time is not None and chosen.time < total:
+        words = f"{duration(chosen.time)}, enough for about {max(1, round(chosen.budget * chosen.time / total))} candidates"
+    return f"{words}: {pictures:,.0f} pictures for up to {chosen.epochs} epochs each, {chosen.workers} at a time"
+
+
+def _within_limits(space: SearchSpace, chosen: Settings, card: DataCard) -> list[Candidate]:
+    rng = random.Random(chosen.seed)
+    within: list[Candidate] = []
+    for _ in range(DRAWN):
+        proposal = Proposal(space.sample(rng))
+        candidate = make_candidate(space, proposal, 0, lambda genotype: express(genotype, card.pictures))
+        if over_limit(candidate, chosen) is None:
+            within.append(candidate)
+        if len(within) == WANTED:
+            break
+    if not within:
+        limits = f"max-params {chosen.max_params}, max-flops {chosen.max_flops}, max-memory {chosen.max_memory}"
+        raise ConfigError(f"none of {DRAWN:,} random networks of '{space.name}' is within the limits ({limits})", "--space")
+    return within
+
+
+def _flops(candidate: Candidate) -> int:
+    return candidate.blueprint.flops if candidate.blueprint else 0
+
+
+def expected_epochs(chosen: Settings) -> float:
+    """Epochs that a candidate is trained on average: with ASHA a third goes on at each rung, with the median a half."""
+    if chosen.pruner == "none":
+        return chosen.epochs
+    if chosen.pruner == "median":
+        return 1 + (chosen.epochs - 1) / 2
+    expected, going_on, rung = float(pruners.FIRST_RUNG), 1.0, pruners.FIRST_RUNG
+    while rung < chosen.epochs:
+        going_on /= pruners.REDUCTION
+        following = min(rung * pruners.REDUCTION, chosen.epochs)
+        expected += going_on * (following - rung)
+        rung = following
+    return expected

@@ -1,0 +1,48 @@
+"""From settings to jobs: what a candidate's worker is told, and what settings left open mean for this data and machine."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from nas.config import Settings
+from nas.datasets.split import default_train_part, default_validation_part
+from nas.messages import Candidate, DataCard, Job
+from nas.run import Run
+
+WORKER = "nas.training.worker"  # by name: the driver never imports it
+
+
+def job_for(candidate: Candidate, chosen: Settings, card: DataCard, run: Run | None = None) -> Job:
+    """The job of a candidate that has a network, with resolved settings; without a run it leaves no files."""
+    assert candidate.blueprint is not None and candidate.recipe is not None
+    return Job(
+        number=candidate.number,
+        blueprint=candidate.blueprint,
+        recipe=candidate.recipe,
+        data=card,
+        epochs=chosen.epochs,
+        train_part=chosen.train_part or 1.0,
+        validation_part=chosen.validation_part or 0.1,
+        seed=chosen.seed,
+        threads=chosen.threads or 1,
+        precision=chosen.precision,
+        patience=chosen.patience,
+        checkpoint=str(run.checkpoint(candidate.number).absolute()) if run else "",
+        model=str(run.model(candidate.number).absolute()) if run else "",
+    )
+
+
+def resolved(chosen: Settings, card: DataCard, machine: dict[str, str]) -> Settings:
+    """Settings with nothing left open: what `auto` and `None` mean for this data and this machine."""
+    pictures = sum(card.counts)
+    part = chosen.validation_part or default_validation_part(pictures)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    update: dict[str, Any] = {
+        "validation_part": part,
+        "train_part": chosen.train_part or default_train_part(round(pictures * (1 - part))),
+        "threads": chosen.threads or max(1, cores // chosen.workers),
+    }
+    if chosen.precision == "auto":
+        update["precision"] = machine["precision"]
+    return chosen.model_copy(update=update)

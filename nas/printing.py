@@ -1,0 +1,86 @@
+"""Text for the terminal: the leaderboard as a table that fits, one candidate with its layers.
+
+Needs the standard library alone, since `nas leaderboard` has to answer at once.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nas.blueprint import Blueprint
+    from nas.messages import Candidate, Metrics, Record
+
+SHOWN = ("rank", "number", "state", "val_accuracy", "epochs", "parameters", "seconds", "architecture")
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """Rows of the leaderboard in columns; the last one gives way where the terminal is narrow."""
+    if not rows:
+        return "no candidate to show"
+    cells = [[*SHOWN], *([_cell(name, row) for name in SHOWN] for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(SHOWN) - 1)]
+    room = max(20, shutil.get_terminal_size((120, 24)).columns - sum(widths) - 2 * len(widths))
+    return "\n".join(_line(line, widths, room) for line in cells)
+
+
+def _line(cells: list[str], widths: list[int], room: int) -> str:
+    last = cells[-1] if len(cells[-1]) <= room else cells[-1][: room - 1] + "…"
+    return "  ".join([*(cell.rjust(width) for cell, width in zip(cells, widths, strict=False)), last]).rstrip()
+
+
+def _cell(name: str, row: dict[str, Any]) -> str:
+    value = row[name]
+    if name == "architecture":
+        return f"{value}  ({row['reason']})".strip() if row["reason"] else str(value)
+    if isinstance(value, str):
+        return value
+    return {"val_accuracy": "{:.4f}", "parameters": "{:,}", "seconds": "{:.1f}"}.get(name, "{}").format(value)
+
+
+def candidate_lines(record: Record, candidate: Candidate, epochs: Sequence[Metrics]) -> Iterator[str]:
+    """One candidate: where it comes from, its layers with shapes and parameters, recipe and curve."""
+    from nas.view import sparkline
+
+    parents = f"parents {', '.join(f'#{parent}' for parent in record.parents)}" if record.parents else "no parents"
+    reason = f" ({record.reason})" if record.reason else ""
+    yield f"candidate {record.number}: {record.state}{reason}, {record.operator}, {parents}"
+    yield f"digest {record.digest}, {record.seconds:.1f} s"
+    if candidate.blueprint is not None and candidate.recipe is not None:
+        yield from ("", *_layer_lines(candidate.blueprint), "")
+        facts = candidate.recipe.to_dict()
+        idle = () if candidate.recipe.optimizer == "sgd" else ("momentum",)
+        used = {key: value for key, value in facts.items() if value not in (0, "none") and key not in idle}
+        yield "recipe:  " + ", ".join(f"{key} {value}" for key, value in used.items())
+    else:
+        yield "genotype:  " + ", ".join(f"{key} {value}" for key, value in record.genotype.items())
+    if record.curve:
+        yield f"curve:   {sparkline(record.curve, 40)}"
+    for epoch, metrics in enumerate(epochs, start=1):
+        yield f"  epoch {epoch:>3}  " + "  ".join(f"{key} {value:.4f}" for key, value in metrics.items())
+
+
+def _layer_lines(blueprint: Blueprint) -> Iterator[str]:
+    from nas.blueprint.layers import to_dict
+
+    yield f"{'layer':<24}{'shape':<16}{'parameters':>12}  details"
+    yield f"{'input':<24}{_shape(blueprint.picture):<16}{0:>12,}  raw pixels 0–255"
+    before = "input"
+    for node in blueprint.nodes:
+        facts = to_dict(node.layer)
+        kind = facts.pop("kind")
+        words = [f"{key} {value}" for key, value in facts.items()]
+        if kind == "rescale":
+            words = ["normalisation of the training data"]
+        if node.inputs != (before,):
+            words.append(f"from {' and '.join(node.inputs)}")
+        count = node.layer.parameters(*blueprint.inputs_of(node))
+        yield f"{node.name:<24}{_shape(blueprint.shapes[node.name]):<16}{count:>12,}  {', '.join(words)}".rstrip()
+        before = node.name
+    yield f"{'total':<40}{blueprint.parameters:>12,}  {blueprint.flops / 1e6:,.1f} MFLOPs a picture"
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "×".join(map(str, shape))

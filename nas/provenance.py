@@ -1,0 +1,35 @@
+"""Where a run comes from: everything that `run.yaml` holds, so that the search can be done again."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import platform
+from typing import Any
+
+from nas.config import Settings
+from nas.datasets.prepare import card_facts
+from nas.messages import DataCard
+from nas.space import SearchSpace
+
+
+def provenance(space: SearchSpace, chosen: Settings, card: DataCard | None, machine: dict[str, str]) -> dict[str, Any]:
+    """What `run.yaml` holds."""
+    packages = ("keras", "tensorflow-cpu", "tensorflow", "jax", "torch", "optuna", "deap", "numpy", "pandas")
+    versions = {"python": platform.python_version(), **{name: version_of(name) for name in ("nas", *packages)}}
+    return {
+        "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "versions": {name: version for name, version in versions.items() if version},
+        "machine": {"system": platform.platform(), **machine},
+        "settings": chosen.model_dump(mode="json"),
+        "digests": {"space": space.digest, "data": card.digest if card else None},
+        "data": card_facts(card) if card else None,
+        "space": space.source,
+    }
+
+
+def version_of(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
