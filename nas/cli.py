@@ -36,11 +36,11 @@ def main() -> NoReturn:
             raise
         print(f"error: {problem}", file=sys.stderr)  # noqa: T201
         sys.exit(problem.exit_code)
-    except OSError as problem:
+    except Exception as problem:  # a full disk, or a fault of ours: still one message
         if debug:
             raise
-        where = f" ({problem.filename})" if problem.filename else ""
-        print(f"error: {problem.strerror or problem}{where}", file=sys.stderr)  # noqa: T201
+        words = (str(problem).strip().splitlines() or [""])[0]
+        print(f"error: {type(problem).__name__}: {words}; --debug shows where", file=sys.stderr)  # noqa: T201
         sys.exit(1)
     sys.exit(0)
 
@@ -58,8 +58,8 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 Workers = Annotated[int | None, typer.Option(help="Candidates trained at the same time (1: the same result every time).")]
 Time = Annotated[str | None, typer.Option(help="End after this time, such as 30m or 2h.")]
 Threads = Annotated[int | None, typer.Option(help="Threads of one candidate (default: cores / workers).")]
-MaxParams = Annotated[str | None, typer.Option(help="Most parameters of a network, such as 500k.")]
-MaxFlops = Annotated[str | None, typer.Option(help="Most FLOPs for one picture, such as 100M (default 40M).")]
+MaxParams = Annotated[str | None, typer.Option(help="Most parameters of a network, such as 500k; none for no limit.")]
+MaxFlops = Annotated[str | None, typer.Option(help="Most FLOPs for one picture, such as 100M or none (default 40M).")]
 MaxMemory = Annotated[str | None, typer.Option(help="Most bytes in training by the blueprint, such as 2G (default 4G).")]
 Keep = Annotated[int | None, typer.Option(help="Models kept, the best ones (default 5).")]
 DataDir = Annotated[str | None, typer.Option(help="Folder of downloaded data sets (or NAS_DATA_DIR).")]
@@ -80,7 +80,7 @@ def search(
     config: Annotated[str | None, typer.Option(help="A configuration: shipped name or YAML file.")] = None,
     workers: Workers = None,
     threads: Threads = None,
-    sampler: Annotated[str | None, typer.Option(help="Of Optuna: tpe (default), qmc, random; gp and cmaes as extras.")] = None,
+    sampler: Annotated[str | None, typer.Option(help="Of Optuna: tpe (default), qmc, random; gp as an extra.")] = None,
     pruner: Annotated[str | None, typer.Option(help="none, asha (default) or median.")] = None,
     image_size: Annotated[
         int | None, typer.Option(help="Scale pictures to this square (default: the data's, at most 64).")
@@ -203,7 +203,8 @@ def leaderboard(
     if json:
         import json as json_module
 
-        say(json_module.dumps(rows, indent=1, ensure_ascii=False))
+        filled = [{name: None if value == "" else value for name, value in row.items()} for row in rows]
+        say(json_module.dumps(filled, indent=1, ensure_ascii=False))
     else:
         say(table(rows))
 
@@ -222,7 +223,7 @@ def show(
 
     opened = Run.open(run)
     facts = opened.read_settings()
-    ledger = Ledger(opened.study, read_space(facts["space"]), facts["settings"]["strategy"])
+    ledger = Ledger(opened.study, read_space(facts["space"]), facts["settings"]["strategy"], reading=True)
     say("\n".join(candidate_lines(ledger.record(number), ledger.candidate(number), ledger.epochs(number))))
 
 

@@ -21,9 +21,11 @@ _FACTORS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
 
 
 def seconds(value: Any) -> Any:
-    """`90`, `90s`, `30m`, `1.5h` or `1h30m` as seconds. Raises ValueError."""
+    """`90`, `90s`, `30m`, `1.5h` or `1h30m` as seconds, `none` as no limit. Raises ValueError."""
     if not isinstance(value, str):
         return value
+    if value.strip().lower() == "none":
+        return None
     text = value.strip().lower()
     parts = re.findall(r"(\d+(?:\.\d+)?)\s*([smhd]|$)\s*", text[:40])
     if not parts or "".join(number + unit for number, unit in parts) != re.sub(r"\s", "", text):
@@ -32,17 +34,19 @@ def seconds(value: Any) -> Any:
 
 
 def amount(value: Any) -> Any:
-    """`500k`, `60M` or `2G` as a number. Raises ValueError."""
+    """`500k`, `60M` or `2G` as a number, `none` as no limit. Raises ValueError."""
     if not isinstance(value, str):
         return value
+    if value.strip().lower() == "none":
+        return None
     match = re.fullmatch(r"([0-9][0-9_,]*\.?[0-9]*)\s*([kmgb]?)", value.strip().lower())
     if not match:
         raise ValueError("a number such as 500000, 500k or 60M is expected")
     return round(float(match[1].replace(",", "").replace("_", "")) * _FACTORS[match[2]])
 
 
-Amount = Annotated[int, BeforeValidator(amount), Field(gt=0)]
-Seconds = Annotated[float, BeforeValidator(seconds), Field(gt=0)]
+Amount = Annotated[Annotated[int, Field(gt=0)] | None, BeforeValidator(amount)]
+Seconds = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(seconds)]
 
 
 class GeneticSettings(BaseModel):
@@ -64,7 +68,7 @@ class Settings(BaseModel):
     strategy: str = "genetic"
     sampler: str = "tpe"
     budget: int = Field(default=50, ge=1, le=1_000_000)
-    time: Seconds | None = None
+    time: Seconds = None
     space: str = "cnn"
     dataset: str = "cifar10"
     data_dir: str | None = None
@@ -79,16 +83,18 @@ class Settings(BaseModel):
     threads: int | None = Field(default=None, ge=1, le=1024)
     executor: str = "processes"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    max_params: Amount | None = None
-    max_flops: Amount | None = 40_000_000
-    max_memory: Amount | None = 4_000_000_000
+    max_params: Amount = None
+    max_flops: Amount = 40_000_000
+    max_memory: Amount = 4_000_000_000
     keep: int = Field(default=5, ge=1, le=10_000)
     plugin: tuple[str, ...] = ()
     genetic: GeneticSettings = GeneticSettings()
 
 
-def settings(file: str | Path | None = None, **options: Any) -> Settings:
+def settings(file: str | Path | None = None, below: dict[str, Any] | None = None, **options: Any) -> Settings:
     """Settings from a configuration (a shipped name or a path) and from options; options that are None are not given.
+
+    `below` holds defaults that differ from those here: a file or an option beats them.
 
     Raises ConfigError naming file and line, or the option, for a key or value that is not allowed.
     """
@@ -103,7 +109,7 @@ def settings(file: str | Path | None = None, **options: Any) -> Settings:
             if key not in Settings.model_fields:
                 raise ConfigError(unknown("setting", key, Settings.model_fields), doc.place(key) if names else None)
     try:
-        return Settings(**{**doc.data, **given})
+        return Settings(**{**(below or {}), **doc.data, **given})
     except ValidationError as problem:
         raise ConfigError(*_first(problem, doc, given)) from None
 

@@ -53,6 +53,7 @@ class Driver:
         again = self.ledger.unfinished()
         self._best = best_of(self.ledger.records())
         self._tidy()  # an earlier driver may have ended between an outcome and its consequences
+        self._write_leaderboard()
         self.view.begin(self.settings.budget, self.ledger.records())
         try:
             while True:
@@ -63,10 +64,10 @@ class Driver:
                     self.executor.submit(candidate.number, self.job_for(candidate))
                     self.view.started(candidate, self.ledger.record(candidate.number).architecture)
                     running += 1
-                if not running:
-                    break
-                if time.monotonic() >= self.deadline:
+                if time.monotonic() >= self.deadline and (running or again or self._room()):
                     self.ended = "time"
+                    break
+                if not running:
                     break
                 for finished in self.executor.finished(min(TICK, max(0.0, self.deadline - time.monotonic()))):
                     running -= 1
@@ -87,13 +88,15 @@ class Driver:
             return True
         return not self.prune(self.ledger.records(), progress.number, progress.epoch)
 
+    def _room(self) -> bool:
+        """Whether the budget and the space have room for another candidate."""
+        return self.ended != "space" and len(self.ledger.records()) < self.settings.budget
+
     def _ask(self) -> Candidate | None:
-        records = self.ledger.records()
-        if len(records) >= self.settings.budget:
+        if not self._room():
             self.ended = self.ended or "budget"
             return None
-        if self.ended == "space":
-            return None
+        records = self.ledger.records()
         candidate = self.asking.next(records, len(records))
         if candidate is None:
             self.ended = "space"
@@ -128,7 +131,9 @@ class Driver:
         records = self.ledger.records()
         trained = sorted((record for record in records if record.state == "trained"), key=goodness, reverse=True)
         kept = {self.run.model(record.number) for record in trained[: self.settings.keep]}
-        kept |= {self.run.checkpoint(record.number) for record in records if record.state == "running"}
+        # A worker writes its model before its outcome is heard, and another outcome may be entered in between.
+        running = [record.number for record in records if record.state == "running"]
+        kept |= {self.run.checkpoint(number) for number in running} | {self.run.model(number) for number in running}
         if self._best is not None and self._best.number != self._handed_over:
             model = self.run.model(self._best.number)
             if model.exists():

@@ -5,6 +5,7 @@ The loop, the ledger and the strategies are those of a search on pictures; this 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeAlias
@@ -32,20 +33,25 @@ Evaluate: TypeAlias = Callable[..., float]
 def search_with(evaluate: Evaluate, space: SearchSpace, chosen: Settings, out: str | Path | None, view: View) -> Result:
     """A search in which a user's function scores genotypes; in memory unless `out` names a folder."""
     strategy = make_strategy(chosen.strategy, space, chosen.seed, chosen)
-    run = _run_folder(space, chosen, out, getattr(evaluate, "__name__", "a function")) if out is not None else None
-    ledger = Ledger(run.study if run else None, space, chosen.strategy)
+    run = _run_folder(space, chosen, out) if out is not None else None
 
     def score(candidate: Candidate, heard: Callable[[Progress], bool]) -> Outcome:
         return evaluated(evaluate, candidate, heard)
 
+    if run is not None:
+        run.lock()
     try:
+        if run is not None:
+            name = getattr(evaluate, "__name__", "a function")
+            run.write_settings({**provenance(space, chosen, None, {}), "evaluator": name})
+        ledger = Ledger(run.study if run else None, space, chosen.strategy)
         return drive(chosen, ledger, Asking(space, strategy, chosen), view, lambda candidate: candidate, score, run)
     finally:
         if run is not None:
             run.unlock()
 
 
-def _run_folder(space: SearchSpace, chosen: Settings, out: str | Path, name: str) -> Run:
+def _run_folder(space: SearchSpace, chosen: Settings, out: str | Path) -> Run:
     """The folder for an evaluator's search: a new one, or one of the same search, which then goes on. Raises RunError."""
     if not (Path(out).expanduser() / "run.yaml").exists():
         run = Run.create(out, space.name)
@@ -56,19 +62,19 @@ def _run_folder(space: SearchSpace, chosen: Settings, out: str | Path, name: str
         same = (space.digest, chosen.strategy, chosen.seed) == (facts["digests"]["space"], before["strategy"], before["seed"])
         if not facts.get("evaluator") or not same:
             raise RunError("holds another search (of another space, strategy or seed); give another folder", str(out))
-    run.lock()
-    run.write_settings({**provenance(space, chosen, None, {}), "evaluator": name})
     return run
 
 
 def evaluated(evaluate: Evaluate, candidate: Candidate, heard: Callable[[Progress], bool]) -> Outcome:
     """Call a user's function. Told to stop and returning at once, it was stopped; anything but a number is infeasible."""
-    go_on, reports = True, 0
+    reports, stopped_at = 0, 0
 
     def report(epoch: int, score: float) -> bool:
-        nonlocal go_on, reports
+        nonlocal reports, stopped_at
         reports += 1  # candidates are compared report by report, whatever each evaluator calls its epochs
-        go_on = heard(Progress(candidate.number, reports, float(score), {}))
+        value = float(score) if math.isfinite(score) else -math.inf
+        go_on = heard(Progress(candidate.number, reports, value, {}))
+        stopped_at = stopped_at or (0 if go_on else reports)
         return go_on
 
     value = evaluate(candidate.genotype, report)
@@ -76,6 +82,7 @@ def evaluated(evaluate: Evaluate, candidate: Candidate, heard: Callable[[Progres
         number = float(value)
     except (TypeError, ValueError):
         return Infeasible(f"the evaluator returned {value!r}, which is no number"[:300])
-    if number != number or number in (float("inf"), float("-inf")):
+    if not math.isfinite(number):
         return Infeasible(f"the evaluator returned {number}")
-    return Trained(number) if go_on else Stopped()
+    # Who reported again after a No has ignored it, and went on to the end.
+    return Stopped() if stopped_at and stopped_at == reports else Trained(number)

@@ -8,7 +8,7 @@ import statistics
 from nas import pruners
 from nas.blueprint import express
 from nas.config import Settings
-from nas.errors import ConfigError
+from nas.errors import BlueprintError, ConfigError
 from nas.executors import Executor
 from nas.jobs import WORKER, job_for
 from nas.messages import Candidate, DataCard, Proposal
@@ -43,7 +43,10 @@ def _within_limits(space: SearchSpace, chosen: Settings, card: DataCard) -> list
     within: list[Candidate] = []
     for _ in range(DRAWN):
         proposal = Proposal(space.sample(rng))
-        candidate = make_candidate(space, proposal, 0, lambda genotype: express(genotype, card.pictures))
+        try:
+            candidate = make_candidate(space, proposal, 0, lambda genotype: express(genotype, card.pictures))
+        except BlueprintError:  # a block may refuse a combination of genes that are each fine
+            continue
         if over_limit(candidate, chosen) is None:
             within.append(candidate)
         if len(within) == WANTED:

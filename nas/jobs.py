@@ -37,12 +37,17 @@ def resolved(chosen: Settings, card: DataCard, machine: dict[str, str]) -> Setti
     """Settings with nothing left open: what `auto` and `None` mean for this data and this machine."""
     pictures = sum(card.counts)
     part = chosen.validation_part or default_validation_part(pictures)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     update: dict[str, Any] = {
         "validation_part": part,
         "train_part": chosen.train_part or default_train_part(round(pictures * (1 - part))),
-        "threads": chosen.threads or max(1, cores // chosen.workers),
+        "threads": chosen.threads or default_threads(chosen.workers),
     }
     if chosen.precision == "auto":
         update["precision"] = machine["precision"]
     return chosen.model_copy(update=update)
+
+
+def default_threads(workers: int) -> int:
+    """Threads of one candidate: the cores that this process may use, divided among the workers."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // max(1, workers))

@@ -28,25 +28,30 @@ STUDY = "nas"
 
 
 class Ledger:
-    """Opens the study at `file` (made if it is not there), or one in memory. Raises RunError if the file is damaged."""
+    """Opens the study at `file` (made if it is not there), or one in memory. Raises RunError if the file is damaged.
 
-    def __init__(self, file: Path | None, space: SearchSpace, strategy: str) -> None:
+    With `reading` nothing is made or written, so that one can look at a search that runs.
+    """
+
+    def __init__(self, file: Path | None, space: SearchSpace, strategy: str, reading: bool = False) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.space, self.strategy = space, strategy
+        if reading and (file is None or not file.exists()):
+            raise RunError("there is no study", str(file))
         try:
             if file is not None and file.exists():
                 check_database(file)
             # A URL object, since a path may hold characters that mean something in a URL.
             url = URL.create("sqlite", database=str(file)).render_as_string() if file else None
             storage = optuna.storages.RDBStorage(url) if url else optuna.storages.InMemoryStorage()
+            if not reading and STUDY not in optuna.get_all_study_names(storage):
+                optuna.create_study(storage=storage, study_name=STUDY, direction="maximize")
             # Proposing and pruning are done elsewhere: the study only keeps.
-            self._study = optuna.create_study(
+            self._study = optuna.load_study(
                 storage=storage,
                 study_name=STUDY,
-                direction="maximize",
                 sampler=optuna.samplers.RandomSampler(0),
                 pruner=optuna.pruners.NopPruner(),
-                load_if_exists=True,
             )
             trials = self._study.get_trials(deepcopy=False)
         except (SQLAlchemyError, OptunaError, sqlite3.Error, KeyError, ValueError) as problem:
@@ -198,6 +203,8 @@ def check_database(file: Path) -> None:
         with sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True) as connection:
             answer = connection.execute("pragma quick_check(1)").fetchone()[0]
         connection.close()
+    except sqlite3.OperationalError as problem:
+        raise RunError(f"cannot be opened now: {problem}; is another program using it?", str(file)) from None
     except sqlite3.Error as problem:
         raise RunError(f"is damaged: {problem}", str(file)) from None
     if answer != "ok":

@@ -120,7 +120,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Finished:
-    """A job is over. `seconds` is what its worker took, all tries together where the executor knows them."""
+    """A job is over. `seconds` is what its worker took in this try."""
 
     number: int
     outcome: Outcome

@@ -44,12 +44,14 @@ def asha(records: Sequence[Record], number: int, epoch: int) -> bool:
 def median(records: Sequence[Record], number: int, epoch: int) -> bool:
     """Stop what is worse at this epoch than the median of the others (Golovin et al. 2017, section 3.2.2)."""
     own, all_scores = _scores(records, number, epoch)
-    return len(all_scores) > MEDIAN_WARM_UP and own < statistics.median(all_scores)
+    all_scores.remove(own)
+    return len(all_scores) >= MEDIAN_WARM_UP and own < statistics.median(all_scores)
 
 
 def _scores(records: Sequence[Record], number: int, epoch: int) -> tuple[float, list[float]]:
-    """The candidate's score at an epoch, and those of all that were proposed before it or are as far, itself included."""
-    scores = {record.number: record.curve[epoch - 1] for record in records if len(record.curve) >= epoch}
+    """The candidate's score at an epoch, and those of all that have reached it, itself included; not of infeasible ones."""
+    reached = [record for record in records if len(record.curve) >= epoch and record.state != "infeasible"]
+    scores = {record.number: record.curve[epoch - 1] for record in reached}
     return scores[number], list(scores.values())
 
 

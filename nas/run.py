@@ -6,12 +6,15 @@ goes with its process, however that ends.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import socket
 from pathlib import Path
 from typing import Any
 
 from nas.errors import RunError
+from nas.yamlfile import dumped, read
 
 RESULTS = Path("results")
 
@@ -21,7 +24,8 @@ def write_whole(file: Path, data: str | bytes) -> None:
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as stream:
-            stream.write(data.encode() if isinstance(data, str) else data)
+            # A file name on disk may hold bytes that are no text; they are written as escapes.
+            stream.write(data.encode(errors="backslashreplace") if isinstance(data, str) else data)
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(file)
@@ -66,13 +70,15 @@ class Run:
     def create(cls, out: str | Path | None, label: str) -> Run:
         """A new folder: `out`, or the first of `results/<label>-1`, `-2`, … that is not there yet. Raises RunError."""
         cls.check_new(out)
-        if out is not None:
-            folder = Path(out).expanduser()
-        else:
-            count = 1
-            while (folder := RESULTS / f"{label}-{count}").exists():
-                count += 1
+        folder = Path(out).expanduser() if out is not None else RESULTS
         try:
+            if out is None:
+                RESULTS.mkdir(exist_ok=True)
+                for count in itertools.count(1):
+                    folder = RESULTS / f"{label}-{count}"
+                    with contextlib.suppress(FileExistsError):  # another search may take the same name at this moment
+                        folder.mkdir()
+                        break
             for part in (folder, folder / "models", folder / "checkpoints"):
                 part.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
@@ -127,15 +133,13 @@ class Run:
 
     def write_settings(self, facts: dict[str, Any]) -> None:
         """`run.yaml`: the resolved settings and everything needed to do the run again."""
-        import yaml
-
-        write_whole(self.settings, yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=100))
+        write_whole(self.settings, dumped(facts))
 
     def read_settings(self) -> dict[str, Any]:
         """What `write_settings` wrote. Raises RunError if the file is damaged."""
-        from nas.yamlfile import read
-
         data = read(self.settings, RunError).data
-        if not isinstance(data, dict) or not isinstance(data.get("settings"), dict):
-            raise RunError("is damaged: it has no 'settings'", str(self.settings))
-        return data
+        for key in ("settings", "digests", "space"):
+            if not isinstance(data, dict) or not isinstance(data.get(key), dict):
+                raise RunError(f"is damaged: it has no '{key}'", str(self.settings))
+        found: dict[str, Any] = data
+        return found

@@ -6,6 +6,7 @@ over to `driver.py`; read that next.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,16 +20,16 @@ from nas.config import Settings, settings
 from nas.datasets import DATASETS
 from nas.datasets.prepare import describe
 from nas.driver import drive
-from nas.errors import ConfigError, RunError
+from nas.errors import ConfigError, RunError, RunFailed
 from nas.evaluator import Evaluate, search_with
 from nas.executors import EXECUTORS, Executor, Work
 from nas.forecast import forecast
-from nas.jobs import WORKER, job_for, resolved
+from nas.jobs import WORKER, default_threads, job_for, resolved
 from nas.ledger import Ledger
 from nas.messages import Candidate, DataCard, DataRequest, Job
 from nas.provenance import provenance
 from nas.result import Result
-from nas.run import Run
+from nas.run import Run, write_whole
 from nas.space import SearchSpace, read_space
 from nas.strategies import make_strategy
 from nas.strategies.asking import Asking
@@ -71,10 +72,8 @@ def search(
         raise ConfigError("give either a data set or an evaluator, not both", "evaluate")
     named = space is None or isinstance(space, str | Path)
     given = {**options, "strategy": strategy, "budget": budget, "dataset": None if dataset is None else str(dataset)}
-    given = {name: value for name, value in given.items() if value is not None}
-    if evaluate is not None:
-        given = {"pruner": "none", "executor": "inline", **given}
-    chosen = settings(config, space=str(space) if named and space is not None else None, **given)
+    below = {"pruner": "none", "executor": "inline"} if evaluate is not None else {}
+    chosen = settings(config, below, space=str(space) if named and space is not None else None, **given)
     for plugin in chosen.plugin:
         plugins.load(plugin)
     chosen = _with_whole_paths(chosen)
@@ -99,11 +98,15 @@ def resume(folder: str | Path | None, view: View | None = None, **changes: Any) 
     unknown = [key for key, value in changes.items() if value is not None and key not in CHANGEABLE]
     if unknown:
         raise ConfigError(f"cannot change on resume; these can: {', '.join(CHANGEABLE)}", f"--{unknown[0]}")
-    stored = {key: value for key, value in facts["settings"].items() if value is not None}
-    chosen = settings(None, **{**stored, **{key: value for key, value in changes.items() if value is not None}})
+    changed = {key: value for key, value in changes.items() if value is not None}
+    if "workers" in changed:
+        changed = {"threads": default_threads(changed["workers"]), **changed}
+    chosen = _with_whole_paths(settings(None, facts["settings"], **changed))
     for plugin in chosen.plugin:
         plugins.load(plugin)
     space = read_space(facts["space"])
+    if space.digest != facts["digests"]["space"]:
+        raise RunError("has another space in its run.yaml than it began with; start a new search", str(run.folder))
     deadline = _deadline(chosen)
     view = view or Plain()
     run.lock()
@@ -145,6 +148,8 @@ def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | Non
     try:
         run.write_settings(provenance(space, chosen, card, machine))
         view.note(f"run: {run.folder}")
+        if card.skipped:
+            write_whole(run.folder / "skipped.txt", "".join(f"{file}: {reason}\n" for file, reason in card.skipped))
         return _run(space, chosen, run, card, view, deadline)
     finally:
         run.unlock()
@@ -182,9 +187,17 @@ def _deadline(chosen: Settings) -> float:
 
 @contextmanager
 def _log() -> Iterator[str]:
-    """A file for what workers say before there is a run folder; shown if the preparation fails unexpectedly."""
-    with tempfile.TemporaryDirectory() as folder:
-        yield str(Path(folder) / "log.txt")
+    """A file for what workers say before there is a run folder; kept and named if they fail unexpectedly."""
+    folder = tempfile.mkdtemp(prefix="nas-")
+    log = Path(folder) / "log.txt"
+    try:
+        yield str(log)
+    except RunFailed as problem:
+        raise RunFailed(f"{problem}; see {log}") from None
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, TextIO
 
 from nas.messages import Candidate, Progress, Record
+from nas.result import best_of
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -142,6 +143,7 @@ class Live(Silent):
         from rich.live import Live as RichLive
 
         self._clock = _Clock(budget, records)
+        self._best = best_of(records)
         self._live = RichLive(get_renderable=self._draw, console=self.console, refresh_per_second=2, transient=True)
         self._live.start()
 
@@ -159,9 +161,10 @@ class Live(Silent):
         self._last = [*self._last[-4:], record]
 
     def end(self) -> None:
-        if self._live is not None:
-            self._live.stop()
-            self._live = None
+        for shown in (self._bar, self._live):
+            if shown is not None:
+                shown.stop()
+        self._bar = self._live = None
 
     def _draw(self) -> Any:
         from rich.console import Group
@@ -178,7 +181,7 @@ class Live(Silent):
             words = record.architecture if not record.reason else f"{record.architecture}  {record.reason}"
             cells = (f"#{record.number}", score, sparkline(record.curve), str(record.epochs), duration(record.seconds))
             table.add_row(mark, *cells, escape(words))
-        for number, (label, curve, since) in self._running.items():
+        for number, (label, curve, since) in list(self._running.items()):
             score = f"{max(curve):.4f}" if curve else ""
             cells = (f"#{number}", score, sparkline(curve), str(len(curve)), duration(time.monotonic() - since))
             table.add_row("[cyan]▶[/]", *cells, escape(label))

@@ -74,6 +74,22 @@ def parse(text: str, name: str, error: type[InputError]) -> Document:
     return Document(data, name, lines)
 
 
+def dumped(data: Any) -> str:
+    """Plain data as YAML that `read` reads back unchanged: words that look like numbers by its rules are quoted."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    def word(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+        plain = isinstance(_scalar(yaml.ScalarNode("", text)), str)
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else "'")
+
+    Dumper.add_representer(str, word)
+    return yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)
+
+
 def _at(name: str, mark: Any) -> str:
     return name if mark is None else f"{name}, line {mark.line + 1}"
 

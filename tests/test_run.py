@@ -39,8 +39,8 @@ def test_a_file_is_written_and_replaced_whole(tmp_path):
 def test_a_write_that_fails_leaves_the_old_content(tmp_path):
     file = tmp_path / "a.txt"
     write_whole(file, "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_whole(file, "\ud800")
+    with pytest.raises(TypeError):
+        write_whole(file, 3)
     assert file.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
 
@@ -109,6 +109,7 @@ def test_where_there_is_no_run_it_is_told(tmp_path, monkeypatch):
 
 def test_settings_are_read_as_written(run):
     facts = {"settings": {"time": None, "rate": 1e-4, "plugin": []}, "words": "on – ü", "space": {"when": {"a": [1, True]}}}
+    facts |= {"digests": {"space": "12345e678901", "data": "0001"}, "odd": ["1e-4", "on", "null", "1", "", "~", "a: b", "#"]}
     run.write_settings(facts)
     assert run.read_settings() == facts
 

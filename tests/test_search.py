@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -310,3 +311,17 @@ def test_changed_data_is_refused_on_resume(tmp_path: Path) -> None:
     (data / "a" / "001.png").write_bytes((data / "b" / "001.png").read_bytes())
     with pytest.raises(RunError, match="has changed since this run began"):
         resume(tmp_path / "run", budget=2, view=Silent())
+
+
+@pytest.mark.slow
+def test_with_two_workers_the_best_model_is_handed_over_and_none_is_lost(tmp_path: Path) -> None:
+    result = search(
+        "connected", "digits", "random", 6, out=tmp_path / "run", epochs=1, pruner="none", max_flops="2M", workers=2
+    )
+    assert result.best is not None
+    with zipfile.ZipFile(tmp_path / "run" / "best.keras") as archive:
+        assert json.loads(archive.read("nas.json"))["number"] == result.best.number
+    trained = sorted((r for r in result.records if r.state == "trained"), key=lambda r: -(r.value or 0))
+    kept = {int(file.stem) for file in (tmp_path / "run" / "models").iterdir()}
+    assert len(kept) == min(5, len(trained))
+    assert all(record.value >= trained[4].value for record in trained if record.number in kept)

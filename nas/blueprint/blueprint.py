@@ -82,8 +82,10 @@ class Blueprint:
 
     @cached_property
     def digest(self) -> str:
-        """Equal for equal networks, whatever genotype they came from."""
-        return hashlib.sha256(canonical_json(self.to_dict()).encode()).hexdigest()[:12]
+        """Equal for equal networks, whatever genotype they came from: names are replaced by positions."""
+        place = {"input": 0, **{node.name: index for index, node in enumerate(self.nodes, start=1)}}
+        facts = [[to_dict(node.layer), [place[name] for name in node.inputs]] for node in self.nodes]
+        return hashlib.sha256(canonical_json([list(self.picture), facts]).encode()).hexdigest()[:12]
 
     def to_dict(self) -> dict[str, Any]:
         nodes = [{"name": node.name, "inputs": list(node.inputs), **to_dict(node.layer)} for node in self.nodes]

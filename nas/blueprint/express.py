@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from nas.blueprint.blocks import BLOCKS, block_genes
@@ -67,7 +68,12 @@ def _call(block: str, net: Sketch, genes: dict[str, Any]) -> None:
     missing = [key for key, default in allowed.items() if default is inspect.Parameter.empty and key not in genes]
     if missing:
         raise BlueprintError(f"the block '{block}' needs the gene '{missing[0]}'")
-    BLOCKS[block](net, **genes)
+    try:
+        BLOCKS[block](net, **genes)
+    except BlueprintError:
+        raise
+    except Exception as problem:  # a user's own block can raise anything
+        raise BlueprintError(f"the block '{block}' fails: {type(problem).__name__}: {problem}") from problem
 
 
 def _dense(net: Sketch, genes: dict[str, Any]) -> None:
@@ -98,7 +104,9 @@ def check_networks(space: SearchSpace, pictures: Pictures | None = None) -> None
         if name not in ("blocks", "dense"):
             raise SpaceError(f"the space '{space.name}': {unknown('group', name, ('blocks', 'dense'))}")
     rng = random.Random(0)
-    anyhow = [_problem(space.sample(rng), pictures) for _ in range(TRIED)]
+    # With every group at its longest: a short one could hide what is wrong with all its genes.
+    longest = partial(space.walk, lambda path, gene: gene.extremes()[-1] if path.endswith(".repeat") else gene.sample(rng))
+    anyhow = [_problem(longest(), pictures) for _ in range(TRIED)]
     if all(anyhow):
         raise SpaceError(f"the space '{space.name}': {anyhow[0]}")
     for path, gene in _all_genes(space):

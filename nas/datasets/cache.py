@@ -95,6 +95,9 @@ def write(cache: Path, source: Arrays | Files, shape: tuple[int, int, int], told
             "skipped": skipped,
         }
         (building / "card.json").write_text(json.dumps(facts, indent=1))
+        del pictures  # closes the map: some systems do not rename what is open
+        if sound(cache):  # another process was faster, and workers may read its cache already
+            return
         shutil.rmtree(cache, ignore_errors=True)
         building.rename(cache)
     except OSError as problem:

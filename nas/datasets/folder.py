@@ -37,11 +37,17 @@ def parts(root: Path) -> tuple[Path, Path | None]:
         raise DatasetError(f"there is no data set and no folder '{root}'; 'nas datasets' lists what is known")
     if not root.is_dir():
         raise DatasetError("is a file; a folder with one folder of pictures for each class is expected", str(root))
+    # Only a folder of folders is a part: a class may well be called `train`.
     by_name = {child.name.lower(): child for child in _folders(root)}
-    train = next((by_name[name] for name in TRAIN if name in by_name), None)
-    if train is None:
-        return root, None
-    return train, next((by_name[name] for name in TEST if name in by_name), None)
+    parts = {name: child for name, child in by_name.items() if _folders(child)}
+    train = next((parts[name] for name in TRAIN if name in parts), None)
+    if train is not None:
+        return train, next((parts[name] for name in TEST if name in parts), None)
+    lone = next((by_name[name] for name in TEST if name in by_name), None)
+    if lone is not None:  # taken for a class, test pictures would be trained on
+        words = f"has a folder '{lone.name}' for a test part, but no training part beside it ({listing(TRAIN)})"
+        raise DatasetError(f"{words}; move one of the two", str(root))
+    return root, None
 
 
 def test_words(root: Path) -> str:
@@ -51,7 +57,12 @@ def test_words(root: Path) -> str:
 
 
 def _folders(root: Path) -> list[Path]:
-    return sorted(child for child in root.iterdir() if child.is_dir() and not child.name.startswith((".", "__")))
+    return sorted(child for child in root.iterdir() if child.is_dir() and not _hidden(child.name))
+
+
+def _hidden(name: str) -> bool:
+    """Folders that programs leave behind, such as `.ipynb_checkpoints` and `__MACOSX`."""
+    return name.startswith((".", "__"))
 
 
 def _files(folder: Path) -> Files:
@@ -66,7 +77,7 @@ def _files(folder: Path) -> Files:
         raise DatasetError(f"has a single class '{children[0].name}'; at least two are needed to tell apart", str(folder))
     inside = folder.resolve()
     for label, child in enumerate(children):
-        for file in sorted(Path(at) / name for at, _, names in os.walk(child) for name in names):
+        for file in _walk(child):
             if not is_image_file(file):
                 refused.append((str(file.relative_to(folder)), "is not a picture by its name"))
             elif not file.resolve().is_relative_to(inside):
@@ -79,6 +90,15 @@ def _files(folder: Path) -> Files:
         if not labels or labels[-1] != label:
             raise DatasetError(f"the class '{child.name}' has no picture ({listing(ENDINGS)})", str(child))
     return Files(tuple(files), tuple(labels), tuple(child.name for child in children), tuple(refused))
+
+
+def _walk(folder: Path) -> list[Path]:
+    """All files below a class folder in order, but for those in hidden folders."""
+    found: list[Path] = []
+    for at, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not _hidden(name)]
+        found += [Path(at) / name for name in names]
+    return sorted(found)
 
 
 def _held_out(files: Files) -> set[int]:

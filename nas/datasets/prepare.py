@@ -67,6 +67,8 @@ def load(name: str, folder: str | None, part: Part) -> Arrays | Files:
     source = DATASETS[name].load(part, data_dir(folder)) if name in DATASETS else load_folder(Path(name).expanduser(), part)
     if len(source.classes) < 2:
         raise DatasetError(f"has {len(source.classes)} class; at least two are needed to tell apart", name)
+    if len(source.labels) and not 0 <= min(source.labels) <= max(source.labels) < len(source.classes):
+        raise DatasetError(f"has labels outside 0 to {len(source.classes) - 1}, one for each class", name)
     if isinstance(source, Arrays):
         form = source.images.shape
         if source.images.dtype != np.uint8 or len(form) != 4 or form[3] not in (1, 3) or len(source.labels) != form[0]:
@@ -92,7 +94,7 @@ def _shape(source: Arrays | Files, image_size: int | None) -> tuple[int, int, in
         raise DatasetError(
             f"none of the {len(source.files)} files is a picture that can be read", str(source.files[0].parent.parent)
         )
-    side = image_size or max(8, min(LARGEST_DEFAULT, int(np.median(sides)) // 8 * 8))
+    side = image_size or max(8, min(LARGEST_DEFAULT, int(np.median(sides))))
     return side, side, 1 if grey else 3
 
 
@@ -143,5 +145,6 @@ def card_facts(card: DataCard) -> dict[str, object]:
     """The card as plain data for `run.yaml`, without the place of the cache."""
     facts = dataclasses.asdict(card)
     facts.pop("cache")
-    facts["skipped"] = [list(pair) for pair in card.skipped]
+    facts["skipped"] = len(card.skipped)
+    facts["skipped_first"] = [f"{file} {reason}" for file, reason in card.skipped[:20]]
     return {key: list(value) if isinstance(value, tuple) else value for key, value in facts.items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from nas.errors import ConfigError
@@ -29,7 +29,6 @@ class Work:
     workers: int = 1
     plugins: tuple[str, ...] = ()
     log: str | None = None  # file to which workers' standard error goes
-    environment: dict[str, str] = field(default_factory=dict)
 
 
 class Executor(Protocol):

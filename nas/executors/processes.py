@@ -1,7 +1,7 @@
 """The processes executor: a fresh process for every job, from a server that has loaded Keras already.
 
 Only the end of a process frees all that TensorFlow took, and a crash ends one candidate. The `forkserver` has Keras loaded
-but nothing started, so a new worker is there in milliseconds; where there is no forkserver (Windows), `spawn` takes seconds.
+but nothing started, so a new worker is there in milliseconds; on macOS and Windows `spawn` takes seconds.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from nas import errors
 from nas.errors import NasError, RunFailed
 from nas.executors.base import Told, Work, by_name, reason_of, register_executor
 from nas.messages import Finished, Infeasible, Lost, Outcome, Progress
@@ -43,9 +44,9 @@ class Processes:
 
     def __init__(self, work: Work) -> None:
         self.work = work
-        methods = multiprocessing.get_all_start_methods()
-        self._context: Any = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-        if "forkserver" in methods:
+        forks = sys.platform == "linux"  # elsewhere forking after TensorFlow was loaded is not safe, or not there
+        self._context: Any = multiprocessing.get_context("forkserver" if forks else "spawn")
+        if forks:
             self._context.set_forkserver_preload([PRELOAD])
             with _without_main(), _deaf_to_interrupts():
                 forkserver.ensure_running()  # it loads Keras while the driver goes on
@@ -80,10 +81,12 @@ class Processes:
                 elif kind == "done":
                     return content
                 elif kind == "error":
-                    raise content
+                    name, words = content
+                    raise getattr(errors, name, RunFailed)(words)
                 else:
                     raise RunFailed(f"the worker that ran {function.rpartition(':')[2]} {content}")
         finally:
+            running.process.kill()  # it has said its last word, or nobody listens any more
             _end(running)
 
     def close(self) -> None:
@@ -112,7 +115,8 @@ class Processes:
                 running.pipe.send(go_on)
             return None
         if kind == "error":  # one bad candidate is one bad row
-            return Infeasible(str(content) if isinstance(content, RunFailed) else reason_of(content))
+            name, words = content
+            return Infeasible(words if name == RunFailed.__name__ else f"{name}: {words.splitlines()[0]}"[:300])
         outcome: Outcome = content if kind == "done" else Lost(f"the worker {content}")
         return outcome
 
@@ -125,8 +129,10 @@ def _receive(running: _Running) -> tuple[str, Any]:
     except (EOFError, OSError):
         running.process.join(PATIENCE)
         code = running.process.exitcode
-        name = signal.Signals(-code).name if code is not None and code < 0 else ""
-        return "lost", f"was killed by {name}" if name else f"ended without a result (exit code {code})"
+        if code is None or code >= 0:
+            return "lost", f"ended without a result (exit code {code})"
+        known = {number.value: number.name for number in signal.Signals}
+        return "lost", f"was killed by {known.get(-code, f'signal {-code}')}"
 
 
 def _end(running: _Running) -> None:
@@ -173,23 +179,25 @@ def _work(function: str, argument: Any, pipe: Connection, plugins: tuple[str, ..
 
     def told(*content: Any) -> bool:
         """Progress of a job waits for the driver's answer; that of a task does not."""
-        if isinstance(content[0], Progress):
-            pipe.send(("progress", content[0]))
-            return bool(pipe.recv())
-        pipe.send(("told", content))
-        return True
+        try:
+            if isinstance(content[0], Progress):
+                pipe.send(("progress", content[0]))
+                return bool(pipe.recv())
+            pipe.send(("told", content))
+            return True
+        except (EOFError, OSError):
+            os._exit(1)  # the driver is gone
 
     try:
         for plugin in plugins:
             importlib.import_module("nas.plugins").load(plugin)
         pipe.send(("done", by_name(function)(argument, told)))
     except NasError as problem:
-        pipe.send(("error", problem))
-    except (EOFError, BrokenPipeError):
-        os._exit(1)  # the driver is gone
+        # As words: an error class of a plugin may not survive the journey.
+        pipe.send(("error", (type(problem).__name__, str(problem))))
     except Exception as problem:
         traceback.print_exc()
-        pipe.send(("error", RunFailed(reason_of(problem))))
+        pipe.send(("error", (RunFailed.__name__, reason_of(problem))))
 
 
 def _die_with_the_driver() -> None:

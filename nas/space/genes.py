@@ -76,7 +76,7 @@ class Range:
     """A number from `low` to `high`, both included; an integer where both ends are.
 
     With `log`, the logarithm is uniform. Values are `low + k·step` where there is a step (1 for integers), otherwise
-    they are rounded to four significant digits: a recipe stays readable, and equal to itself after a trip through a file.
+    they are rounded to four digits (of the number with `log`, else of the range's width): a recipe stays readable.
     """
 
     low: int | float
@@ -111,7 +111,12 @@ class Range:
         if self.integer:
             return round(number)
         # Rounding may step over an end; the ends themselves are always values.
-        rounded = round(number, 12) + 0.0 if step else float(f"{number:.4g}")
+        if step:
+            rounded = round(number, 12) + 0.0
+        elif self.log:
+            rounded = float(f"{number:.4g}")
+        else:
+            rounded = round(number, 4 - math.floor(math.log10(self.high - self.low))) + 0.0
         return min(max(rounded, float(self.low)), float(self.last))
 
     @property

@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 from nas.blueprint import Blueprint
 from nas.config import Settings
+from nas.errors import BlueprintError
 from nas.messages import Candidate, Proposal, Record
 from nas.recipe import Recipe
 from nas.space import Genotype, SearchSpace, canonical_json
@@ -43,12 +44,15 @@ class Asking:
         seen = {record.digest for record in records}
         turned_down: list[Record] = []
         for proposal in self._proposals(records, turned_down, number):
-            candidate = make_candidate(self.space, proposal, number, self.express)
-            why = "duplicate" if candidate.digest in seen else over_limit(candidate, self.settings)
+            try:
+                candidate = make_candidate(self.space, proposal, number, self.express)
+                why = "duplicate" if candidate.digest in seen else over_limit(candidate, self.settings)
+            except BlueprintError:  # a block may refuse a combination of genes that are each fine
+                why = "no network"
             if why is None:
                 return candidate
             self.refused[why] += 1
-            turned_down.append(Record(-1 - len(turned_down), candidate.genotype, "refused", reason=why))
+            turned_down.append(Record(-1 - len(turned_down), proposal.genotype, "refused", reason=why))
         return None
 
     def _proposals(self, records: Sequence[Record], turned_down: list[Record], number: int) -> Iterator[Proposal]:
@@ -72,7 +76,7 @@ def make_candidate(space: SearchSpace, proposal: Proposal, number: int, express:
     """
     genotype = space.check(proposal.genotype, "the strategy's proposal")
     blueprint, recipe = express(genotype) if express else (None, None)
-    facts = [blueprint.to_dict(), recipe.to_dict()] if blueprint and recipe else genotype
+    facts = [blueprint.digest, recipe.to_dict()] if blueprint and recipe else genotype
     digest = hashlib.sha256(canonical_json(facts).encode()).hexdigest()[:12]
     return Candidate(number, genotype, digest, proposal.parents, proposal.operator, blueprint, recipe)
 

@@ -22,6 +22,8 @@ from nas.messages import Proposal, Record
 from nas.space import Gene, SearchSpace, Value
 from nas.strategies.base import refusals, register_strategy, seed_for
 
+MOST_NUMBERS = 2**16  # of a quasi-random sequence, before the places of second tries begin
+
 _STATES = {
     "trained": TrialState.COMPLETE,
     "stopped": TrialState.PRUNED,
@@ -40,11 +42,6 @@ def _needs(package: str, extra: str) -> None:
 def _gp(seed: int) -> BaseSampler:
     _needs("torch", "gp")
     return optuna.samplers.GPSampler(seed=seed)
-
-
-def _cmaes(seed: int) -> BaseSampler:
-    _needs("cmaes", "cmaes")
-    return optuna.samplers.CmaEsSampler(seed=seed)
 
 
 class _Qmc(optuna.samplers.QMCSampler):
@@ -71,7 +68,6 @@ SAMPLERS: dict[str, Callable[[int, int, int], BaseSampler]] = {
     # multivariate with groups: genes that exist together are modelled together
     "tpe": lambda seed, *_: optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True),
     "qmc": lambda seed, run, place: _Qmc(seed, run, place),
-    "cmaes": lambda seed, *_: _cmaes(seed),
     "gp": lambda seed, *_: _gp(seed),
     "random": lambda seed, *_: optuna.samplers.RandomSampler(seed=seed),
 }
@@ -80,7 +76,7 @@ SAMPLERS: dict[str, Callable[[int, int, int], BaseSampler]] = {
 
 @register_strategy("optuna")
 class OptunaStrategy:
-    """`sampler` is `tpe` (default), `qmc`, `random`, or, with an extra installed, `gp` or `cmaes`."""
+    """`sampler` is `tpe` (default), `qmc`, `random`, or, with the extra `gp` installed, `gp`."""
 
     def __init__(self, space: SearchSpace, seed: int, settings: Settings) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # it would announce every mirror
@@ -108,7 +104,7 @@ class OptunaStrategy:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             tries = refusals(records)
-            return SAMPLERS[self.sampler](seed_for(self.seed, number, tries), self.seed, number + tries)
+            return SAMPLERS[self.sampler](seed_for(self.seed, number, tries), self.seed, number + tries * MOST_NUMBERS)
 
     def _mirror(self, records: Sequence[Record], number: int) -> optuna.Study:
         study = optuna.create_study(direction="maximize", sampler=self._make(number, records))

@@ -26,7 +26,7 @@ def weights_of(model: Any) -> Arrays:
 def set_weights(model: Any, arrays: Arrays) -> None:
     """The inverse of `weights_of`. Raises ValueError if a name or shape differs."""
     variables = {f"{index}:{variable.path}": variable for index, variable in enumerate(model.weights)}
-    if set(variables) != set(arrays):
+    if {name: tuple(variable.shape) for name, variable in variables.items()} != {n: a.shape for n, a in arrays.items()}:
         raise ValueError("the weights belong to another network")
     for name, variable in variables.items():
         variable.assign(arrays[name])
@@ -43,7 +43,7 @@ def save_checkpoint(file: Path, model: Any, optimizer: Any, best: Arrays, histor
 
 
 def load_checkpoint(file: Path, model: Any, optimizer: Any) -> tuple[Arrays, dict[str, Any]] | None:
-    """Set model and optimizer to the state of a checkpoint; the best weights and the history, or None if there is none.
+    """Set model and (built) optimizer to the state of a checkpoint; the best weights and the history, or None.
 
     A file that is damaged, or of another network, counts as none: training then begins anew.
     """
@@ -51,10 +51,14 @@ def load_checkpoint(file: Path, model: Any, optimizer: Any) -> tuple[Arrays, dic
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         history = json.loads(str(arrays.pop("history")))
+        state = [arrays[f"optimizer/{index}"] for index in range(len(optimizer.variables))]
+        # Everything is compared before anything is assigned: half a checkpoint would be worse than none.
+        fits = all(value.shape == tuple(variable.shape) for value, variable in zip(state, optimizer.variables, strict=True))
+        if not fits or not isinstance(history["epochs"], list):
+            return None
         set_weights(model, _part(arrays, "now/"))
-        optimizer.build(model.trainable_variables)
-        for index, variable in enumerate(optimizer.variables):
-            variable.assign(arrays[f"optimizer/{index}"])
+        for value, variable in zip(state, optimizer.variables, strict=True):
+            variable.assign(value)
         return _part(arrays, "best/"), history
     except FileNotFoundError:
         return None

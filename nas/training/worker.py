@@ -90,7 +90,7 @@ def train(job: Job, report: trainer.Report) -> Outcome:
 def set_threads(threads: int) -> None:
     """Fix the threads of one operation: results differ in the last digits between one and two.
 
-    Only possible before the backend has started, so the first job of a process decides; JAX takes them from its environment.
+    Only possible before the backend has started, so the first job of a process decides; JAX has no such setting.
     """
     backend = keras.backend.backend()
     if backend == "tensorflow":

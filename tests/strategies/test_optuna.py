@@ -99,7 +99,7 @@ def test_a_wrong_sampler_is_told_the_nearest():
         OptunaStrategy(SQUARE, 1, settings(strategy="optuna", sampler="tpee"))
 
 
-@pytest.mark.parametrize(("sampler", "package"), [("gp", "torch"), ("cmaes", "cmaes")])
+@pytest.mark.parametrize(("sampler", "package"), [("gp", "torch")])
 def test_a_sampler_whose_package_is_missing_is_told_how_to_get_it(sampler, package):
     if importlib.util.find_spec(package) is not None:
         assert len(proposals(sampler, SQUARE, 3)) == 3
@@ -109,4 +109,4 @@ def test_a_sampler_whose_package_is_missing_is_told_how_to_get_it(sampler, packa
 
 
 def test_these_are_the_samplers():
-    assert list(SAMPLERS) == ["tpe", "qmc", "cmaes", "gp", "random"]
+    assert list(SAMPLERS) == ["tpe", "qmc", "gp", "random"]

@@ -49,6 +49,7 @@ def test_checkpoint_brings_back_weights_optimizer_and_history(tmp_path: Path) ->
     model.train_on_batch(np.ones((8, 4)), np.ones((8, 3)))
     save_checkpoint(tmp_path / "a.npz", model, model.optimizer, {"0:best": np.ones(2)}, {"epochs": [1]})
     fresh, optimizer = network(), keras.optimizers.Adam(0.1)
+    optimizer.build(fresh.trainable_variables)
     found = load_checkpoint(tmp_path / "a.npz", fresh, optimizer)
     assert found is not None
     assert found[0]["0:best"].tolist() == [1, 1]
