@@ -101,9 +101,10 @@ def resume(folder: str | Path | None, view: View | None = None, **changes: Any) 
     changed = {key: value for key, value in changes.items() if value is not None}
     if "workers" in changed:
         changed = {"threads": default_threads(changed["workers"]), **changed}
-    chosen = _with_whole_paths(settings(None, facts["settings"], **changed))
+    chosen = settings(None, facts["settings"], **changed)
     for plugin in chosen.plugin:
         plugins.load(plugin)
+    chosen = _with_whole_paths(chosen)
     space = read_space(facts["space"])
     if space.digest != facts["digests"]["space"]:
         raise RunError("has another space in its run.yaml than it began with; start a new search", str(run.folder))
@@ -173,10 +174,11 @@ def _run(space: SearchSpace, chosen: Settings, run: Run, card: DataCard, view: V
 def _with_whole_paths(chosen: Settings) -> Settings:
     """Relative paths of data and plugins made absolute: `nas resume` may be typed in another folder."""
     update: dict[str, Any] = {"plugin": tuple(str(Path(file).expanduser().resolve()) for file in chosen.plugin)}
-    if chosen.dataset not in DATASETS:
-        update["dataset"] = str(Path(chosen.dataset).expanduser().absolute())
-    if chosen.data_dir is not None:
-        update["data_dir"] = str(Path(chosen.data_dir).expanduser().absolute())
+    for name in ("dataset", "data_dir"):
+        value = getattr(chosen, name)
+        # What is not there stays as it was typed, for the message.
+        if value is not None and value not in DATASETS and Path(value).expanduser().exists():
+            update[name] = str(Path(value).expanduser().absolute())
     return chosen.model_copy(update=update)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pytest
 from nas.datasets import prepare
 from nas.messages import DataCard
 from tests.helpers import SMALL_SEARCH, class_folder
+
+# A shell that runs the tests in the background has them ignore Ctrl-C, and so would every process that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _DATA_DIR = os.environ.get("NAS_DATA_DIR")
 

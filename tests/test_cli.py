@@ -79,7 +79,7 @@ def test_show_prints_layers_recipe_and_curve(small_run: Path, tmp_path: Path) ->
     best = without_seconds(small_run / "leaderboard.csv")[0]
     found = nas("show", small_run, best["number"], cwd=tmp_path)
     assert found.returncode == 0, found.stderr
-    assert f"{int(best['parameters']):,} parameters" in found.stdout
+    assert f"{int(best['parameters']):,}" in found.stdout.split("total")[1]
     assert f"digest {best['digest']}" in found.stdout
     assert "8×8×1" in found.stdout
     assert "optimizer adamw" in found.stdout

@@ -93,7 +93,10 @@ def test_killed_driver_and_resumed_run_is_as_if_never_disturbed(small_run: Path,
 def test_interrupted_search_keeps_its_books_says_how_to_go_on_and_leaves_nobody(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "run"
     driver = started(folder, epochs=500, pruner="none")
-    until((folder / "checkpoints" / "0.npz").exists, "candidate 0 to be trained")
+    checkpoint = folder / "checkpoints" / "0.npz"
+    until(checkpoint.exists, "candidate 0 to be trained")
+    first = checkpoint.stat().st_mtime_ns
+    until(lambda: checkpoint.stat().st_mtime_ns > first, "a second epoch, which begins when the first was entered")
     family = psutil.Process(driver.pid).children(recursive=True)
     (os.killpg if name == "SIGINT" else os.kill)(driver.pid, getattr(signal, name))
     output, errors = driver.communicate(timeout=60)
@@ -111,7 +114,7 @@ def test_interrupted_search_keeps_its_books_says_how_to_go_on_and_leaves_nobody(
 @pytest.mark.slow
 def test_time_that_is_over_ends_a_run_that_can_be_resumed(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    result = search(out=folder, view=Silent(), **{**SMALL_SEARCH, "budget": 1000, "epochs": 1, "time": 2})
+    result = search(out=folder, view=Silent(), **{**SMALL_SEARCH, "budget": 1000, "epochs": 1, "time": 20})
     assert result.ended == "time"
     assert 0 < len(result.records) < 1000
     assert without_seconds(folder / "leaderboard.csv")[-1]["state"] in ("interrupted", "trained")
