@@ -172,7 +172,10 @@ def _finish(work: Any) -> None:
 
     result = work()
     folder = result.folder
-    say(table(read_csv(Run(folder).leaderboard)[:10]))
+    rows = read_csv(Run(folder).leaderboard)
+    say(table(rows[:10]))
+    if len(rows) > 10:
+        say(f"all {len(rows)}:   nas leaderboard {folder} --top 0")
     if result.best is None:
         say("no candidate was trained to the end, so there is no model yet")
     say(f"go on:    nas resume {folder} --budget {len(result.records) + 50}")
@@ -186,7 +189,9 @@ def leaderboard(
     run: Annotated[str | None, typer.Argument(help="Run folder (default: the newest in results/).")] = None,
     top: Annotated[int, typer.Option(help="How many rows; 0 for all.", min=0)] = 10,
     where: Annotated[str | None, typer.Option(help="Such as 'parameters < 200000 and state = trained'.")] = None,
-    sort: Annotated[str | None, typer.Option(help="A column of the CSV.")] = None,
+    sort: Annotated[
+        str | None, typer.Option(help="A column of the CSV; accuracies highest first, the rest lowest first.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON, all columns.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -195,10 +200,13 @@ def leaderboard(
     from nas.printing import table
     from nas.run import Run
 
-    file = Run.open(run).leaderboard
-    rows = board.read_csv(file)
+    opened = Run.open(run)
+    if run is None:
+        print(f"the newest run: {opened.folder}", file=sys.stderr)  # noqa: T201  not part of the table
+    rows = board.read_csv(opened.leaderboard)
     rows = board.where(rows, where) if where else rows
     rows = board.sort(rows, sort) if sort else rows
+    found = len(rows)
     rows = rows[:top] if top else rows
     if json:
         import json as json_module
@@ -207,6 +215,8 @@ def leaderboard(
         say(json_module.dumps(filled, indent=1, ensure_ascii=False))
     else:
         say(table(rows))
+        if len(rows) < found:
+            say(f"and {found - len(rows)} more: --top 0 shows all")
 
 
 @app.command()

@@ -43,6 +43,7 @@ class Driver:
     last_epoch: int | None = None
     deadline: float = float("inf")  # by time.monotonic
     ended: str = ""  # why the loop ended: budget, time, or an exhausted space
+    began: int = 0  # candidates that were there when the loop began
     _losses: dict[int, int] = field(default_factory=dict)  # number → epochs it had when it was last lost
     _best: Record | None = None
     _handed_over: int | None = None  # number of the model that `best.keras` is
@@ -51,6 +52,7 @@ class Driver:
         """Until nothing is left to do. A KeyboardInterrupt passes through, with all workers ended and the books in order."""
         running = 0
         again = self.ledger.unfinished()
+        self.began = len(self.ledger.records())
         self._best = best_of(self.ledger.records())
         self._tidy()  # an earlier driver may have ended between an outcome and its consequences
         self._write_leaderboard()
@@ -176,6 +178,8 @@ def drive(
     records = tuple(ledger.records())
     if asking.refused:
         view.note("refused before training: " + ", ".join(f"{count} {why}" for why, count in asking.refused.items()))
+    if driver.began == len(records) == sum(record.finished for record in records):
+        view.note(f"nothing was left to do: {len(records)} candidates are done, and the budget is {chosen.budget}")
     if driver.ended == "space":
         view.note(f"the space has nothing new within the limits after {len(records)} candidates; the search ends")
     if records and all(record.state == "infeasible" for record in records):

@@ -120,6 +120,7 @@ def resume(folder: str | Path | None, view: View | None = None, **changes: Any) 
             raise RunError(f"the data '{card.name}' has changed since this run began; start a new search", str(run.folder))
         view.note(describe(card))
         run.write_settings({**facts, "settings": chosen.model_dump(mode="json")})
+        view.note(f"run: {run.folder}, going on to {chosen.budget} candidates")
         return _run(space, chosen, run, card, view, deadline)
     finally:
         run.unlock()

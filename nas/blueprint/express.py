@@ -2,12 +2,14 @@
 
 A network is: rescaling of raw pixels, the group `blocks` in order, a flattening, the group `dense`, and the output.
 Genes outside the groups belong to the head (`HEAD_GENES`) or to the recipe (`nas/recipe.py`); nothing else is allowed, and
-`check_networks` says so with the gene's name, before a search begins.
+`check_networks` says so with file and line, before a search begins.
 """
 
 from __future__ import annotations
 
 import inspect
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,13 +19,13 @@ from nas.blueprint.blueprint import Blueprint
 from nas.blueprint.layers import Shape
 from nas.blueprint.sketch import Sketch
 from nas.errors import BlueprintError, SpaceError, unknown
-from nas.recipe import Recipe
+from nas.recipe import RECIPE_GENES, Recipe
 from nas.space import Gene, Genotype, SearchSpace
 from nas.space.space import flatten
 
 HEAD_GENES = ("head", "head_dropout", "output")
 DENSE_GENES = ("units", "activation", "norm", "dropout")
-TRIED = 8  # random networks in which each extreme of a gene is tried
+TRIED = 50  # random networks in which a gene must fail before it is at fault
 OUTPUTS = ("softmax", "sigmoid", "binary")
 
 
@@ -50,6 +52,10 @@ def express(genotype: Genotype, pictures: Pictures) -> tuple[Blueprint, Recipe]:
         _call(block, net, {key: value for key, value in genes.items() if key != "block"})
     net.stage = "head_"
     head = {name: genotype[name] for name in HEAD_GENES if name in genotype}
+    outside = [name for name, value in genotype.items() if not isinstance(value, list)]
+    foreign = [name for name in outside if name not in (*HEAD_GENES, *RECIPE_GENES)]
+    if foreign:
+        raise BlueprintError(unknown("gene", foreign[0], (*HEAD_GENES, *RECIPE_GENES)))
     net.flatten(head.get("head", "average"))
     net.dropout(head.get("head_dropout", 0.0))
     for genes in genotype.get("dense", []):
@@ -106,16 +112,36 @@ def check_networks(space: SearchSpace, pictures: Pictures | None = None) -> None
     rng = random.Random(0)
     # With every group at its longest: a short one could hide what is wrong with all its genes.
     longest = partial(space.walk, lambda path, gene: gene.extremes()[-1] if path.endswith(".repeat") else gene.sample(rng))
-    anyhow = [_problem(longest(), pictures) for _ in range(TRIED)]
-    if all(anyhow):
-        raise SpaceError(f"the space '{space.name}': {anyhow[0]}")
+    problem = _failing(longest, pictures)
+    if problem:
+        raise SpaceError(f"the space '{space.name}': {problem}", _place(space, problem))
     for path, gene in _all_genes(space):
         for value in gene.extremes():
-            drawn = [_with(space, path, value, rng) for _ in range(TRIED)]
-            problems = [_problem(genotype, pictures) for genotype in drawn if genotype is not None]
-            # The other genes are random: a value is at fault only if it fails whatever they are.
-            if problems and all(problems):
-                raise SpaceError(f"the space '{space.name}', gene '{path.replace('.0.', '.')}' at {value!r}: {problems[0]}")
+            problem = _failing(partial(_with, space, path, value, rng), pictures)
+            if problem:
+                gene_path = path.replace(".0.", ".")
+                message = f"the space '{space.name}', gene '{gene_path}' at {value!r}: {problem}"
+                raise SpaceError(message, space.places.get(gene_path))
+
+
+def _failing(draw: Callable[[], Genotype | None], pictures: Pictures) -> str:
+    """What is wrong with every one of many random networks; empty as soon as one is fine.
+
+    Their other genes are random: a value is at fault only if it fails whatever those are.
+    """
+    found = ""
+    for _ in range(TRIED):
+        genotype = draw()
+        found = _problem(genotype, pictures) if genotype is not None else ""
+        if not found:
+            return ""
+    return found
+
+
+def _place(space: SearchSpace, problem: str) -> str | None:
+    """Where the gene stands that a message names as unknown."""
+    named = re.search(r"unknown gene '(\w+)'", problem)
+    return next((place for path, place in space.places.items() if named and path.split(".")[-1] == named[1]), None)
 
 
 def _problem(genotype: Genotype, pictures: Pictures) -> str:

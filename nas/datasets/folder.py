@@ -10,9 +10,9 @@ import os
 import random
 from pathlib import Path
 
-from nas.datasets.base import Files, Part
+from nas.datasets.base import DATASETS, Files, Part
 from nas.datasets.images import ENDINGS, is_image_file
-from nas.errors import DatasetError, listing
+from nas.errors import DatasetError, did_you_mean, listing
 
 TRAIN = ("train", "training", "training_set")
 TEST = ("test", "testing", "test_set", "val", "valid", "validation")  # by preference: a validation folder only without a test
@@ -34,7 +34,8 @@ def load_folder(root: Path, part: Part) -> Files:
 def parts(root: Path) -> tuple[Path, Path | None]:
     """The folder with the training classes, and that of the test part if there is one."""
     if not root.exists():
-        raise DatasetError(f"there is no data set and no folder '{root}'; 'nas datasets' lists what is known")
+        hint = did_you_mean(root, DATASETS.names())
+        raise DatasetError(f"there is no data set and no folder '{root}'{hint}; 'nas datasets' lists what is known")
     if not root.is_dir():
         raise DatasetError("is a file; a folder with one folder of pictures for each class is expected", str(root))
     # Only a folder of folders is a part: a class may well be called `train`.

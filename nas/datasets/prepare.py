@@ -135,6 +135,9 @@ def describe(card: DataCard) -> str:
         f"{height}×{width} {'grey' if channels == 1 else 'colour'}",
         f"test part: {card.test}; it stays closed during the search",
     ]
+    if max(card.counts) > 1.2 * min(card.counts):
+        most = card.counts.index(max(card.counts))
+        lines.append(f"always answering '{card.classes[most]}' would score {card.counts[most] / sum(card.counts):.3f}")
     if card.skipped:
         shown = [f"{file} {reason}" for file, reason in card.skipped[:3]]
         lines.append(f"skipped {len(card.skipped)} files: {listing(shown)}{', …' if len(card.skipped) > 3 else ''}")

@@ -71,7 +71,10 @@ def _space(doc: Document) -> SearchSpace:
             raise SpaceError(f"'{key}' is the name of a gene and of a group", doc.place("groups", key))
     if not genes and not groups:
         raise SpaceError("a search space needs 'genes:'", doc.place())
-    return SearchSpace(name, genes, groups, " ".join(about.split()), doc.data)
+    places = {key: doc.place("genes", key) for key in genes if doc.lines}  # a dictionary has no lines
+    for key, group in groups.items() if doc.lines else ():
+        places |= {f"{key}.{gene}": doc.place("groups", key, "genes", gene) for gene in group.genes}
+    return SearchSpace(name, genes, groups, " ".join(about.split()), doc.data, places)
 
 
 def _group(doc: Document, name: str, data: Any, outer: dict[str, Gene]) -> Group:

@@ -41,6 +41,7 @@ class SearchSpace:
     groups: dict[str, Group] = field(default_factory=dict)
     about: str = ""
     source: dict[str, Any] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict, compare=False)  # `blocks.filters` → file and line, for messages
 
     @property
     def digest(self) -> str:

@@ -98,7 +98,7 @@ def test_the_summary_is_one_short_line(genotype, line):
         ({"dense": [{"unit": 3}]}, "dense: unknown gene 'unit' (did you mean 'units'?)"),
         ({"output": "sofmax"}, "output: unknown value 'sofmax' (did you mean 'softmax'?)"),
         ({"output": "binary"}, "output: 'binary' is for two classes; here are 3. Use softmax or sigmoid"),
-        ({"optimiser": "adam"}, "unknown training gene 'optimiser' (did you mean 'optimizer'?)"),
+        ({"optimiser": "adam"}, "unknown gene 'optimiser' (did you mean 'optimizer'?)"),
         ({"optimizer": "adma"}, "optimizer: unknown value 'adma' (did you mean 'adam'?)"),
     ],
 )
@@ -134,7 +134,7 @@ def test_every_shipped_space_describes_networks(name, shape):
             networks(outer={"optimizer": {"choice": ["adam", True]}}),
             "gene 'optimizer' at True: optimizer: unknown value",
         ),
-        (networks(outer={"speed": 3}), "unknown training gene 'speed'"),
+        (networks(outer={"speed": 3}), "unknown gene 'speed'"),
         (networks(blocsk={"repeat": 1, "genes": {"x": 1}}), "unknown group 'blocsk' (did you mean 'blocks'?)"),
     ],
 )
@@ -166,3 +166,21 @@ def test_a_block_of_ones_own_is_used_by_its_name_and_refused_twice():
             register_block("test_widen")(widen)
     finally:
         BLOCKS._parts.pop("test_widen")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line", "told"),
+    [
+        ("kernel: {ordered: [3, 0]}", 6, "gene 'blocks.kernel' at 0: kernel is a whole number"),
+        ("kernle: 3", 6, "unknown gene 'kernle' (did you mean 'kernel'?)"),
+    ],
+)
+def test_a_gene_that_means_nothing_is_told_with_its_line(tmp_path, wrong, line, told):
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        f"name: mine\ngroups:\n  blocks:\n    repeat: [1, 2]\n    genes:\n      {wrong}\n      filters: 8\ngenes: {{}}\n"
+    )
+    with pytest.raises(SpaceError) as caught:
+        check_networks(read_space(file))
+    assert str(caught.value).startswith(f"{file}, line {line}: ")
+    assert told in str(caught.value)
