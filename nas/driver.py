@@ -152,6 +152,11 @@ class Driver:
             write_whole(self.run.leaderboard, leaderboard.to_csv(self.ledger.records(), ended))
 
 
+def deadline_of(chosen: Settings) -> float:
+    """When `--time` is over, counted from now: preparing the data is part of the time that a user gives."""
+    return time.monotonic() + chosen.time if chosen.time is not None else float("inf")
+
+
 def drive(
     chosen: Settings,
     ledger: Ledger,
@@ -173,7 +178,8 @@ def drive(
         driver.loop()
     except KeyboardInterrupt:
         if run is not None:
-            view.note(f"interrupted; every result is kept. Go on with: nas resume {run.folder}")
+            again = f"nas resume {run.folder}" if isinstance(function, str) else f"nas.search(…, out='{run.folder}')"
+            view.note(f"interrupted; every result is kept. Go on with: {again}")
         raise
     records = tuple(ledger.records())
     if asking.refused:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from nas.config import Settings
-from nas.driver import drive
+from nas.driver import deadline_of, drive
 from nas.errors import RunError
 from nas.ledger import Ledger
 from nas.messages import Candidate, Infeasible, Outcome, Progress, Stopped, Trained
@@ -32,6 +32,7 @@ Evaluate: TypeAlias = Callable[..., float]
 
 def search_with(evaluate: Evaluate, space: SearchSpace, chosen: Settings, out: str | Path | None, view: View) -> Result:
     """A search in which a user's function scores genotypes; in memory unless `out` names a folder."""
+    deadline = deadline_of(chosen)
     strategy = make_strategy(chosen.strategy, space, chosen.seed, chosen)
     run = _run_folder(space, chosen, out) if out is not None else None
 
@@ -45,7 +46,8 @@ def search_with(evaluate: Evaluate, space: SearchSpace, chosen: Settings, out: s
             name = getattr(evaluate, "__name__", "a function")
             run.write_settings({**provenance(space, chosen, None, {}), "evaluator": name})
         ledger = Ledger(run.study if run else None, space, chosen.strategy)
-        return drive(chosen, ledger, Asking(space, strategy, chosen), view, lambda candidate: candidate, score, run)
+        asking = Asking(space, strategy, chosen)
+        return drive(chosen, ledger, asking, view, lambda candidate: candidate, score, run, deadline=deadline)
     finally:
         if run is not None:
             run.unlock()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ from nas.blueprint import check_networks, express
 from nas.config import Settings, settings
 from nas.datasets import DATASETS
 from nas.datasets.prepare import describe
-from nas.driver import drive
+from nas.driver import deadline_of, drive
 from nas.errors import ConfigError, RunError, RunFailed
 from nas.evaluator import Evaluate, search_with
 from nas.executors import EXECUTORS, Executor, Work
@@ -108,7 +107,7 @@ def resume(folder: str | Path | None, view: View | None = None, **changes: Any) 
     space = read_space(facts["space"])
     if space.digest != facts["digests"]["space"]:
         raise RunError("has another space in its run.yaml than it began with; start a new search", str(run.folder))
-    deadline = _deadline(chosen)
+    deadline = deadline_of(chosen)
     view = view or Plain()
     run.lock()
     try:
@@ -132,7 +131,7 @@ CHANGEABLE = ("budget", "time", "workers", "threads", "keep", "max_params", "max
 def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | None, view: View) -> Result:
     if not space.describes_networks:
         raise ConfigError(f"the space '{space.name}' has no group 'blocks', so it describes no networks", "--space")
-    deadline = _deadline(chosen)
+    deadline = deadline_of(chosen)
     check_networks(space)
     Run.check_new(out)
     make_strategy(chosen.strategy, space, chosen.seed, chosen)  # a wrong name shows before the data is read
@@ -181,11 +180,6 @@ def _with_whole_paths(chosen: Settings) -> Settings:
         if value is not None and value not in DATASETS and Path(value).expanduser().exists():
             update[name] = str(Path(value).expanduser().absolute())
     return chosen.model_copy(update=update)
-
-
-def _deadline(chosen: Settings) -> float:
-    """When `--time` is over, counted from now: preparing the data is part of the time that a user gives."""
-    return time.monotonic() + chosen.time if chosen.time is not None else float("inf")
 
 
 @contextmanager

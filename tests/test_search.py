@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,12 @@ def test_any_epochs_may_be_reported(pruner: str, epochs: list[int]) -> None:
 def test_without_a_pruner_nothing_is_stopped() -> None:
     result = search(SPACE, evaluate=climbing([1, 2, 3]), budget=20, seed=1)
     assert {record.state for record in result.records} == {"trained"}
+
+
+def test_time_that_is_over_ends_an_evaluators_search() -> None:
+    result = search("cnn", evaluate=lambda genotype, report: time.sleep(0.05) or 1.0, budget=100_000, strategy="random", time=1)
+    assert result.ended == "time"
+    assert 0 < len(result.records) < 100_000
 
 
 def test_exhausted_space_ends_the_search() -> None:
