@@ -6,13 +6,18 @@ one message on standard error and exit code 2, a failed run with 1; tracebacks a
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import signal
 import sys
 from typing import Annotated, Any, NoReturn
 
 import typer
 
+from nas import interrupts
 from nas.errors import InputError, NasError
+from nas.run import disk_trouble
 
 app = typer.Typer(
     add_completion=False,
@@ -28,26 +33,34 @@ app.add_typer(spaces_app, name="spaces")
 def main() -> NoReturn:
     """Run the command line and turn errors of ours into messages."""
     debug = "--debug" in sys.argv
-    signal.signal(signal.SIGTERM, _terminated)
+    interrupts.second = interrupts.leave
+    for number in interrupts.SIGNALS:  # a polite request to end, or a terminal that is closed, is treated like Ctrl-C
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, interrupts.raise_interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal may not know every character
     try:
         app()
     except NasError as problem:
         if debug:
             raise
-        print(f"error: {problem}", file=sys.stderr)  # noqa: T201
-        sys.exit(problem.exit_code)
+        _end(str(problem), problem.exit_code)
+    except BrokenPipeError:  # who read our output (`head`) has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except Exception as problem:  # a full disk, or a fault of ours: still one message
         if debug:
             raise
         words = (str(problem).strip().splitlines() or [""])[0]
-        print(f"error: {type(problem).__name__}: {words}; --debug shows where", file=sys.stderr)  # noqa: T201
-        sys.exit(1)
+        _end(disk_trouble(problem) or f"{type(problem).__name__}: {words}; --debug shows where", 1)
     sys.exit(0)
 
 
-def _terminated(number: int, frame: Any) -> NoReturn:
-    """A polite request to end is treated like Ctrl-C."""
-    raise KeyboardInterrupt
+def _end(words: str, code: int) -> NoReturn:
+    with contextlib.suppress(OSError):
+        print(f"error: {words}", file=sys.stderr)  # noqa: T201
+    sys.exit(code)
 
 
 def say(text: str = "") -> None:
@@ -61,6 +74,11 @@ Threads = Annotated[int | None, typer.Option(help="Threads of one candidate (def
 MaxParams = Annotated[str | None, typer.Option(help="Most parameters of a network, such as 500k; none for no limit.")]
 MaxFlops = Annotated[str | None, typer.Option(help="Most FLOPs for one picture, such as 100M or none (default 40M).")]
 MaxMemory = Annotated[str | None, typer.Option(help="Most bytes in training by the blueprint, such as 2G (default 4G).")]
+TrialTime = Annotated[str | None, typer.Option(help="Most time of one candidate, such as 10m (default none).")]
+TrialMemory = Annotated[
+    str | None, typer.Option(help="Most memory of one candidate's worker, such as 2G or none (default: nine tenths / workers).")
+]
+HangTime = Annotated[str | None, typer.Option(help="A worker without a sign of life for so long is ended (default 10m).")]
 Keep = Annotated[int | None, typer.Option(help="Models kept, the best ones (default 5).")]
 DataDir = Annotated[str | None, typer.Option(help="Folder of downloaded data sets (or NAS_DATA_DIR).")]
 
@@ -98,6 +116,9 @@ def search(
     max_params: MaxParams = None,
     max_flops: MaxFlops = None,
     max_memory: MaxMemory = None,
+    trial_time: TrialTime = None,
+    trial_memory: TrialMemory = None,
+    hang_time: HangTime = None,
     keep: Keep = None,
     precision: Annotated[str | None, typer.Option(help="auto (default), float32 or bfloat16.")] = None,
     executor: Annotated[str | None, typer.Option(help="processes (default) or inline.")] = None,
@@ -124,6 +145,9 @@ def search(
         "max_params": max_params,
         "max_flops": max_flops,
         "max_memory": max_memory,
+        "trial_time": trial_time,
+        "trial_memory": trial_memory,
+        "hang_time": hang_time,
         "keep": keep,
         "precision": precision,
         "executor": executor,
@@ -143,6 +167,9 @@ def resume(
     max_params: MaxParams = None,
     max_flops: MaxFlops = None,
     max_memory: MaxMemory = None,
+    trial_time: TrialTime = None,
+    trial_memory: TrialMemory = None,
+    hang_time: HangTime = None,
     data_dir: DataDir = None,
     debug: Debug = False,
 ) -> None:
@@ -159,6 +186,9 @@ def resume(
         "max_params": max_params,
         "max_flops": max_flops,
         "max_memory": max_memory,
+        "trial_time": trial_time,
+        "trial_memory": trial_memory,
+        "hang_time": hang_time,
         "data_dir": data_dir,
     }
     _finish(lambda: resume_search(run, view=make_view(), **changes))
@@ -176,11 +206,12 @@ def _finish(work: Any) -> None:
     say(table(rows[:10]))
     if len(rows) > 10:
         say(f"all {len(rows)}:   nas leaderboard {folder} --top 0")
-    if result.best is None:
+    if result.best is None and not Run(folder).best.exists():
         say("no candidate was trained to the end, so there is no model yet")
     say(f"go on:    nas resume {folder} --budget {len(result.records) + 50}")
     if result.best is not None:
         say(f"look:     nas show {folder} {result.best.number}")
+    if Run(folder).best.exists():
         say(f"predict:  nas predict {folder} PICTURE")
 
 

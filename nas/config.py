@@ -45,6 +45,15 @@ def amount(value: Any) -> Any:
     return round(float(match[1].replace(",", "").replace("_", "")) * _FACTORS[match[2]])
 
 
+def _amount_or_auto(value: Any) -> Any:
+    if value == "auto":
+        return value
+    found = amount(value)
+    if found is not None and (not isinstance(found, int) or isinstance(found, bool) or found < 1):
+        raise ValueError("bytes such as 2G, 'auto' or 'none' are expected")
+    return found
+
+
 Amount = Annotated[Annotated[int, Field(gt=0)] | None, BeforeValidator(amount)]
 Seconds = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(seconds)]
 
@@ -86,6 +95,9 @@ class Settings(BaseModel):
     max_params: Amount = None
     max_flops: Amount = 40_000_000
     max_memory: Amount = 4_000_000_000
+    trial_time: Seconds = None
+    trial_memory: Annotated[int | Literal["auto"] | None, BeforeValidator(_amount_or_auto)] = "auto"
+    hang_time: Seconds = 600
     keep: int = Field(default=5, ge=1, le=10_000)
     plugin: tuple[str, ...] = ()
     genetic: GeneticSettings = GeneticSettings()

@@ -1,10 +1,14 @@
 """The driver: one loop without threads that asks, submits, listens and keeps the books.
 
 It knows the ledger, one strategy (through `Asking`), one executor and a run folder, and never Keras. `searching.py` sets it up.
+Whatever ends the loop (budget, time, Ctrl-C, a full disk) leaves books with which `nas resume` goes on.
 """
 
 from __future__ import annotations
 
+import contextlib
+import datetime
+import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,17 +16,22 @@ from typing import Any
 
 from nas import leaderboard
 from nas.config import Settings
-from nas.errors import RunFailed
+from nas.errors import NasError, RunFailed
 from nas.executors import EXECUTORS, Executor, Work
+from nas.interrupts import Interrupts
 from nas.ledger import Ledger
-from nas.messages import Candidate, Finished, Infeasible, Lost, Outcome, Progress, Record
+from nas.messages import Blocked, Candidate, Finished, Infeasible, Limits, Lost, News, OutOfMemory, Pulse, Record
 from nas.pruners import PRUNERS, Prune
 from nas.result import Result, best_of, goodness
-from nas.run import Run, write_whole
+from nas.run import PARTS, Run, disk_trouble, write_whole
 from nas.strategies.asking import Asking
 from nas.view import View
 
 TICK = 0.5  # seconds that the loop waits for news before it looks at the clock
+
+
+class _TimeOver(BaseException):
+    """The search's time is over. Passes through a job in this process, whatever it catches."""
 
 
 @dataclass
@@ -30,6 +39,7 @@ class Driver:
     """Runs candidates until the budget, the time or the space is used up. `run` is None for a search in memory.
 
     `job_for` makes of a candidate what the executor's function wants; `last_epoch` is the one at which no pruner is asked.
+    `hand_over` makes `best.keras` of a candidate that was not done when the time was over.
     """
 
     settings: Settings
@@ -42,53 +52,82 @@ class Driver:
     run: Run | None = None
     last_epoch: int | None = None
     deadline: float = float("inf")  # by time.monotonic
+    hand_over: Callable[[Executor, Candidate], None] | None = None
     ended: str = ""  # why the loop ended: budget, time, or an exhausted space
     began: int = 0  # candidates that were there when the loop began
     _losses: dict[int, int] = field(default_factory=dict)  # number → epochs it had when it was last lost
     _best: Record | None = None
     _handed_over: int | None = None  # number of the model that `best.keras` is
+    _interrupts: Interrupts = field(default_factory=Interrupts)
 
     def loop(self) -> None:
-        """Until nothing is left to do. A KeyboardInterrupt passes through, with all workers ended and the books in order."""
+        """Until nothing is left to do. A KeyboardInterrupt passes through, with all workers ended and the books in order.
+
+        Raises RunFailed if the disk does not take what is written; then, too, nothing that was written before is lost.
+        """
+        with self._interrupts:
+            try:
+                self._loop()
+            except _TimeOver:
+                self.ended = "time"
+            except OSError as problem:
+                full = disk_trouble(problem)
+                if full is None:
+                    raise
+                raise RunFailed(full) from None
+            finally:
+                with self._interrupts.held():
+                    self.executor.close()
+                    self.view.end()
+                    with contextlib.suppress(OSError):  # of a full disk more has been said already
+                        self._write_leaderboard(ended=True)
+            if self.ended == "time":
+                self._hand_over_what_there_is()
+
+    def _loop(self) -> None:
         running = 0
         again = self.ledger.unfinished()
         self.began = len(self.ledger.records())
         self._best = best_of(self.ledger.records())
-        self._tidy()  # an earlier driver may have ended between an outcome and its consequences
+        self._tidy(remnants=True)  # an earlier driver may have ended between an outcome and its consequences
         self._write_leaderboard()
         self.view.begin(self.settings.budget, self.ledger.records())
-        try:
-            while True:
-                while self.executor.free and time.monotonic() < self.deadline:
-                    candidate = again.pop(0) if again else self._ask()
-                    if candidate is None:
-                        break
-                    self.executor.submit(candidate.number, self.job_for(candidate))
-                    self.view.started(candidate, self.ledger.record(candidate.number).architecture)
-                    running += 1
-                if time.monotonic() >= self.deadline and (running or again or self._room()):
-                    self.ended = "time"
+        while True:
+            while self.executor.free and time.monotonic() < self.deadline:
+                candidate = again.pop(0) if again else self._ask()
+                if candidate is None:
                     break
-                if not running:
-                    break
-                for finished in self.executor.finished(min(TICK, max(0.0, self.deadline - time.monotonic()))):
-                    running -= 1
+                number = candidate.number
+                self.executor.submit(number, self.job_for(candidate), self.ledger.seconds(number))
+                self.view.started(candidate, self.ledger.record(number).architecture)
+                running += 1
+            if time.monotonic() >= self.deadline and (running or again or self._room()):
+                self.ended = "time"
+                break
+            if not running:
+                break
+            for finished in self.executor.finished(min(TICK, max(0.0, self.deadline - time.monotonic()))):
+                running -= 1
+                with self._interrupts.held():
                     if not self._tell(finished):
                         again.append(self.ledger.candidate(finished.number))
-        finally:
-            self.executor.close()
-            self.view.end()
-            self._write_leaderboard(ended=True)
 
-    def heard(self, progress: Progress) -> bool:
+    def heard(self, news: News) -> bool:
         """Keep an epoch; whether the candidate goes on. The executor calls this."""
-        known = self.ledger.record(progress.number).epochs
-        self.ledger.progress(progress)
-        self.view.progress(progress, self.ledger.record(progress.number).curve)
-        # An epoch that is told again after a restart was let through when it was new; only the last may still be undecided.
-        if progress.epoch == self.last_epoch or progress.epoch < known:
-            return True
-        return not self.prune(self.ledger.records(), progress.number, progress.epoch)
+        if isinstance(news, Pulse):
+            self.view.pulse(news)
+            go_on = True
+        else:
+            known = self.ledger.record(news.number).epochs
+            with self._interrupts.held():
+                self.ledger.progress(news)
+            self.view.progress(news, self.ledger.record(news.number).curve)
+            # An epoch told again after a restart was let through when it was new; only the last may still be undecided.
+            decided = news.epoch == self.last_epoch or news.epoch < known
+            go_on = decided or not self.prune(self.ledger.records(), news.number, news.epoch)
+        if time.monotonic() >= self.deadline:
+            raise _TimeOver
+        return go_on
 
     def _room(self) -> bool:
         """Whether the budget and the space have room for another candidate."""
@@ -103,20 +142,28 @@ class Driver:
         if candidate is None:
             self.ended = "space"
             return None
-        self.ledger.add(candidate)
+        with self._interrupts.held():
+            self.ledger.add(candidate)
         return candidate
 
     def _tell(self, finished: Finished) -> bool:
-        """Enter an outcome; False if the candidate was lost and has to be sent out again."""
-        outcome: Outcome = finished.outcome
-        number = finished.number
+        """Enter an outcome; False if the candidate was lost or too large and has to be sent out again."""
+        outcome, number = finished.outcome, finished.number
+        epochs = self.ledger.record(number).epochs
+        if isinstance(outcome, Blocked):
+            raise RunFailed(outcome.reason)
         if isinstance(outcome, Lost):
-            epochs = self.ledger.record(number).epochs
             if self._losses.get(number) != epochs:
                 self._losses[number] = epochs
-                self.view.note(f"#{number}: {outcome.reason}; it goes on after epoch {epochs}")
+                self._note(f"#{number}: {outcome.reason}; it goes on after epoch {epochs}")
                 return False
             outcome = Infeasible(f"{outcome.reason}, twice after epoch {epochs}")
+        if isinstance(outcome, OutOfMemory):
+            halved = self.ledger.halve(number, outcome.reason)
+            if halved is not None:
+                self._note(f"#{number}: {halved.reason}")
+                return False
+            outcome = Infeasible(f"out of memory: {outcome.reason}{self._halved(number)}")
         record = self.ledger.tell(number, outcome, finished.seconds)
         if record.state == "trained" and (self._best is None or goodness(record) > goodness(self._best)):
             self._best = record
@@ -125,9 +172,35 @@ class Driver:
         self.view.finished(record, self._best)
         return True
 
-    def _tidy(self) -> None:
+    def _halved(self, number: int) -> str:
+        """Words for a candidate that had been given half its batch already."""
+        record = self.ledger.record(number)
+        return f", with batch size {record.recipe['batch_size']} as with twice that" if record.reason else ""
+
+    def _note(self, text: str) -> None:
+        """Tell the user, and the log."""
+        self.view.note(text)
+        if self.run is not None:
+            with self.run.log.open("a", encoding="utf-8") as log:
+                log.write(f"{datetime.datetime.now().astimezone().isoformat(timespec='seconds')} {text}\n")
+
+    def _hand_over_what_there_is(self) -> None:
+        """Where the time was over before any candidate was done: the best epoch of the best one in flight, as `best.keras`."""
+        begun = [record for record in self.ledger.records() if record.state == "running" and record.value is not None]
+        if self._best is not None or self.hand_over is None or self.run is None or not begun:
+            return
+        record = max(begun, key=goodness)
+        try:
+            self.hand_over(self.executor, self.ledger.candidate(record.number))
+        except (NasError, OSError) as problem:
+            self._note(f"no model could be made of #{record.number}: {problem}")
+        else:
+            self._note(f"no candidate was done; best.keras is the best of #{record.number} after {record.epochs} epochs")
+
+    def _tidy(self, remnants: bool = False) -> None:
         """Keep the models of the best few and the checkpoints of what runs, and nothing else; the best model of all stands
-        at the top of the folder as well. Depends on the records alone, so it also mends what a crash left."""
+        at the top of the folder as well. Depends on the records alone, so it also mends what a crash left; `remnants` are
+        what workers that were killed had begun to write, to be removed while none runs."""
         if self.run is None:
             return
         records = self.ledger.records()
@@ -141,10 +214,14 @@ class Driver:
             if model.exists():
                 write_whole(self.run.best, model.read_bytes())
                 self._handed_over = self._best.number
-        for folder in (self.run.folder / "models", self.run.folder / "checkpoints"):
-            for file in folder.iterdir():
-                # A file whose name begins with a point is being written by a worker, unless nothing runs yet.
-                if file not in kept and (not file.name.startswith(".") or self.executor.free == self.settings.workers):
+        for name in PARTS:
+            for file in (self.run.folder / name).iterdir():
+                # What begins with a point is being written by a worker, unless nothing runs yet.
+                if file in kept or (file.name.startswith(".") and not remnants):
+                    continue
+                if file.is_dir():
+                    shutil.rmtree(file, ignore_errors=True)
+                else:
                     file.unlink(missing_ok=True)
 
     def _write_leaderboard(self, ended: bool = False) -> None:
@@ -167,20 +244,29 @@ def drive(
     run: Run | None = None,
     last_epoch: int | None = None,
     deadline: float = float("inf"),
+    limits: Limits | None = None,
+    hand_over: Callable[[Executor, Candidate], None] | None = None,
 ) -> Result:
-    """Set a driver going and sum up. Raises RunFailed if candidates ended and none of them could be trained."""
+    """Set a driver going and sum up.
+
+    Raises RunFailed if the disk does not take what is written, or if candidates ended and none of them could be trained.
+    """
     driver: Driver
     log = str(run.log.absolute()) if run else None
-    work = Work(function, lambda progress: driver.heard(progress), chosen.workers, chosen.plugin, log)
+    work = Work(function, lambda news: driver.heard(news), chosen.workers, chosen.plugin, log, limits or Limits())
     executor, prune = EXECUTORS[chosen.executor](work), PRUNERS[chosen.pruner]
-    driver = Driver(chosen, ledger, asking, executor, prune, view, job_for, run, last_epoch, deadline)
+    driver = Driver(chosen, ledger, asking, executor, prune, view, job_for, run, last_epoch, deadline, hand_over)
+    again = f"nas resume {run.folder}" if isinstance(function, str) and run else f"nas.search(…, out='{run and run.folder}')"
     try:
         driver.loop()
     except KeyboardInterrupt:
         if run is not None:
-            again = f"nas resume {run.folder}" if isinstance(function, str) else f"nas.search(…, out='{run.folder}')"
             view.note(f"interrupted; every result is kept. Go on with: {again}")
         raise
+    except RunFailed as problem:
+        if run is None:
+            raise
+        raise RunFailed(f"{problem}\n       every result so far is kept; when that is mended, go on with: {again}") from None
     records = tuple(ledger.records())
     if asking.refused:
         view.note("refused before training: " + ", ".join(f"{count} {why}" for why, count in asking.refused.items()))
@@ -188,6 +274,7 @@ def drive(
         view.note(f"nothing was left to do: {len(records)} candidates are done, and the budget is {chosen.budget}")
     if driver.ended == "space":
         view.note(f"the space has nothing new within the limits after {len(records)} candidates; the search ends")
+        view.note(asking.exhausted)
     if records and all(record.state == "infeasible" for record in records):
         where = f"; see {run.log}" if run else ""
         raise RunFailed(f"no candidate could be trained; the last one: {records[-1].reason}{where}")

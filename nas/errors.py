@@ -7,6 +7,7 @@
     │   ├── BlueprintError   a network that cannot exist
     │   ├── DatasetError     a data set
     │   └── RunError         a run folder
+    │       └── Damaged      a file in it that can no longer be read
     └── RunFailed            the input was fine, the run was not             exit code 1
 
 A message names the place, what was found, what is allowed and the nearest valid name. `registry.py` uses this; read that next.
@@ -14,7 +15,9 @@ A message names the place, what was found, what is allowed and the nearest valid
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import traceback
 from collections.abc import Iterable
 
 
@@ -53,8 +56,18 @@ class RunError(InputError):
     """A run folder that is missing, in use, or does not fit what was asked."""
 
 
+class Damaged(RunError):
+    """A file of a run that can no longer be read whole."""
+
+
 class RunFailed(NasError):
     """The input was fine, but the run could not do its work."""
+
+
+def print_traceback() -> None:
+    """The error that is being handled, to standard error: in a worker that is the log, which may lie on a full disk."""
+    with contextlib.suppress(OSError):
+        traceback.print_exc()
 
 
 def listing(names: Iterable[object]) -> str:

@@ -13,6 +13,7 @@ from typing import TypeAlias
 from nas.config import Settings
 from nas.driver import deadline_of, drive
 from nas.errors import RunError
+from nas.jobs import limits_of
 from nas.ledger import Ledger
 from nas.messages import Candidate, Infeasible, Outcome, Progress, Stopped, Trained
 from nas.provenance import provenance
@@ -47,7 +48,8 @@ def search_with(evaluate: Evaluate, space: SearchSpace, chosen: Settings, out: s
             run.write_settings({**provenance(space, chosen, None, {}), "evaluator": name})
         ledger = Ledger(run.study if run else None, space, chosen.strategy)
         asking = Asking(space, strategy, chosen)
-        return drive(chosen, ledger, asking, view, lambda candidate: candidate, score, run, deadline=deadline)
+        limits = limits_of(chosen)
+        return drive(chosen, ledger, asking, view, lambda candidate: candidate, score, run, deadline=deadline, limits=limits)
     finally:
         if run is not None:
             run.unlock()
@@ -61,7 +63,11 @@ def _run_folder(space: SearchSpace, chosen: Settings, out: str | Path) -> Run:
         run = Run.open(out)
         facts = run.read_settings()
         before = facts["settings"]
-        same = (space.digest, chosen.strategy, chosen.seed) == (facts["digests"]["space"], before["strategy"], before["seed"])
+        same = (space.digest, chosen.strategy, chosen.seed) == (
+            facts["digests"].get("space"),
+            before.get("strategy"),
+            before.get("seed"),
+        )
         if not facts.get("evaluator") or not same:
             raise RunError("holds another search (of another space, strategy or seed); give another folder", str(out))
     return run

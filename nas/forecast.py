@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
+import time
 
 from nas import pruners
 from nas.blueprint import express
 from nas.config import Settings
-from nas.errors import BlueprintError, ConfigError
+from nas.errors import BlueprintError, ConfigError, RunFailed
 from nas.executors import Executor
 from nas.jobs import WORKER, job_for
-from nas.messages import Candidate, DataCard, Proposal
+from nas.messages import Candidate, DataCard, Job, Proposal
 from nas.space import SearchSpace
 from nas.strategies.asking import make_candidate, over_limit
 from nas.view import duration
@@ -21,13 +23,25 @@ WANTED = 60  # random networks within the limits: the largest and the middle one
 DRAWN = 3_000  # draws to find them
 
 
-def forecast(space: SearchSpace, chosen: Settings, card: DataCard, hands: Executor) -> str:
-    """Rehearse, and say how long the search will take. Raises ConfigError if no network of the space is within the limits."""
+def forecast(space: SearchSpace, chosen: Settings, card: DataCard, hands: Executor, deadline: float = math.inf) -> str:
+    """Rehearse, and say how long the search will take.
+
+    Raises ConfigError if no network of the space is within the limits, RunFailed if none of the two could be trained.
+    """
     within = sorted(_within_limits(space, chosen, card), key=_flops)
     jobs = [job_for(each, chosen, card) for each in (within[-1], within[len(within) // 2])]
-    seconds = hands.call(f"{WORKER}:rehearse", jobs, lambda done, total: None)
+    rehearsed: list[tuple[Job, float]] = []
+    failed = ""
+    for job in jobs:
+        left = deadline - time.monotonic()
+        try:
+            rehearsed.append((job, hands.call(f"{WORKER}:rehearse", job, lambda done, total: None, left)))
+        except RunFailed as problem:  # too large for this machine, or a mistake in a part of the user's own
+            failed = f"a network of {job.blueprint.flops / 1e6:,.1f} MFLOPs could not be trained here: {problem}"
+    if not rehearsed:
+        raise RunFailed(failed)
     # Seconds for one FLOP of one picture, from whichever of the two networks uses the machine less well.
-    each_flop = max(s / (job.recipe.batch_size * job.blueprint.flops) for s, job in zip(seconds, jobs, strict=True))
+    each_flop = max(s / (job.recipe.batch_size * job.blueprint.flops) for job, s in rehearsed)
     usual = statistics.mean(map(_flops, within))
     pictures = sum(card.counts) * (1 - (chosen.validation_part or 0)) * (chosen.train_part or 1)
     candidate = START_UP + each_flop * usual * pictures * expected_epochs(chosen)
@@ -35,7 +49,8 @@ def forecast(space: SearchSpace, chosen: Settings, card: DataCard, hands: Execut
     words = f"about {duration(total)} for {chosen.budget} candidates"
     if chosen.time is not None and chosen.time < total:
         words = f"{duration(chosen.time)}, enough for about {max(1, round(chosen.budget * chosen.time / total))} candidates"
-    return f"{words}: {pictures:,.0f} pictures for up to {chosen.epochs} epochs each, {chosen.workers} at a time"
+    words += f": {pictures:,.0f} pictures for up to {chosen.epochs} epochs each, {chosen.workers} at a time"
+    return f"{words}\n{failed}; such candidates will be infeasible" if failed else words
 
 
 def _within_limits(space: SearchSpace, chosen: Settings, card: DataCard) -> list[Candidate]:

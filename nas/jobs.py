@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from nas.config import Settings
 from nas.datasets.split import default_train_part, default_validation_part
-from nas.messages import Candidate, DataCard, Job
+from nas.errors import ConfigError
+from nas.machine import default_memory, default_threads
+from nas.messages import Candidate, DataCard, Job, Limits
 from nas.run import Run
 
 WORKER = "nas.training.worker"  # by name: the driver never imports it
@@ -47,7 +48,19 @@ def resolved(chosen: Settings, card: DataCard, machine: dict[str, str]) -> Setti
     return chosen.model_copy(update=update)
 
 
-def default_threads(workers: int) -> int:
-    """Threads of one candidate: the cores that this process may use, divided among the workers."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // max(1, workers))
+def limits_of(chosen: Settings) -> Limits:
+    """What one candidate may take. Raises ConfigError where the executor cannot keep a limit that was asked for."""
+    memory = default_memory(chosen.workers) if chosen.trial_memory == "auto" else chosen.trial_memory
+    if chosen.executor == "inline":
+        if isinstance(chosen.trial_memory, int):
+            raise ConfigError("needs workers of their own, by the executor 'processes'", "--trial-memory")
+        memory = None
+    return Limits(chosen.trial_time, memory, chosen.hang_time)
+
+
+def check_memory(chosen: Settings, machine: dict[str, str]) -> None:
+    """Raise ConfigError if a worker is over its limit before it has trained anything."""
+    needed = machine["worker_memory"]
+    if isinstance(chosen.trial_memory, int) and chosen.trial_memory < float(needed.split()[0]) * 2**30:
+        found = f"{chosen.trial_memory / 2**30:.2f} GiB"
+        raise ConfigError(f"a worker takes {needed} before it trains anything; found {found}", "--trial-memory")

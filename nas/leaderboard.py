@@ -92,8 +92,12 @@ def rows(records: Sequence[Record], ended: bool = False) -> list[Row]:
 
 
 def _key(record: Record) -> tuple[int, float, float, int]:
-    reached = record.epochs if record.state != "trained" else 0
-    return (_ORDER[record.state], -reached, -(record.value if record.value is not None else -1e300), record.number)
+    return _order(record.state, record.epochs, record.value, record.number)
+
+
+def _order(state: str, epochs: int, value: Any, number: int) -> tuple[int, float, float, int]:
+    reached = epochs if state != "trained" else 0
+    return (_ORDER.get(state, len(_ORDER)), -reached, -(value if value not in (None, "") else -1e300), number)
 
 
 def _blank(value: Any) -> Any:
@@ -102,11 +106,24 @@ def _blank(value: Any) -> Any:
 
 def to_csv(records: Sequence[Record], ended: bool = False) -> str:
     """The whole file."""
+    return as_csv(rows(records, ended))
+
+
+def as_csv(found: list[Row]) -> str:
+    """Rows as the text of the file."""
     stream = io.StringIO()
     writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows(records, ended))
+    writer.writerows(found)
     return stream.getvalue()
+
+
+def merged(first: list[Row], second: list[Row]) -> list[Row]:
+    """The rows of `first`, and those of `second` whose number is not among them, ranked anew."""
+    known = {row["number"] for row in first}
+    both = [*first, *(row for row in second if row["number"] not in known)]
+    both.sort(key=lambda row: _order(row["state"], row["epochs"], row["val_accuracy"], row["number"]))
+    return [{**row, "rank": rank} for rank, row in enumerate(both, start=1)]
 
 
 def read_csv(file: Path) -> list[Row]:

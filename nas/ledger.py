@@ -1,13 +1,15 @@
 """The ledger: the one record of all candidates, an Optuna study in SQLite (or in memory for somebody's own evaluator).
 
 One driver writes it, each candidate whole in one transaction. Everybody else reads `Record`s; nobody else sees the study.
+`salvage.py` reads what is left of a damaged one.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +21,25 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from nas.blueprint import Blueprint, summary
 from nas.distributions import parameters
-from nas.errors import RunError
-from nas.messages import Candidate, Infeasible, Lost, Outcome, Progress, Record, Stopped, Trained
+from nas.errors import Damaged, RunError, RunFailed
+from nas.messages import Candidate, Infeasible, Outcome, Progress, Record, Stopped, Trained
 from nas.recipe import Recipe
+from nas.run import disk_trouble
 from nas.space import SearchSpace
 
 STUDY = "nas"
 
 
 class Ledger:
-    """Opens the study at `file` (made if it is not there), or one in memory. Raises RunError if the file is damaged.
+    """Opens the study at `file` (made if it is not there), or one in memory. Raises Damaged if the file is.
 
-    With `reading` nothing is made or written, so that one can look at a search that runs.
+    With `reading` nothing is made or written, so that one can look at a search that runs. Whatever writes raises RunFailed
+    if the disk does not take it; what was written before stays.
     """
 
     def __init__(self, file: Path | None, space: SearchSpace, strategy: str, reading: bool = False) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.space, self.strategy = space, strategy
+        self.space, self.strategy, self.file = space, strategy, file
         if reading and (file is None or not file.exists()):
             raise RunError("there is no study", str(file))
         try:
@@ -54,12 +58,16 @@ class Ledger:
                 pruner=optuna.pruners.NopPruner(),
             )
             trials = self._study.get_trials(deepcopy=False)
-        except (SQLAlchemyError, OptunaError, sqlite3.Error, KeyError, ValueError) as problem:
-            raise RunError(f"is damaged: {str(problem).splitlines()[0]}", str(file)) from None
+            self._records: dict[int, Record] = {trial.number: _record(trial) for trial in trials}
+        except (SQLAlchemyError, OptunaError, sqlite3.Error, KeyError, TypeError, AttributeError, ValueError) as problem:
+            full = disk_trouble(problem)
+            if full is not None:
+                raise RunFailed(f"{file}: {full}") from None
+            words = (str(problem).splitlines() or [""])[0]
+            raise Damaged(f"is damaged: {type(problem).__name__}: {words}", str(file)) from None
         self._trials: dict[int, Trial] = {
             trial.number: self._handle(trial) for trial in trials if not trial.state.is_finished()
         }
-        self._records: dict[int, Record] = {trial.number: _record(trial) for trial in trials}
         self._snapshot: tuple[Record, ...] | None = None
 
     def records(self) -> Sequence[Record]:
@@ -84,6 +92,7 @@ class Ledger:
             "parents": list(candidate.parents),
             "operator": candidate.operator,
             "strategy": self.strategy,
+            "refused": list(candidate.refused),
         }
         if candidate.blueprint is not None and candidate.recipe is not None:
             facts |= {
@@ -93,9 +102,10 @@ class Ledger:
                 "recipe": candidate.recipe.to_dict(),
                 "blueprint": candidate.blueprint.to_dict(),
             }
-        self._study.add_trial(
-            create_trial(state=TrialState.RUNNING, params=found, distributions=distributions, user_attrs=facts)
-        )
+        with self._writing():
+            self._study.add_trial(
+                create_trial(state=TrialState.RUNNING, params=found, distributions=distributions, user_attrs=facts)
+            )
         trial = self._study.get_trials(deepcopy=False)[-1]
         self._trials[trial.number] = self._handle(trial)
         self._keep(_record(trial))
@@ -106,9 +116,10 @@ class Ledger:
         if progress.epoch <= record.epochs:
             return
         trial = self._trials[progress.number]
-        if progress.metrics:  # before the score, whose presence says that the epoch is kept
-            trial.set_user_attr(f"epoch {progress.epoch}", progress.metrics)
-        trial.report(progress.value, progress.epoch)
+        with self._writing():
+            if progress.metrics:  # before the score, whose presence says that the epoch is kept
+                trial.set_user_attr(f"epoch {progress.epoch}", progress.metrics)
+            trial.report(progress.value, progress.epoch)
         curve = (*record.curve, progress.value)
         better = record.value is None or progress.value > record.value
         self._keep(
@@ -120,19 +131,34 @@ class Ledger:
             )
         )
 
-    def tell(self, number: int, outcome: Outcome, seconds: float) -> Record:
-        """Enter the end of a candidate. A lost one stays running: the driver sends it out again."""
+    def halve(self, number: int, reason: str) -> Record | None:
+        """Write that a candidate is to be tried with half its batch; None if it was before, or if there is no half.
+
+        The recipe that it has from now on is the one that a retraining uses; its digest stays that of the proposal.
+        """
+        candidate = self.candidate(number)
+        if self._records[number].reason or candidate.recipe is None or candidate.recipe.batch_size < 2:
+            return None
+        before = candidate.recipe.batch_size
+        recipe = dataclasses.replace(candidate.recipe, batch_size=before // 2)
+        words = f"out of memory with batch size {before}: {reason}; tried with {before // 2}"
+        with self._writing():
+            self._trials[number].set_user_attr("retry", {"reason": words, "batch_size": before // 2})
+        self._keep(dataclasses.replace(self._records[number], reason=words, recipe=recipe.to_dict()))
+        return self._records[number]
+
+    def tell(self, number: int, outcome: Trained | Stopped | Infeasible, seconds: float) -> Record:
+        """Enter the end of a candidate."""
         record = self._records[number]
-        if isinstance(outcome, Lost):
-            return record
         trial = self._trials[number]
-        reason = outcome.reason if isinstance(outcome, Infeasible) else ""
+        reason = outcome.reason if isinstance(outcome, Infeasible) else record.reason
         seconds = round(seconds, 3)
-        trial.set_user_attr("outcome", {"seconds": seconds, "reason": reason, "state": _state_of(outcome)})
-        if isinstance(outcome, Trained):
-            self._study.tell(number, outcome.value)
-        else:
-            self._study.tell(number, state=TrialState.PRUNED)
+        with self._writing():
+            trial.set_user_attr("outcome", {"seconds": seconds, "reason": reason, "state": _state_of(outcome)})
+            if isinstance(outcome, Trained):
+                self._study.tell(number, outcome.value)
+            else:
+                self._study.tell(number, state=TrialState.PRUNED)
         del self._trials[number]
         value = outcome.value if isinstance(outcome, Trained) else record.value
         if isinstance(outcome, Infeasible):
@@ -149,13 +175,27 @@ class Ledger:
         record = self.record(number)
         facts = self._study.get_trials(deepcopy=False)[number].user_attrs
         blueprint = Blueprint.from_dict(facts["blueprint"]) if "blueprint" in facts else None
-        recipe = Recipe.from_dict(facts["recipe"]) if "recipe" in facts else None
-        return Candidate(number, record.genotype, record.digest, record.parents, record.operator, blueprint, recipe)
+        recipe = Recipe.from_dict(record.recipe) if record.recipe else None
+        return Candidate(
+            number, record.genotype, record.digest, record.parents, record.operator, blueprint, recipe, record.refused
+        )
 
     def epochs(self, number: int) -> list[dict[str, float]]:
         """The metrics of each epoch of one candidate."""
         facts = self._study.get_trials(deepcopy=False)[number].user_attrs
         return [facts[f"epoch {epoch}"] for epoch in range(1, self.record(number).epochs + 1) if f"epoch {epoch}" in facts]
+
+    def seconds(self, number: int) -> float:
+        """What the epochs of one candidate took so far."""
+        return sum(metrics.get("seconds", 0.0) for metrics in self.epochs(number))
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (SQLAlchemyError, OptunaError, sqlite3.Error) as problem:
+            words = disk_trouble(problem) or (str(problem).splitlines() or [""])[0]
+            raise RunFailed(f"{self.file or 'the ledger'} cannot be written: {words}") from None
 
     def _keep(self, record: Record) -> None:
         self._records[record.number] = record
@@ -171,18 +211,29 @@ def _state_of(outcome: Outcome) -> str:
 
 
 def _record(trial: FrozenTrial) -> Record:
-    facts = trial.user_attrs
-    curve = tuple(value for _, value in sorted(trial.intermediate_values.items()))
-    outcome = facts.get("outcome", {}) if trial.state.is_finished() else {}
+    value = trial.value if trial.state is TrialState.COMPLETE else None
+    return record_of(trial.number, trial.state.is_finished(), value, trial.intermediate_values, trial.user_attrs)
+
+
+def record_of(
+    number: int, finished: bool, value: float | None, scores: Mapping[int, float], facts: Mapping[str, Any]
+) -> Record:
+    """A record from what the study keeps of a candidate: its value if it was trained to the end, its score after each epoch,
+    and the facts that `add`, `progress`, `halve` and `tell` wrote. Raises KeyError if a fact is missing."""
+    curve = tuple(score for _, score in sorted(scores.items()))
+    outcome = facts.get("outcome", {}) if finished else {}
+    retry = facts.get("retry", {})
     state = outcome.get("state", "running")
-    value = trial.value if trial.state is TrialState.COMPLETE else max(curve, default=None) if state != "infeasible" else None
+    if value is None and state != "infeasible":
+        value = max(curve, default=None)
     best = curve.index(max(curve)) + 1 if curve else 0
+    recipe = facts.get("recipe", {})
     return Record(
-        number=trial.number,
+        number=number,
         genotype=facts["genotype"],
         state=state,
         value=value,
-        reason=outcome.get("reason", ""),
+        reason=outcome.get("reason", retry.get("reason", "")),
         parents=tuple(facts["parents"]),
         operator=facts["operator"],
         strategy=facts["strategy"],
@@ -193,19 +244,22 @@ def _record(trial: FrozenTrial) -> Record:
         parameters=facts.get("parameters"),
         flops=facts.get("flops"),
         architecture=facts.get("architecture", ""),
-        recipe=facts.get("recipe", {}),
+        recipe={**recipe, "batch_size": retry["batch_size"]} if retry else recipe,
+        refused=tuple((genotype, why) for genotype, why in facts.get("refused", ())),
     )
 
 
 def check_database(file: Path) -> None:
-    """Raise RunError if SQLite finds the file damaged."""
+    """Raise Damaged if SQLite finds the file to be, RunError if it cannot be opened."""
     try:
-        with sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True) as connection:
+        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True)) as connection:
             answer = connection.execute("pragma quick_check(1)").fetchone()[0]
-        connection.close()
     except sqlite3.OperationalError as problem:
+        full = disk_trouble(problem)
+        if full is not None:
+            raise RunFailed(f"{file}: {full}") from None
         raise RunError(f"cannot be opened now: {problem}; is another program using it?", str(file)) from None
     except sqlite3.Error as problem:
-        raise RunError(f"is damaged: {problem}", str(file)) from None
+        raise Damaged(f"is damaged: {problem}", str(file)) from None
     if answer != "ok":
-        raise RunError(f"is damaged: {answer}", str(file))
+        raise Damaged(f"is damaged: {answer}", str(file))

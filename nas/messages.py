@@ -1,7 +1,8 @@
 """What travels between the driver, the workers and the user: frozen rows without behaviour.
 
-The driver turns a genotype into a `Candidate`, sends a `Job` to a worker, hears `Progress` after each epoch and one
-`Finished` with an outcome, and keeps a `Record`. Everything here can be pickled and knows neither Keras nor Optuna.
+The driver turns a genotype into a `Candidate`, sends a `Job` to a worker, hears `Progress` after each epoch (and a `Pulse`
+in between) and one `Finished` with an outcome, and keeps a `Record`. Everything here can be pickled and knows neither Keras
+nor Optuna.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from nas.space import Genotype
 
 Metrics: TypeAlias = dict[str, float]
 """Of one epoch: `val_accuracy`, `val_loss`, `train_accuracy`, `train_loss` (0–1, nats), `seconds`."""
+
+Refused: TypeAlias = tuple[tuple[Genotype, str], ...]
+"""Genotypes that were turned down, each with the reason."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,11 @@ class DataCard:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A proposal that was accepted. `blueprint` and `recipe` are None where somebody's own evaluator scores it."""
+    """A proposal that was accepted. `blueprint` and `recipe` are None where somebody's own evaluator scores it.
+
+    `refused` are the genotypes over a limit that the strategy proposed before it, each with the reason: they are kept with
+    it, so that a strategy learns from them, after a restart as well.
+    """
 
     number: int
     genotype: Genotype
@@ -58,6 +66,16 @@ class Candidate:
     operator: str = ""
     blueprint: Blueprint | None = None
     recipe: Recipe | None = None
+    refused: Refused = ()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one candidate may take before it is ended; None for no limit."""
+
+    time: float | None = None  # seconds of all its tries together
+    memory: int | None = None  # bytes of its worker's own (not of files it has mapped)
+    silence: float | None = None  # seconds without a sign of life
 
 
 @dataclass(frozen=True)
@@ -100,12 +118,26 @@ class Infeasible:
 
 @dataclass(frozen=True)
 class Lost:
-    """Its process or machine died under it; it may be tried again."""
+    """Its process or machine died under it, or gave no more sign of life; it may be tried again."""
 
     reason: str
 
 
-Outcome: TypeAlias = Trained | Stopped | Infeasible | Lost
+@dataclass(frozen=True)
+class OutOfMemory:
+    """It wanted more memory than there is; it may be tried again with half the batch."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """Not the candidate is at fault but the machine (a full disk): whatever comes next would fail as well."""
+
+    reason: str
+
+
+Outcome: TypeAlias = Trained | Stopped | Infeasible | Lost | OutOfMemory | Blocked
 
 
 @dataclass(frozen=True)
@@ -119,8 +151,20 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Pulse:
+    """A sign of life within an epoch: `done` epochs, with the part of the one that is being trained."""
+
+    number: int
+    done: float
+
+
+News: TypeAlias = Progress | Pulse
+"""What a job says while it runs. The answer to a `Progress` is whether to go on; a `Pulse` waits for none."""
+
+
+@dataclass(frozen=True)
 class Finished:
-    """A job is over. `seconds` is what its worker took in this try."""
+    """A job is over. `seconds` is what its workers took, in this and earlier tries."""
 
     number: int
     outcome: Outcome
@@ -135,7 +179,8 @@ class Record:
     """One row of the ledger: what strategies, leaderboard and reports read.
 
     `value` is the best score so far (None before the first epoch), `curve` the score after each epoch, `metrics` those of the
-    best epoch. `refused` rows are never written: they tell a strategy what was turned down in this very proposal.
+    best epoch; `reason` says why it is infeasible, or what else happened to it. `refused` is as in `Candidate`. Rows whose
+    state is `refused` are no candidates: they are how a strategy is shown what was turned down.
     """
 
     number: int
@@ -154,6 +199,7 @@ class Record:
     flops: int | None = None
     architecture: str = ""
     recipe: dict[str, Any] = field(default_factory=dict)
+    refused: Refused = ()
 
     @property
     def epochs(self) -> int:

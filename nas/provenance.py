@@ -15,17 +15,22 @@ from nas.space import SearchSpace
 
 def provenance(space: SearchSpace, chosen: Settings, card: DataCard | None, machine: dict[str, str]) -> dict[str, Any]:
     """What `run.yaml` holds."""
-    packages = ("keras", "tensorflow-cpu", "tensorflow", "jax", "torch", "optuna", "deap", "numpy", "pandas")
-    versions = {"python": platform.python_version(), **{name: version_of(name) for name in ("nas", *packages)}}
     return {
         "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
-        "versions": {name: version for name, version in versions.items() if version},
+        "versions": versions(),
         "machine": {"system": platform.platform(), **machine},
         "settings": chosen.model_dump(mode="json"),
         "digests": {"space": space.digest, "data": card.digest if card else None},
         "data": card_facts(card) if card else None,
         "space": space.source,
     }
+
+
+def versions() -> dict[str, str]:
+    """Of Python, of this package and of the libraries that decide a result, as far as they are installed."""
+    packages = ("nas", "keras", "tensorflow-cpu", "tensorflow", "jax", "torch", "optuna", "deap", "numpy", "pandas")
+    found = {"python": platform.python_version(), **{name: version_of(name) for name in packages}}
+    return {name: version for name, version in found.items() if version}
 
 
 def version_of(package: str) -> str | None:

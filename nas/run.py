@@ -7,8 +7,10 @@ goes with its process, however that ends.
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import os
+import re
 import socket
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,9 @@ from nas.errors import RunError
 from nas.yamlfile import dumped, read
 
 RESULTS = Path("results")
+PARTS = ("models", "checkpoints")
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9]+")  # as `write_whole` calls what it is writing
 
 
 def write_whole(file: Path, data: str | bytes) -> None:
@@ -30,7 +35,18 @@ def write_whole(file: Path, data: str | bytes) -> None:
             os.fsync(stream.fileno())
         temporary.replace(file)
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def disk_trouble(problem: BaseException) -> str | None:
+    """What is wrong with the disk, in words, if that is what an error says (a full one, one that cannot be written)."""
+    if isinstance(problem, OSError) and problem.errno in _FULL:
+        where = f"{problem.filename}: " if problem.filename else ""
+        return f"{where}{os.strerror(problem.errno)}"
+    if os.strerror(errno.ENOSPC) in str(problem) or "database or disk is full" in str(problem):
+        return os.strerror(errno.ENOSPC)  # HDF5 and SQLite tell it in words
+    return None
 
 
 class Run:
@@ -71,6 +87,7 @@ class Run:
         """A new folder: `out`, or the first of `results/<label>-1`, `-2`, … that is not there yet. Raises RunError."""
         cls.check_new(out)
         folder = Path(out).expanduser() if out is not None else RESULTS
+        label = re.sub(r"[^\w.-]", "_", label).lstrip(".")[:80]  # of a data set's name, which may be anything
         try:
             if out is None:
                 RESULTS.mkdir(exist_ok=True)
@@ -79,7 +96,7 @@ class Run:
                     with contextlib.suppress(FileExistsError):  # another search may take the same name at this moment
                         folder.mkdir()
                         break
-            for part in (folder, folder / "models", folder / "checkpoints"):
+            for part in (folder, *(folder / name for name in PARTS)):
                 part.mkdir(parents=True, exist_ok=True)
         except OSError as problem:
             raise RunError(f"cannot be made: {problem.strerror}", f"--out {folder}") from None
@@ -93,7 +110,7 @@ class Run:
         folder = Path(out).expanduser()
         if (folder / "run.yaml").exists():
             raise RunError(f"holds a run already; go on with it by 'nas resume {folder}', or give another --out", str(folder))
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if folder.exists() and (not folder.is_dir() or not _hollow(folder)):
             raise RunError("is not empty; give a folder that is not there yet", f"--out {folder}")
 
     @classmethod
@@ -122,8 +139,11 @@ class Run:
         except Timeout:
             who = owner.read_text() if owner.exists() else "another process"
             raise RunError(f"is in use by {who}; wait for it, or end it", str(self.folder)) from None
-        write_whole(owner, f"process {os.getpid()} on {socket.gethostname()}")
         self._lock = lock
+        for file in self.folder.iterdir():  # what a driver that was killed had begun to write
+            if _TEMPORARY.fullmatch(file.name) and file.is_file():
+                file.unlink(missing_ok=True)
+        write_whole(owner, f"process {os.getpid()} on {socket.gethostname()}")
 
     def unlock(self) -> None:
         if self._lock is not None:
@@ -143,3 +163,12 @@ class Run:
                 raise RunError(f"is damaged: it has no '{key}'", str(self.settings))
         found: dict[str, Any] = data
         return found
+
+
+def _hollow(folder: Path) -> bool:
+    """Whether a folder holds nothing, or only what a driver makes that was killed before it had begun."""
+    skeleton = {*PARTS, ".lock", ".driver"}
+    return all(
+        (each.name in skeleton and not (each.is_dir() and any(each.iterdir()))) or _TEMPORARY.fullmatch(each.name)
+        for each in folder.iterdir()
+    )

@@ -6,8 +6,10 @@ over to `driver.py`; read that next.
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,20 +17,24 @@ from typing import Any
 
 from nas import plugins
 from nas.blueprint import check_networks, express
+from nas.changes import data_changes, space_changes, version_changes
 from nas.config import Settings, settings
 from nas.datasets import DATASETS
 from nas.datasets.prepare import describe
 from nas.driver import deadline_of, drive
-from nas.errors import ConfigError, RunError, RunFailed
+from nas.errors import ConfigError, Damaged, RunError, RunFailed
 from nas.evaluator import Evaluate, search_with
 from nas.executors import EXECUTORS, Executor, Work
 from nas.forecast import forecast
-from nas.jobs import WORKER, default_threads, job_for, resolved
-from nas.ledger import Ledger
+from nas.jobs import WORKER, check_memory, job_for, limits_of, resolved
+from nas.ledger import Ledger, check_database
+from nas.machine import default_threads
 from nas.messages import Candidate, DataCard, DataRequest, Job
-from nas.provenance import provenance
+from nas.provenance import provenance, versions
 from nas.result import Result
 from nas.run import Run, write_whole
+from nas.salvage import rebuild_leaderboard
+from nas.shipped import shipped
 from nas.space import SearchSpace, read_space
 from nas.strategies import make_strategy
 from nas.strategies.asking import Asking
@@ -104,20 +110,23 @@ def resume(folder: str | Path | None, view: View | None = None, **changes: Any) 
     for plugin in chosen.plugin:
         plugins.load(plugin)
     chosen = _with_whole_paths(chosen)
-    space = read_space(facts["space"])
-    if space.digest != facts["digests"]["space"]:
-        raise RunError("has another space in its run.yaml than it began with; start a new search", str(run.folder))
+    space = _space_of(run, facts, chosen)
     deadline = deadline_of(chosen)
     view = view or Plain()
     run.lock()
     try:
+        with _examined(run):
+            if run.study.exists():
+                check_database(run.study)
         with _log() as log, _executor(chosen, log) as hands:
-            card = hands.call(
-                f"{WORKER}:prepare", DataRequest(chosen.dataset, chosen.data_dir, chosen.image_size), view.preparing
-            )
-        if card.digest != facts["digests"]["data"]:
-            raise RunError(f"the data '{card.name}' has changed since this run began; start a new search", str(run.folder))
+            card = _prepared(hands, chosen, view, deadline)
+        if card.digest != facts["digests"].get("data"):
+            what = f"the data '{card.name}' has changed since this run began: {data_changes(facts.get('data') or {}, card)}"
+            raise RunError(f"{what}; undo that, or start a new search", str(run.folder))
         view.note(describe(card))
+        changed_versions = version_changes(facts.get("versions") or {}, versions())
+        if changed_versions:
+            view.note(f"other versions than when this run began, so scores may differ a little: {changed_versions}")
         run.write_settings({**facts, "settings": chosen.model_dump(mode="json")})
         view.note(f"run: {run.folder}, going on to {chosen.budget} candidates")
         return _run(space, chosen, run, card, view, deadline)
@@ -125,7 +134,25 @@ def resume(folder: str | Path | None, view: View | None = None, **changes: Any) 
         run.unlock()
 
 
-CHANGEABLE = ("budget", "time", "workers", "threads", "keep", "max_params", "max_flops", "max_memory", "data_dir")
+CHANGEABLE = (
+    *("budget", "time", "workers", "threads", "keep", "max_params", "max_flops", "max_memory"),
+    *("trial_time", "trial_memory", "hang_time", "data_dir"),
+)
+
+
+def _space_of(run: Run, facts: dict[str, Any], chosen: Settings) -> SearchSpace:
+    """The space of a run, from its own copy. Raises RunError if that, or the file that it was read from, has changed."""
+    space = read_space(facts["space"])
+    again = "undo that, or start a new search"
+    if space.digest != facts["digests"].get("space"):
+        raise RunError(f"the space in its run.yaml is not the one it began with; {again}", str(run.folder))
+    file = Path(chosen.space)
+    if file.is_absolute() and file.is_file():  # neither a shipped one nor a dictionary
+        now = read_space(file)
+        if now.digest != space.digest:
+            what = space_changes(space.source, now.source)
+            raise RunError(f"the space in {file} has changed since this run began: {what}; {again}", str(run.folder))
+    return space
 
 
 def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | None, view: View) -> Result:
@@ -135,15 +162,15 @@ def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | Non
     check_networks(space)
     Run.check_new(out)
     make_strategy(chosen.strategy, space, chosen.seed, chosen)  # a wrong name shows before the data is read
+    limits_of(chosen)
     with _log() as log, _executor(chosen, log) as hands:
-        card: DataCard = hands.call(
-            f"{WORKER}:prepare", DataRequest(chosen.dataset, chosen.data_dir, chosen.image_size), view.preparing
-        )
+        card = _prepared(hands, chosen, view, deadline)
         view.note(describe(card))
         check_networks(space, card.pictures)
         machine = hands.call(f"{WORKER}:machine", None, view.preparing)
         chosen = resolved(chosen, card, machine)
-        view.note(forecast(space, chosen, card, hands))
+        check_memory(chosen, machine)
+        view.note(forecast(space, chosen, card, hands, deadline))
     run = Run.create(out, f"{card.name}-{chosen.strategy}")
     run.lock()
     try:
@@ -156,8 +183,27 @@ def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | Non
         run.unlock()
 
 
+def _prepared(hands: Executor, chosen: Settings, view: View, deadline: float) -> DataCard:
+    request = DataRequest(chosen.dataset, chosen.data_dir, chosen.image_size)
+    card: DataCard = hands.call(f"{WORKER}:prepare", request, view.preparing, deadline - time.monotonic())
+    return card
+
+
+@contextmanager
+def _examined(run: Run) -> Iterator[None]:
+    """A damaged ledger is told, and the leaderboard rebuilt from what can be read of it."""
+    try:
+        yield
+    except Damaged as problem:
+        read, rows = rebuild_leaderboard(run)
+        words = f"{read} candidates can still be read of it; the leaderboard has {rows} rows"
+        hint = f"Models and leaderboard stay as they are; put back a copy of {run.study.name}, or start a new search"
+        raise RunError(f"{problem}\n       {words}. {hint}") from None
+
+
 def _run(space: SearchSpace, chosen: Settings, run: Run, card: DataCard, view: View, deadline: float) -> Result:
-    ledger = Ledger(run.study, space, chosen.strategy)
+    with _examined(run):
+        ledger = Ledger(run.study, space, chosen.strategy)
 
     def to_job(candidate: Candidate) -> Job:
         return job_for(candidate, chosen, card, run)
@@ -168,16 +214,22 @@ def _run(space: SearchSpace, chosen: Settings, run: Run, card: DataCard, view: V
         chosen,
         lambda genotype: express(genotype, card.pictures),
     )
-    return drive(chosen, ledger, asking, view, to_job, f"{WORKER}:train", run, chosen.epochs, deadline)
+
+    def hand_over(executor: Executor, candidate: Candidate) -> None:
+        job = dataclasses.replace(to_job(candidate), model=str(run.best.absolute()))
+        executor.call(f"{WORKER}:hand_over", job, lambda done, total: None)
+
+    limits = limits_of(chosen)
+    return drive(chosen, ledger, asking, view, to_job, f"{WORKER}:train", run, chosen.epochs, deadline, limits, hand_over)
 
 
 def _with_whole_paths(chosen: Settings) -> Settings:
-    """Relative paths of data and plugins made absolute: `nas resume` may be typed in another folder."""
+    """Relative paths of data, space and plugins made absolute: `nas resume` may be typed in another folder."""
     update: dict[str, Any] = {"plugin": tuple(str(Path(file).expanduser().resolve()) for file in chosen.plugin)}
-    for name in ("dataset", "data_dir"):
+    for name, known in (("dataset", DATASETS), ("data_dir", ()), ("space", shipped("search_spaces"))):
         value = getattr(chosen, name)
         # What is not there stays as it was typed, for the message.
-        if value is not None and value not in DATASETS and Path(value).expanduser().exists():
+        if value is not None and value not in known and Path(value).expanduser().exists():
             update[name] = str(Path(value).expanduser().absolute())
     return chosen.model_copy(update=update)
 

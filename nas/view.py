@@ -5,13 +5,15 @@ The driver tells a `View` what happens; nothing here decides anything.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sys
 import time
 from collections.abc import Sequence
-from typing import Any, Protocol, TextIO
+from dataclasses import dataclass
+from typing import Any, Protocol, TextIO, cast
 
-from nas.messages import Candidate, Progress, Record
+from nas.messages import Candidate, Progress, Pulse, Record
 from nas.result import best_of
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -42,9 +44,29 @@ class View(Protocol):
     def preparing(self, done: int, total: int) -> None: ...
     def begin(self, budget: int, records: Sequence[Record]) -> None: ...
     def started(self, candidate: Candidate, label: str) -> None: ...
+    def pulse(self, pulse: Pulse) -> None: ...
     def progress(self, progress: Progress, curve: Sequence[float]) -> None: ...
     def finished(self, record: Record, best: Record | None) -> None: ...
     def end(self) -> None: ...
+
+
+class Patient:
+    """A stream that never fails: when nobody listens any more (a closed pipe or terminal), the search goes on unheard."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 class Silent:
@@ -54,6 +76,7 @@ class Silent:
     def preparing(self, done: int, total: int) -> None: ...
     def begin(self, budget: int, records: Sequence[Record]) -> None: ...
     def started(self, candidate: Candidate, label: str) -> None: ...
+    def pulse(self, pulse: Pulse) -> None: ...
     def progress(self, progress: Progress, curve: Sequence[float]) -> None: ...
     def finished(self, record: Record, best: Record | None) -> None: ...
     def end(self) -> None: ...
@@ -84,11 +107,12 @@ class Plain(Silent):
     """One line for each candidate that ended: for logs, pipes and notebooks."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
-        self.stream = stream or sys.stdout
+        self.stream = Patient(stream or sys.stdout)
         self._tenths = 0
 
     def note(self, text: str) -> None:
-        print(text, file=self.stream, flush=True)
+        self.stream.write(f"{text}\n")
+        self.stream.flush()
 
     def preparing(self, done: int, total: int) -> None:
         if total and done * 10 // total > self._tenths:
@@ -110,15 +134,25 @@ class Plain(Silent):
         )
 
 
+@dataclass
+class _Shown:
+    """A running candidate, as it is drawn: `done` are epochs, with the part of the present one."""
+
+    label: str
+    since: float
+    curve: Sequence[float] = ()
+    done: float = 0.0
+
+
 class Live(Silent):
     """A display that is redrawn in place: running candidates with their curves, the best so far, the time left."""
 
     def __init__(self) -> None:
         from rich.console import Console
 
-        self.console = Console()
+        self.console = Console(file=cast(TextIO, Patient(sys.stdout)))
         self._live: Any = None
-        self._running: dict[int, tuple[str, list[float], float]] = {}
+        self._running: dict[int, _Shown] = {}
         self._best: Record | None = None
         self._last: list[Record] = []
         self._bar: Any = None
@@ -148,11 +182,16 @@ class Live(Silent):
         self._live.start()
 
     def started(self, candidate: Candidate, label: str) -> None:
-        self._running[candidate.number] = (label, [], time.monotonic())
+        self._running[candidate.number] = _Shown(label, time.monotonic())
+
+    def pulse(self, pulse: Pulse) -> None:
+        if pulse.number in self._running:
+            self._running[pulse.number].done = pulse.done
 
     def progress(self, progress: Progress, curve: Sequence[float]) -> None:
         if progress.number in self._running:
-            self._running[progress.number][1][:] = curve
+            self._running[progress.number].curve = curve
+            self._running[progress.number].done = len(curve)
 
     def finished(self, record: Record, best: Record | None) -> None:
         self._clock.tick()
@@ -181,10 +220,12 @@ class Live(Silent):
             words = record.architecture if not record.reason else f"{record.architecture}  {record.reason}"
             cells = (f"#{record.number}", score, sparkline(record.curve), str(record.epochs), duration(record.seconds))
             table.add_row(mark, *cells, escape(words))
-        for number, (label, curve, since) in list(self._running.items()):
-            score = f"{max(curve):.4f}" if curve else ""
-            cells = (f"#{number}", score, sparkline(curve), str(len(curve)), duration(time.monotonic() - since))
-            table.add_row("[cyan]▶[/]", *cells, escape(label))
+        for number, shown in list(self._running.items()):
+            score = f"{max(shown.curve):.4f}" if shown.curve else ""
+            since = duration(time.monotonic() - shown.since)
+            table.add_row(
+                "[cyan]▶[/]", f"#{number}", score, sparkline(shown.curve), f"{shown.done:.1f}", since, escape(shown.label)
+            )
         best = self._best
         top = (
             f"best {best.value:.4f} (#{best.number}: {best.architecture})" if best and best.value is not None else "no best yet"

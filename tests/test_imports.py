@@ -13,10 +13,22 @@ from tests.helpers import ROOT, python
 PACKAGE = ROOT / "nas"
 FLOORS: dict[str, tuple[str, ...]] = {
     "words": ("errors", "registry"),
-    "nouns": ("space", "blueprint", "messages", "recipe", "config", "run", "yamlfile", "shipped", "plugins"),
+    "nouns": ("space", "blueprint", "messages", "recipe", "config", "run", "yamlfile", "shipped", "plugins", "machine"),
     "worker": ("training", "datasets"),
-    "driver": ("strategies", "pruners", "ledger", "distributions", "executors", "leaderboard", "driver", "result", "view"),
-    "stories": ("searching", "evaluator", "forecast", "jobs", "provenance", "predict", "printing"),
+    "driver": (
+        "strategies",
+        "pruners",
+        "ledger",
+        "distributions",
+        "executors",
+        "leaderboard",
+        "driver",
+        "result",
+        "view",
+        "interrupts",
+        "salvage",
+    ),
+    "stories": ("searching", "changes", "evaluator", "forecast", "jobs", "provenance", "predict", "printing"),
     "door": ("cli", "__main__"),
 }
 BELOW: dict[str, tuple[str, ...]] = {

@@ -9,7 +9,7 @@ import pytest
 from nas.blueprint import Pictures, express, summary
 from nas.errors import RunError
 from nas.ledger import Ledger
-from nas.messages import Candidate, Infeasible, Lost, Progress, Stopped, Trained
+from nas.messages import Candidate, Infeasible, Progress, Stopped, Trained
 from nas.space import read_space
 
 SPACE = read_space("connected")
@@ -46,7 +46,7 @@ def test_a_candidate_is_whole_after_reopening(file):
 
 def test_every_record_is_the_same_before_and_after_reopening(file):
     ledger = Ledger(file, SPACE, "random")
-    outcomes = [Trained(0.75), Stopped(), Infeasible("out of memory"), Infeasible(""), None, Lost("killed"), Stopped()]
+    outcomes = [Trained(0.75), Stopped(), Infeasible("out of memory"), Infeasible(""), None, Trained(0.75), Stopped()]
     for number, outcome in enumerate(outcomes):
         ledger.add(candidate(number))
         if number != 6:
@@ -60,10 +60,11 @@ def test_every_record_is_the_same_before_and_after_reopening(file):
 
 def test_outcomes_become_states_ours_and_optunas(file):
     ledger = Ledger(file, SPACE, "random")
-    for number, outcome in enumerate([Trained(0.75), Stopped(), Infeasible("out of memory"), Lost("killed")]):
+    for number, outcome in enumerate([Trained(0.75), Stopped(), Infeasible("out of memory"), None]):
         ledger.add(candidate(number))
         told(ledger, number, 0.5, 0.75)
-        ledger.tell(number, outcome, 2.0)
+        if outcome is not None:
+            ledger.tell(number, outcome, 2.0)
     found = ledger.records()
     assert [record.state for record in found] == ["trained", "stopped", "infeasible", "running"]
     assert [record.value for record in found] == [0.75, 0.75, None, 0.75]
@@ -117,7 +118,6 @@ def test_what_was_running_is_found_again_whole_and_can_be_finished(file):
 def test_what_has_ended_is_not_among_the_unfinished():
     ledger = Ledger(None, SPACE, "random")
     ledger.add(candidate(0))
-    ledger.tell(0, Lost("killed"), 1.0)
     assert [each.number for each in ledger.unfinished()] == [0]
     ledger.tell(0, Infeasible("killed twice"), 1.0)
     assert ledger.unfinished() == []

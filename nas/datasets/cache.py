@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +29,7 @@ Told: TypeAlias = Callable[[int, int], None]
 
 CARD_KEYS = {"digest", "classes", "counts", "mean", "std", "skipped"}
 PIECE = 4096  # pictures read at once
+FORGOTTEN = 86_400  # seconds after which a cache that is still being built is one whose builder was killed
 
 
 def cache_root() -> Path:
@@ -73,6 +75,9 @@ def write(cache: Path, source: Arrays | Files, shape: tuple[int, int, int], told
     """Fill a new folder beside `cache` and rename it: another process sees the whole cache or none."""
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
+        for left in cache.parent.glob(".*"):
+            if time.time() - left.stat().st_mtime > FORGOTTEN:
+                shutil.rmtree(left, ignore_errors=True)
         building = Path(tempfile.mkdtemp(prefix=f".{cache.name}.", dir=cache.parent))
     except OSError as problem:
         raise DatasetError(

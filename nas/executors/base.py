@@ -1,21 +1,22 @@
 """What an executor is: where jobs run. It knows neither strategies nor the ledger, and of the work only a function's name.
 
 `submit` starts a job, `finished` waits for outcomes; meanwhile the executor passes each `Progress` to the driver's function
-`progress`, whose answer (go on or stop) goes back to the job. `inline.py` and `processes.py` are the two that ship.
+`heard`, whose answer (go on or stop) goes back to the job. `inline.py` and `processes.py` are the two that ship.
 """
 
 from __future__ import annotations
 
 import importlib
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 from nas.errors import ConfigError
-from nas.messages import Finished, Progress
+from nas.messages import Finished, Infeasible, Limits, News
 from nas.registry import Registry
 
-OnProgress: TypeAlias = Callable[[Progress], bool]
+Heard: TypeAlias = Callable[[News], bool]
 Told: TypeAlias = Callable[[int, int], None]
 """Hears how far a task is, and of how much."""
 
@@ -24,11 +25,12 @@ Told: TypeAlias = Callable[[int, int], None]
 class Work:
     """What an executor is made from: `function` runs one job, named `module:function` (or given, for an inline one)."""
 
-    function: str | Callable[[Any, OnProgress], Any]
-    progress: OnProgress
+    function: str | Callable[[Any, Heard], Any]
+    heard: Heard
     workers: int = 1
     plugins: tuple[str, ...] = ()
     log: str | None = None  # file to which workers' standard error goes
+    limits: Limits = field(default_factory=Limits)  # of each job; a task has none
 
 
 class Executor(Protocol):
@@ -36,13 +38,15 @@ class Executor(Protocol):
     def free(self) -> int:
         """How many more jobs fit now."""
 
-    def submit(self, number: int, job: Any) -> None: ...
+    def submit(self, number: int, job: Any, spent: float = 0.0) -> None:
+        """Start a job. `spent` are the seconds that earlier tries took: the limit of time is for all of them."""
 
     def finished(self, timeout: float) -> list[Finished]:
-        """Outcomes that came within `timeout` seconds; answers progress meanwhile."""
+        """Outcomes that came within `timeout` seconds; answers progress and keeps the limits meanwhile."""
 
-    def call(self, function: str, argument: Any, told: Told) -> Any:
-        """Run one task `function(argument, told)` where jobs run, and wait for what it returns. Raises what it raises."""
+    def call(self, function: str, argument: Any, told: Told, seconds: float = math.inf) -> Any:
+        """Run one task `function(argument, told)` where jobs run, and wait for what it returns. Raises what it raises, and
+        RunFailed if it dies or takes longer than `seconds`."""
 
     def close(self) -> None:
         """End all jobs at once; their checkpoints stay."""
@@ -56,6 +60,11 @@ def reason_of(problem: BaseException) -> str:
     """An exception as the reason of an infeasible candidate: its kind and the first line of its message."""
     words = str(problem).strip().splitlines()
     return f"{type(problem).__name__}: {words[0] if words else ''}"[:300]
+
+
+def over_time(limits: Limits) -> Infeasible:
+    """The outcome of a candidate that took longer than it may."""
+    return Infeasible(f"over the limit of {limits.time:g} s (--trial-time)")
 
 
 def by_name(function: str | Callable[..., Any]) -> Callable[..., Any]:

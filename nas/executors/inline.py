@@ -1,18 +1,24 @@
 """The inline executor: one job at a time in the driver's own process.
 
-For somebody's own evaluator, for notebooks and for debugging. A crash of the job is a crash of the driver.
+For somebody's own evaluator, for notebooks and for debugging. A crash of the job is a crash of the driver, and a job that
+says nothing cannot be ended: limits are looked at whenever it reports.
 """
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from pathlib import Path
 from typing import Any
 
 from nas.errors import ConfigError
-from nas.executors.base import Told, Work, by_name, reason_of, register_executor
-from nas.messages import Finished, Infeasible, Outcome
+from nas.executors.base import Told, Work, by_name, over_time, reason_of, register_executor
+from nas.messages import Finished, Infeasible, News, Outcome
+
+
+class _OverTime(BaseException):
+    """Passes through the job, whatever it catches."""
 
 
 @register_executor("inline")
@@ -23,29 +29,37 @@ class Inline:
         if work.workers != 1:
             raise ConfigError(f"the inline executor runs one candidate at a time; found {work.workers}", "--workers")
         self.work = work
-        self._waiting: list[tuple[int, Any]] = []
+        self._waiting: list[tuple[int, Any, float]] = []
 
     @property
     def free(self) -> int:
         return 1 - len(self._waiting)
 
-    def submit(self, number: int, job: Any) -> None:
-        self._waiting.append((number, job))
+    def submit(self, number: int, job: Any, spent: float = 0.0) -> None:
+        self._waiting.append((number, job, spent))
 
     def finished(self, timeout: float) -> list[Finished]:
         if not self._waiting:
             return []
-        number, job = self._waiting[0]  # taken off only at the end: an interrupt leaves the job unfinished
-        started = time.perf_counter()
+        number, job, spent = self._waiting[0]  # taken off only at the end: an interrupt leaves the job unfinished
+        started = time.monotonic() - spent
+
+        def heard(news: News) -> bool:
+            if self.work.limits.time is not None and time.monotonic() - started > self.work.limits.time:
+                raise _OverTime
+            return self.work.heard(news)
+
         try:
-            outcome: Outcome = by_name(self.work.function)(job, self.work.progress)
+            outcome: Outcome = by_name(self.work.function)(job, heard)
+        except _OverTime:
+            outcome = over_time(self.work.limits)
         except Exception as problem:  # one bad candidate is one bad row
             self._note(number)
             outcome = Infeasible(reason_of(problem))
         self._waiting.pop(0)
-        return [Finished(number, outcome, time.perf_counter() - started)]
+        return [Finished(number, outcome, time.monotonic() - started)]
 
-    def call(self, function: str, argument: Any, told: Told) -> Any:
+    def call(self, function: str, argument: Any, told: Told, seconds: float = math.inf) -> Any:
         return by_name(function)(argument, told)
 
     def close(self) -> None:

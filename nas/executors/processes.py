@@ -1,20 +1,19 @@
 """The processes executor: a fresh process for every job, from a server that has loaded Keras already.
 
 Only the end of a process frees all that TensorFlow took, and a crash ends one candidate. The `forkserver` has Keras loaded
-but nothing started, so a new worker is there in milliseconds; on macOS and Windows `spawn` takes seconds.
+but nothing started, so a new worker is there in milliseconds; on macOS and Windows `spawn` takes seconds. `child.py` is what
+runs in the process; here it is heard, and ended when it takes too long or falls silent.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib
+import math
 import multiprocessing
-import os
 import signal
 import sys
 import threading
 import time
-import traceback
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,19 +22,23 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from nas import errors
-from nas.errors import NasError, RunFailed
-from nas.executors.base import Told, Work, by_name, reason_of, register_executor
-from nas.messages import Finished, Infeasible, Lost, Outcome, Progress
+from nas.errors import RunFailed
+from nas.executors.base import Told, Work, over_time, register_executor
+from nas.executors.child import OVER_MEMORY, work
+from nas.messages import Finished, Infeasible, Lost, Outcome, OutOfMemory
 
 PRELOAD = "nas.training.worker"
 PATIENCE = 5.0  # seconds that a process may take to end after its last word
+LONGEST_LOOK = 5.0  # seconds that may count between two looks at the clock
 
 
 @dataclass
 class _Running:
     process: Any
     pipe: Connection
-    started: float
+    spent: float  # seconds, with those of earlier tries
+    out_of_memory: int  # processes that the system had ended for want of memory when this one began
+    silent: float = 0.0  # seconds without a sign of life
 
 
 @register_executor("processes")
@@ -51,97 +54,154 @@ class Processes:
             with _without_main(), _deaf_to_interrupts():
                 forkserver.ensure_running()  # it loads Keras while the driver goes on
         self._running: dict[int, _Running] = {}
+        self._looked = time.monotonic()
 
     @property
     def free(self) -> int:
         return self.work.workers - len(self._running)
 
-    def submit(self, number: int, job: Any) -> None:
-        self._running[number] = self._start(str(self.work.function), job)
+    def submit(self, number: int, job: Any, spent: float = 0.0) -> None:
+        self._count_time()
+        self._running[number] = self._start(str(self.work.function), job, self.work.limits.memory, spent)
 
     def finished(self, timeout: float) -> list[Finished]:
         by_pipe = {running.pipe: number for number, running in self._running.items()}
-        done: list[Finished] = []
+        ended: dict[int, Outcome] = {}
         for pipe in wait(list(by_pipe), timeout) if by_pipe else []:
             number = by_pipe[pipe]  # type: ignore[index]  # only our own pipes were waited for
-            outcome = self._hear(self._running[number])
+            running = self._running[number]
+            running.silent = 0.0
+            outcome = self._hear(running)
             if outcome is not None:
-                running = self._running.pop(number)
-                _end(running)
-                done.append(Finished(number, outcome, time.perf_counter() - running.started))
-        return done
+                ended[number] = outcome
+        self._count_time()
+        for number, running in self._running.items():
+            outcome = ended.get(number) or self._over_limit(running)
+            if outcome is not None:
+                ended[number] = outcome
+        return [Finished(number, outcome, self._end(self._running.pop(number))) for number, outcome in ended.items()]
 
-    def call(self, function: str, argument: Any, told: Told) -> Any:
+    def call(self, function: str, argument: Any, told: Told, seconds: float = math.inf) -> Any:
         running = self._start(function, argument)
+        name = function.rpartition(":")[2]
+        end = time.monotonic() + seconds
         try:
             while True:
+                if not running.pipe.poll(min(60.0, max(0.0, end - time.monotonic()))):
+                    if time.monotonic() < end:
+                        continue
+                    raise RunFailed(f"the time was over before the worker that ran {name} had ended")
                 kind, content = _receive(running)
                 if kind == "told":
                     told(*content)
                 elif kind == "done":
                     return content
                 elif kind == "error":
-                    name, words = content
-                    raise getattr(errors, name, RunFailed)(words)
+                    error, words = content
+                    raise getattr(errors, error, RunFailed)(words)
                 else:
-                    raise RunFailed(f"the worker that ran {function.rpartition(':')[2]} {content}")
+                    raise RunFailed(f"the worker that ran {name} {_how_it_ended(running)}")
         finally:
-            running.process.kill()  # it has said its last word, or nobody listens any more
-            _end(running)
+            self._end(running)
 
     def close(self) -> None:
         for running in self._running.values():
             running.process.kill()  # checkpoints are whole at any moment
         for running in self._running.values():
-            _end(running)
+            self._end(running)
         self._running.clear()
 
-    def _start(self, function: str, argument: Any) -> _Running:
+    def _start(self, function: str, argument: Any, memory: int | None = None, spent: float = 0.0) -> _Running:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(
-            target=_work, args=(function, argument, theirs, self.work.plugins, self.work.log), daemon=True
-        )
+        arguments = (function, argument, theirs, self.work.plugins, self.work.log, memory)
+        process = self._context.Process(target=work, args=arguments, daemon=True)
+        kills = _kills_for_memory()
         with _without_main():
             process.start()
         theirs.close()
-        return _Running(process, ours, time.perf_counter())
+        return _Running(process, ours, spent, kills)
 
     def _hear(self, running: _Running) -> Outcome | None:
         """One message of a worker; its outcome if that was the last."""
         kind, content = _receive(running)
+        if kind == "pulse":
+            self.work.heard(content)
+            return None
         if kind == "progress":
-            go_on = self.work.progress(content)
+            go_on = self.work.heard(content)
             with contextlib.suppress(OSError):  # it may have died since; the next message will tell
                 running.pipe.send(go_on)
             return None
         if kind == "error":  # one bad candidate is one bad row
             name, words = content
             return Infeasible(words if name == RunFailed.__name__ else f"{name}: {words.splitlines()[0]}"[:300])
-        outcome: Outcome = content if kind == "done" else Lost(f"the worker {content}")
-        return outcome
+        if kind == "done":
+            outcome: Outcome = content
+            return outcome
+        return self._died(running)
+
+    def _died(self, running: _Running) -> Outcome:
+        """The outcome of a worker that ended without a last word."""
+        how = _how_it_ended(running)
+        if running.process.exitcode == OVER_MEMORY:
+            return OutOfMemory(f"over the limit of {(self.work.limits.memory or 0) / 1e9:.2g} GB (--trial-memory)")
+        if running.process.exitcode == -signal.SIGKILL and _kills_for_memory() > running.out_of_memory:
+            return OutOfMemory("the system had no memory left and ended the worker")
+        return Lost(f"the worker {how}")
+
+    def _count_time(self) -> None:
+        """Time passes for all that runs. While the driver slept (Ctrl-Z, a closed lid) the workers slept as well: of a long
+        pause only the beginning counts."""
+        now = time.monotonic()
+        passed = min(now - self._looked, LONGEST_LOOK)
+        self._looked = now
+        for running in self._running.values():
+            running.spent += passed
+            running.silent += passed
+
+    def _over_limit(self, running: _Running) -> Outcome | None:
+        limits = self.work.limits
+        if limits.time is not None and running.spent > limits.time:
+            return over_time(limits)
+        if limits.silence is not None and running.silent > limits.silence:
+            return Lost(f"the worker gave no sign of life for {limits.silence:g} s (--hang-time)")
+        return None
+
+    def _end(self, running: _Running) -> float:
+        """See to it that a process is gone; the seconds it took. It has said its last word, or nobody listens any more."""
+        running.process.kill()
+        running.pipe.close()
+        running.process.join(PATIENCE)
+        with contextlib.suppress(ValueError):  # stuck in the system itself, where no signal reaches: it is left to it
+            running.process.close()
+        return running.spent
 
 
 def _receive(running: _Running) -> tuple[str, Any]:
-    """The next message, or (`lost`, why) if the process died without one."""
+    """The next message, or (`lost`, None) if the process died without one."""
     try:
         message: tuple[str, Any] = running.pipe.recv()
         return message
     except (EOFError, OSError):
-        running.process.join(PATIENCE)
-        code = running.process.exitcode
-        if code is None or code >= 0:
-            return "lost", f"ended without a result (exit code {code})"
-        known = {number.value: number.name for number in signal.Signals}
-        return "lost", f"was killed by {known.get(-code, f'signal {-code}')}"
+        return "lost", None
 
 
-def _end(running: _Running) -> None:
-    running.pipe.close()
+def _how_it_ended(running: _Running) -> str:
     running.process.join(PATIENCE)
-    if running.process.is_alive():
-        running.process.kill()
-        running.process.join()
-    running.process.close()
+    code = running.process.exitcode
+    if code is None or code >= 0:
+        return f"ended without a result (exit code {code})"
+    known = {number.value: number.name for number in signal.Signals}
+    return f"was killed by {known.get(-code, f'signal {-code}')}"
+
+
+def _kills_for_memory() -> int:
+    """How many processes the system has ended for want of memory since it started; 0 where it does not say."""
+    try:
+        with open("/proc/vmstat", encoding="ascii") as stream:
+            return next((int(line.split()[1]) for line in stream if line.startswith("oom_kill ")), 0)
+    except (OSError, ValueError):
+        return 0
 
 
 @contextlib.contextmanager
@@ -167,47 +227,3 @@ def _deaf_to_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _work(function: str, argument: Any, pipe: Connection, plugins: tuple[str, ...], log: str | None) -> None:
-    """In the worker: run one function and send what it returns."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the driver decides
-    _die_with_the_driver()
-    if log is not None:
-        descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        os.dup2(descriptor, 2)
-
-    def told(*content: Any) -> bool:
-        """Progress of a job waits for the driver's answer; that of a task does not."""
-        try:
-            if isinstance(content[0], Progress):
-                pipe.send(("progress", content[0]))
-                return bool(pipe.recv())
-            pipe.send(("told", content))
-            return True
-        except (EOFError, OSError):
-            os._exit(1)  # the driver is gone
-
-    try:
-        for plugin in plugins:
-            importlib.import_module("nas.plugins").load(plugin)
-        pipe.send(("done", by_name(function)(argument, told)))
-    except NasError as problem:
-        # As words: an error class of a plugin may not survive the journey.
-        pipe.send(("error", (type(problem).__name__, str(problem))))
-    except Exception as problem:
-        traceback.print_exc()
-        pipe.send(("error", (RunFailed.__name__, reason_of(problem))))
-
-
-def _die_with_the_driver() -> None:
-    """End this process when the driver ends, however that happens: a busy worker would train on for nobody."""
-    parent = multiprocessing.parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()

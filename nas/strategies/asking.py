@@ -1,11 +1,13 @@
 """Who asks a strategy: turns proposals into candidates, and refuses what need not be trained.
 
 Equal networks with equal recipes are trained once, and a blueprint over a limit never; a refusal is shown to the strategy,
-which proposes anew. When nothing new comes, random draws and at last a count of the whole space decide that it is exhausted.
+which proposes anew. Refusals for a limit are kept with the candidate that was taken in their place, and shown from then on.
+When nothing new comes, random draws and at last a count of the whole space decide that it is exhausted.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import itertools
 import random
@@ -16,7 +18,7 @@ from typing import TypeAlias
 
 from nas.blueprint import Blueprint
 from nas.config import Settings
-from nas.errors import BlueprintError
+from nas.errors import BlueprintError, listing
 from nas.messages import Candidate, Proposal, Record
 from nas.recipe import Recipe
 from nas.space import Genotype, SearchSpace, canonical_json
@@ -38,26 +40,39 @@ class Asking:
     settings: Settings
     express: Express | None = None
     refused: Counter[str] = field(default_factory=Counter)  # why → how often, for the run's summary
+    exhausted: str = ""  # why there was no candidate any more, with the numbers
 
     def next(self, records: Sequence[Record], number: int) -> Candidate | None:
-        """The candidate `number`, or None if the space has nothing new within the limits."""
+        """The candidate `number`, or None if the space has nothing (or next to nothing) new within the limits."""
         seen = {record.digest for record in records}
+        shown = _with_refused(records)
+        before = Counter(self.refused)
         turned_down: list[Record] = []
-        for proposal in self._proposals(records, turned_down, number):
+        for proposal in self._proposals(shown, turned_down, number):
             try:
                 candidate = make_candidate(self.space, proposal, number, self.express)
                 why = "duplicate" if candidate.digest in seen else over_limit(candidate, self.settings)
             except BlueprintError:  # a block may refuse a combination of genes that are each fine
                 why = "no network"
             if why is None:
-                return candidate
+                own = tuple((row.genotype, row.reason) for row in turned_down[:ASKED] if row.reason != "duplicate")
+                return dataclasses.replace(candidate, refused=own)
             self.refused[why] += 1
-            turned_down.append(Record(-1 - len(turned_down), proposal.genotype, "refused", reason=why))
+            turned_down.append(_refused(len(shown) + len(turned_down), proposal.genotype, why))
+        self.exhausted = self._numbers(self.refused - before, number)
         return None
 
-    def _proposals(self, records: Sequence[Record], turned_down: list[Record], number: int) -> Iterator[Proposal]:
+    def _numbers(self, refused: Counter[str], number: int) -> str:
+        """What was turned down in vain, with the limits that did it."""
+        counts = []
+        for why, count in refused.most_common():
+            limit = getattr(self.settings, why.removeprefix("over ").replace("-", "_"), None)
+            counts.append(f"{count:,} {why}{f' ({limit:,})' if limit else ''}")
+        return f"of {refused.total():,} proposals for candidate {number} none was new and within the limits: {listing(counts)}"
+
+    def _proposals(self, shown: list[Record], turned_down: list[Record], number: int) -> Iterator[Proposal]:
         for _ in range(ASKED):
-            yield self.strategy.propose([*records, *turned_down], number)
+            yield self.strategy.propose([*shown, *turned_down], number)
         rng = random.Random(f"{self.settings.seed}/{number}/drawn")
         for _ in range(DRAWN):
             yield Proposal(self.space.sample(rng), operator="random")
@@ -67,6 +82,20 @@ class Asking:
             around = itertools.chain(self.space.enumerate(), self.space.enumerate())
             for genotype in itertools.islice(around, start, start + size):
                 yield Proposal(genotype, operator="random")
+
+
+def _with_refused(records: Sequence[Record]) -> list[Record]:
+    """The records, with what was refused before each of them in front of it."""
+    rows: list[Record] = []
+    for record in records:
+        for genotype, why in record.refused:
+            rows.append(_refused(len(rows), genotype, why))
+        rows.append(record)
+    return rows
+
+
+def _refused(place: int, genotype: Genotype, why: str) -> Record:
+    return Record(-1 - place, genotype, "refused", reason=why)
 
 
 def make_candidate(space: SearchSpace, proposal: Proposal, number: int, express: Express | None) -> Candidate:

@@ -18,7 +18,11 @@ from nas.space import SearchSpace
 
 
 class Strategy(Protocol):
-    """Proposes the candidate `number`. Refused rows at the end of `records` are what it proposed for this number already."""
+    """Proposes the candidate `number`.
+
+    Rows of `records` whose state is `refused` are proposals that were turned down; they stand before the candidate that was
+    taken in their place. Those at the end are what was proposed for this number already.
+    """
 
     def propose(self, records: Sequence[Record], number: int) -> Proposal: ...
 

@@ -23,6 +23,7 @@ from nas.training.model import build
 from nas.training.weights import Arrays, set_weights
 
 MEMBER = "nas.json"
+MOST_FACTS = 10_000_000  # bytes of it; a few lines in a zip can stand for gigabytes
 
 
 @dataclass(frozen=True)
@@ -60,18 +61,21 @@ def save_model(job: Job, weights: Arrays, facts: dict[str, Any]) -> None:
         "data": {"name": job.data.name, "digest": job.data.digest},
         **facts,
     }
-    with tempfile.TemporaryDirectory() as folder:
+    target = Path(job.model)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as folder:  # where a killed worker's is found and removed
         file = Path(folder) / "model.keras"
         network.save(file)
         with zipfile.ZipFile(file, "a") as archive:
             archive.writestr(MEMBER, json.dumps(about, indent=1))
-        write_whole(Path(job.model), file.read_bytes())
+        write_whole(target, file.read_bytes())
 
 
 def load_model(file: Path) -> HandedOver:
     """Read a `.keras` file that `save_model` wrote, in Keras's safe mode. Raises RunError."""
     try:
         with zipfile.ZipFile(file) as archive:
+            if archive.getinfo(MEMBER).file_size > MOST_FACTS:
+                raise ValueError(f"its member {MEMBER} is too large")
             facts = json.loads(archive.read(MEMBER))
         classes, shape = tuple(str(name) for name in facts["classes"]), tuple(int(side) for side in facts["shape"])
         model = keras.saving.load_model(os.fspath(file), compile=False, safe_mode=True)

@@ -1,7 +1,8 @@
 """The shared trainer: one job, one Keras `fit`, one callback of ours.
 
 `train(job, report)` is a function of the job alone: the same job gives the same curve, in one piece or resumed from its
-checkpoint after any epoch. After each epoch `report` hears the score and answers whether to go on.
+checkpoint after any epoch. After each epoch `report` hears the score and answers whether to go on; in between it hears a
+pulse now and then, so that a worker that hangs is noticed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import keras
 
 from nas.datasets.cache import open_cache
 from nas.datasets.split import split
-from nas.messages import Infeasible, Job, Metrics, Outcome, Progress, Stopped, Trained
+from nas.errors import RunError
+from nas.messages import Infeasible, Job, Metrics, News, Outcome, Progress, Pulse, Stopped, Trained
 from nas.recipe import Recipe
 from nas.training.augment import augmentation
 from nas.training.batches import Batches, targets
@@ -25,10 +27,11 @@ from nas.training.model import build
 from nas.training.seeds import reset_generators, seed_of
 from nas.training.weights import Arrays, load_checkpoint, save_checkpoint, weights_of
 
-Report: TypeAlias = Callable[[Progress], bool]
-"""Hears of an epoch; False ends the training."""
+Report: TypeAlias = Callable[[News], bool]
+"""Hears of an epoch, or of a pulse; False for an epoch ends the training."""
 
 VALIDATION_BATCH = 500
+PULSE = 1.0  # seconds between two signs of life
 WARM_UP = 0.05  # part of all steps in which the cosine schedule's rate rises from a tenth (Goyal et al. 2017, section 2.2)
 
 
@@ -61,8 +64,23 @@ def train(job: Job, report: Report) -> Outcome:
         )
     outcome = epochs.outcome or Trained(max(epochs.curve))
     if isinstance(outcome, Trained):
-        save_model(job, epochs.best, {"number": job.number, "value": outcome.value, "epochs": len(epochs.curve)})
+        save_model(job, epochs.best, _facts(job, epochs.curve))
     return outcome
+
+
+def hand_over(job: Job) -> None:
+    """Write the model of the best epoch in the job's checkpoint, whatever is still to be trained. Raises RunError."""
+    network = build(job.blueprint, 0, job.precision)
+    optimizer = make_optimizer(job.recipe, 1)
+    optimizer.build(network.trainable_variables)
+    state = load_checkpoint(Path(job.checkpoint), network, optimizer)
+    if state is None:
+        raise RunError("is no checkpoint of this candidate", job.checkpoint)
+    save_model(job, state[0], _facts(job, [metrics["val_accuracy"] for metrics in state[1]["epochs"]]))
+
+
+def _facts(job: Job, curve: list[float]) -> dict[str, Any]:
+    return {"number": job.number, "value": max(curve), "epochs": len(curve)}
 
 
 class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types
@@ -78,7 +96,7 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
         self.best: Arrays = {}
         self.outcome: Outcome | None = None
         self.history: list[Metrics] = []
-        self._started = 0.0
+        self._started = self._pulse = 0.0
         optimizer.build(network.trainable_variables)
         self._resume()
 
@@ -88,6 +106,8 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
         if state is None:
             return
         self.best, history = state
+        # Where the schedule stands: unchanged, unless the batch was halved since and an epoch has more steps now.
+        self.optimizer.iterations.assign(len(history["epochs"]) * len(self.fitting))
         for metrics in history["epochs"]:
             self.history.append(metrics)
             self.curve.append(metrics["val_accuracy"])
@@ -102,6 +122,18 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
         self._started = time.perf_counter()
         self.fitting.set_epoch(epoch)
         reset_generators(self.model, self.job.seed, self.job.number, epoch)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._alive((batch + 1) / len(self.fitting))
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._alive(1.0)
+
+    def _alive(self, done: float) -> None:
+        now = time.monotonic()
+        if now - self._pulse >= PULSE:
+            self._pulse = now
+            self.report(Pulse(self.job.number, len(self.curve) + done))
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         logs = logs or {}

@@ -1,4 +1,4 @@
-"""What a worker process can be asked for, by name: `machine`, `prepare`, `rehearse`, `train`.
+"""What a worker process can be asked for, by name: `machine`, `prepare`, `rehearse`, `train`, `hand_over`.
 
 The driver never imports this file; an executor does, in the process where the work is done.
 """
@@ -6,7 +6,6 @@ The driver never imports this file; an executor does, in the process where the w
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable
 
 import keras
@@ -14,7 +13,10 @@ import psutil
 
 from nas.datasets import open_cache
 from nas.datasets import prepare as prepare_data
-from nas.messages import DataCard, DataRequest, Infeasible, Job, Outcome
+from nas.errors import DatasetError, print_traceback
+from nas.machine import own_memory
+from nas.messages import Blocked, DataCard, DataRequest, Infeasible, Job, Outcome, OutOfMemory
+from nas.run import disk_trouble
 from nas.training import trainer
 from nas.training.batches import Batches, targets
 from nas.training.model import build
@@ -28,6 +30,7 @@ def machine(_: None, told: Callable[[int, int], None]) -> dict[str, str]:
         "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
         "backend": backend,
         "keras": keras.version(),
+        "worker_memory": f"{own_memory() / 2**30:.2f} GiB",  # before it has trained anything
         "precision": "bfloat16" if backend == "tensorflow" and _computes_bfloat16() else "float32",
     }
 
@@ -46,31 +49,27 @@ def prepare(request: DataRequest, told: Callable[[int, int], None]) -> DataCard:
     return prepare_data(request.name, request.folder, request.image_size, told)
 
 
-def rehearse(jobs: list[Job], told: Callable[[int, int], None]) -> list[float]:
-    """Build each job's network and train it for three steps: the seconds of one later step.
+def rehearse(job: Job, told: Callable[[int, int], None]) -> float:
+    """Build a job's network and train it for three steps: the seconds of one later step.
 
     So a mistake shows in seconds, and the time of a search can be foretold. Raises what Keras raises.
     """
-    set_threads(jobs[0].threads)
-    seconds = []
-    for done, job in enumerate(jobs):
-        told(done, len(jobs))
-        images, labels = open_cache(job.data)
-        network = build(job.blueprint, 0, job.precision)
-        usable = (labels >= 0).nonzero()[0][: 3 * job.recipe.batch_size]
-        outputs = int(network.output_shape[-1])
-        batches = Batches(images, targets(labels, outputs), usable, job.recipe.batch_size)
-        model = trainer.with_augmentation(network, job.recipe, 0)
-        optimizer = trainer.make_optimizer(job.recipe, 3)
-        trainer.compile_model(model, job.recipe, optimizer, outputs, job.blueprint.nodes[-1].layer)
-        times = []
-        for step in range(3):
-            pictures, hot = batches[step % len(batches)]
-            started = time.perf_counter()
-            model.train_on_batch(pictures, hot)
-            times.append(time.perf_counter() - started)
-        seconds.append(min(times[1:]))
-    return seconds
+    set_threads(job.threads)
+    images, labels = open_cache(job.data)
+    network = build(job.blueprint, 0, job.precision)
+    usable = (labels >= 0).nonzero()[0][: 3 * job.recipe.batch_size]
+    outputs = int(network.output_shape[-1])
+    batches = Batches(images, targets(labels, outputs), usable, job.recipe.batch_size)
+    model = trainer.with_augmentation(network, job.recipe, 0)
+    optimizer = trainer.make_optimizer(job.recipe, 3)
+    trainer.compile_model(model, job.recipe, optimizer, outputs, job.blueprint.nodes[-1].layer)
+    times = []
+    for step in range(3):
+        pictures, hot = batches[step % len(batches)]
+        started = time.perf_counter()
+        model.train_on_batch(pictures, hot)
+        times.append(time.perf_counter() - started)
+    return min(times[1:])
 
 
 def train(job: Job, report: trainer.Report) -> Outcome:
@@ -79,12 +78,24 @@ def train(job: Job, report: trainer.Report) -> Outcome:
     try:
         return trainer.train(job, report)
     except Exception as problem:  # one bad candidate is one bad row
-        traceback.print_exc()
-        words = str(problem).strip().splitlines()
-        text = f"{type(problem).__name__}: {words[0] if words else ''}"[:300]
-        if isinstance(problem, MemoryError) or "ResourceExhausted" in text or "RESOURCE_EXHAUSTED" in str(problem):
-            return Infeasible(f"out of memory with batch size {job.recipe.batch_size}")
+        print_traceback()
+        words = (str(problem).strip().splitlines() or [""])[0]
+        text = f"{type(problem).__name__}: {words}"[:300]
+        full = disk_trouble(problem)
+        if full is not None or isinstance(problem, DatasetError):  # the next candidate would meet the same
+            return Blocked(full or str(problem))
+        if isinstance(problem, MemoryError) or any(sign in f"{text}\n{problem}" for sign in _OUT_OF_MEMORY):
+            return OutOfMemory(text)
         return Infeasible(text)
+
+
+_OUT_OF_MEMORY = ("ResourceExhausted", "RESOURCE_EXHAUSTED", "OutOfMemory", "out of memory", "can't allocate memory")
+"""How TensorFlow, JAX and torch say it."""
+
+
+def hand_over(job: Job, told: Callable[[int, int], None]) -> None:
+    """Make a model at `job.model` of the best epoch in a checkpoint: where the time was over before a candidate was done."""
+    trainer.hand_over(job)
 
 
 def set_threads(threads: int) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import pytest
 
-from nas.messages import DataCard, DataRequest, Infeasible
+from nas.messages import Blocked, DataCard, DataRequest, Infeasible, News, OutOfMemory
 from nas.training import worker
 from tests.helpers import make_job
 
@@ -31,15 +31,32 @@ def test_prepare_answers_the_card(digits: DataCard) -> None:
 
 
 def test_rehearsal_gives_the_seconds_of_a_step(digits: DataCard, tmp_path: Path) -> None:
-    seconds = worker.rehearse([make_job(digits, tmp_path), make_job(digits, tmp_path)], silent)
-    assert len(seconds) == 2
-    assert all(0 < each < 60 for each in seconds)
+    assert 0 < worker.rehearse(make_job(digits, tmp_path), silent) < 60
     assert list(tmp_path.iterdir()) == []
 
 
 def test_whatever_is_raised_becomes_an_outcome(digits: DataCard, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def impatient(news: News) -> bool:
+        raise ZeroDivisionError("in the middle of it")
+
+    outcome = worker.train(make_job(digits, tmp_path), impatient)
+    assert outcome == Infeasible("ZeroDivisionError: in the middle of it")
+    assert "Traceback" in capsys.readouterr().err, "the log has the whole story"
+
+
+def test_data_that_is_gone_is_no_fault_of_the_candidate(digits: DataCard, tmp_path: Path) -> None:
     job = make_job(dataclasses.replace(digits, cache=str(tmp_path / "gone")), tmp_path)
     outcome = worker.train(job, lambda _: True)
-    assert isinstance(outcome, Infeasible)
+    assert isinstance(outcome, Blocked)
     assert "the decoded pictures cannot be read" in outcome.reason
-    assert "Traceback" in capsys.readouterr().err, "the log has the whole story"
+
+
+def test_memory_that_cannot_be_had_is_told_as_that(digits: DataCard, tmp_path: Path) -> None:
+    import numpy as np
+
+    def hungry(news: News) -> bool:
+        return bool(np.ones(2**50).any())  # more than any machine gives
+
+    outcome = worker.train(make_job(digits, tmp_path), hungry)
+    assert isinstance(outcome, OutOfMemory)
+    assert "Unable to allocate" in outcome.reason

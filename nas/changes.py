@@ -1,0 +1,58 @@
+"""What has changed since a run began: its space, its data, its libraries. In words, for who wants to go on with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from nas.messages import DataCard
+
+SHOWN = 5  # differences named in a message
+
+
+def space_changes(then: Any, now: Any) -> str:
+    """The differences between two spaces (or any plain data), key by key."""
+    found = list(_differences("", then, now))
+    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return "; ".join(found[:SHOWN]) + more
+
+
+def _differences(path: str, then: Any, now: Any) -> Iterator[str]:
+    if isinstance(then, dict) and isinstance(now, dict):
+        for key in {**then, **now}:
+            inner = f"{path}.{key}" if path else str(key)
+            if key not in now:
+                yield f"{inner} is gone"
+            elif key not in then:
+                yield f"{inner} is new"
+            else:
+                yield from _differences(inner, then[key], now[key])
+    elif then != now or type(then) is not type(now):
+        yield f"{path} was {then}, is {now}"
+
+
+def data_changes(then: dict[str, Any], now: DataCard) -> str:
+    """The differences between a run's data, as its `run.yaml` has it, and the data that is there now."""
+    found: list[str] = []
+    before = dict(zip(map(str, then.get("classes") or ()), then.get("counts") or (), strict=False))
+    after = dict(zip(now.classes, now.counts, strict=True))
+    for name in {**before, **after}:
+        if name not in after:
+            found.append(f"the class '{name}' is gone")
+        elif name not in before:
+            found.append(f"the class '{name}' is new")
+        elif before[name] != after[name]:
+            found.append(f"'{name}' had {before[name]:,} usable pictures, has {after[name]:,}")
+    if list(then.get("shape") or ()) != list(now.shape):
+        found.append(f"pictures were {_size(then.get('shape') or ())}, are {_size(now.shape)}")
+    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+    return "; ".join(found[:SHOWN]) + more or "as many pictures of each class as before, but not the same ones"
+
+
+def _size(shape: Any) -> str:
+    return "×".join(map(str, shape))
+
+
+def version_changes(then: dict[str, Any], now: dict[str, str]) -> str:
+    """Libraries that are another version than when the run began; empty if none is."""
+    return ", ".join(f"{name} {then[name]} → {now[name]}" for name in now if name in then and str(then[name]) != now[name])

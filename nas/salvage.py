@@ -1,0 +1,78 @@
+"""What is left of a damaged ledger: candidates read from SQLite row by row, past the pages that cannot be read.
+
+Only used when `ledger.py` cannot open the study; nothing is written to the file. With it the leaderboard is rebuilt.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+from nas import leaderboard
+from nas.ledger import record_of
+from nas.messages import Record
+from nas.run import Run, write_whole
+
+_Row = tuple[Any, ...]
+MOST_LOST = 100_000  # rows that are looked for one by one between the readable ones
+
+
+def rebuild_leaderboard(run: Run) -> tuple[int, int]:
+    """Write the leaderboard anew from what can be read of the ledger; what cannot keeps the row it had. Returns how many
+    candidates could be read, and how many rows the leaderboard has."""
+    records = salvage(run.study)
+    with suppress(Exception):
+        kept = leaderboard.read_csv(run.leaderboard)
+        rows = leaderboard.merged(leaderboard.rows(records, ended=True), kept)
+        write_whole(run.leaderboard, leaderboard.as_csv(rows))
+        return len(records), len(rows)
+    write_whole(run.leaderboard, leaderboard.to_csv(records, ended=True))  # the old one is damaged as well
+    return len(records), len(records)
+
+
+def salvage(file: Path) -> list[Record]:
+    """All candidates of which number, state and genotype can be read, by number. Never raises for what the file holds."""
+    found: list[Record] = []
+    with suppress(sqlite3.Error), closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        connection.text_factory = lambda raw: raw.decode(errors="replace")
+        attributes: dict[int, dict[str, Any]] = defaultdict(dict)
+        for trial, key, text in _rows(connection, "trial_user_attributes", "trial_id, key, value_json"):
+            with suppress(ValueError, TypeError):
+                attributes[trial][key] = json.loads(text)
+        scores: dict[int, dict[int, float]] = defaultdict(dict)
+        for trial, step, value in _rows(connection, "trial_intermediate_values", "trial_id, step, intermediate_value"):
+            scores[trial][step] = value
+        values: dict[int, float] = dict(_rows(connection, "trial_values", "trial_id, value"))
+        for trial, number, state in _rows(connection, "trials", "trial_id, number, state"):
+            with suppress(KeyError, TypeError, ValueError, AttributeError):
+                finished = state in ("COMPLETE", "PRUNED")
+                found.append(record_of(number, finished, values.get(trial), scores[trial], attributes[trial]))
+    return sorted({record.number: record for record in found}.values(), key=lambda record: record.number)
+
+
+def _rows(connection: sqlite3.Connection, table: str, columns: str) -> Iterator[_Row]:
+    """The rows of a table that can be read: from the first on until one cannot be, from the last back, then those between."""
+    query = f"select rowid, {columns} from {table}"
+    seen: set[int] = set()
+    ends: list[int] = []
+    for order in ("asc", "desc"):
+        last = 0
+        with suppress(sqlite3.Error):
+            for rowid, *row in connection.execute(f"{query} order by rowid {order}"):
+                last = rowid
+                if rowid in seen:
+                    return
+                seen.add(rowid)
+                yield tuple(row)
+            if order == "asc":
+                return
+        ends.append(last)
+    for rowid in range(ends[0] + 1, min(ends[1], ends[0] + MOST_LOST)):
+        with suppress(sqlite3.Error):
+            for _, *row in connection.execute(f"{query} where rowid = ?", (rowid,)):
+                yield tuple(row)
