@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from nas.executors import register_executor
     from nas.messages import Proposal, Record
     from nas.result import Result
-    from nas.searching import resume, search
+    from nas.resuming import resume
+    from nas.searching import search
     from nas.space import SearchSpace, read_space
     from nas.strategies import register_strategy
 
@@ -33,7 +34,7 @@ _PLACES = {
     "register_dataset": "nas.datasets",
     "register_executor": "nas.executors",
     "register_strategy": "nas.strategies",
-    "resume": "nas.searching",
+    "resume": "nas.resuming",
     "search": "nas.searching",
 }
 

@@ -34,7 +34,7 @@ def _differences(path: str, then: Any, now: Any) -> Iterator[str]:
 def data_changes(then: dict[str, Any], now: DataCard) -> str:
     """The differences between a run's data, as its `run.yaml` has it, and the data that is there now."""
     found: list[str] = []
-    before = dict(zip(map(str, then.get("classes") or ()), then.get("counts") or (), strict=False))
+    before = dict(zip(map(str, _list(then, "classes")), _list(then, "counts"), strict=False))
     after = dict(zip(now.classes, now.counts, strict=True))
     for name in {**before, **after}:
         if name not in after:
@@ -42,11 +42,18 @@ def data_changes(then: dict[str, Any], now: DataCard) -> str:
         elif name not in before:
             found.append(f"the class '{name}' is new")
         elif before[name] != after[name]:
-            found.append(f"'{name}' had {before[name]:,} usable pictures, has {after[name]:,}")
-    if list(then.get("shape") or ()) != list(now.shape):
-        found.append(f"pictures were {_size(then.get('shape') or ())}, are {_size(now.shape)}")
+            had = f"{before[name]:,}" if isinstance(before[name], int) else str(before[name])
+            found.append(f"'{name}' had {had} usable pictures, has {after[name]:,}")
+    if _list(then, "shape") != list(now.shape):
+        found.append(f"pictures were {_size(_list(then, 'shape'))}, are {_size(now.shape)}")
     more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return "; ".join(found[:SHOWN]) + more or "as many pictures of each class as before, but not the same ones"
+
+
+def _list(facts: dict[str, Any], name: str) -> list[Any]:
+    """A list of `run.yaml`, which a person may have changed."""
+    found = facts.get(name)
+    return found if isinstance(found, list) else []
 
 
 def _size(shape: Any) -> str:

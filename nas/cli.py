@@ -7,6 +7,8 @@ one message on standard error and exit code 2, a failed run with 1; tracebacks a
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import errno
 import io
 import os
 import signal
@@ -46,9 +48,6 @@ def main() -> NoReturn:
         if debug:
             raise
         _end(str(problem), problem.exit_code)
-    except BrokenPipeError:  # who read our output (`head`) has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except Exception as problem:  # a full disk, or a fault of ours: still one message
         if debug:
             raise
@@ -64,7 +63,13 @@ def _end(words: str, code: int) -> NoReturn:
 
 
 def say(text: str = "") -> None:
-    print(text)  # noqa: T201  the command line's voice
+    """The command line's voice. When who listened (`head`, a terminal) has gone, it falls silent; nothing fails by that."""
+    try:
+        print(text, flush=True)  # noqa: T201
+    except OSError as problem:
+        if problem.errno not in (errno.EPIPE, errno.EIO):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
@@ -174,7 +179,7 @@ def resume(
     debug: Debug = False,
 ) -> None:
     """Go on with a run where it stopped, or extend it."""
-    from nas.searching import resume as resume_search
+    from nas.resuming import resume as resume_search
     from nas.view import make_view
 
     changes = {
@@ -235,6 +240,8 @@ def leaderboard(
     if run is None:
         print(f"the newest run: {opened.folder}", file=sys.stderr)  # noqa: T201  not part of the table
     rows = board.read_csv(opened.leaderboard)
+    if any(row["state"] == "running" for row in rows) and not opened.driven():
+        rows = [{**row, "state": "interrupted"} if row["state"] == "running" else row for row in rows]  # its driver was killed
     rows = board.where(rows, where) if where else rows
     rows = board.sort(rows, sort) if sort else rows
     found = len(rows)
@@ -265,7 +272,10 @@ def show(
     opened = Run.open(run)
     facts = opened.read_settings()
     ledger = Ledger(opened.study, read_space(facts["space"]), facts["settings"]["strategy"], reading=True)
-    say("\n".join(candidate_lines(ledger.record(number), ledger.candidate(number), ledger.epochs(number))))
+    record = ledger.record(number)
+    if record.state == "running" and not opened.driven():
+        record = dataclasses.replace(record, state="interrupted")
+    say("\n".join(candidate_lines(record, ledger.candidate(number), ledger.epochs(number))))
 
 
 @app.command()

@@ -18,6 +18,7 @@ from nas.yamlfile import Document, read
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _FACTORS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
+_MOST = 10**18  # of an amount: what is larger is no limit, and would not be read back from `run.yaml`
 
 
 def seconds(value: Any) -> Any:
@@ -42,7 +43,10 @@ def amount(value: Any) -> Any:
     match = re.fullmatch(r"([0-9][0-9_,]*\.?[0-9]*)\s*([kmgb]?)", value.strip().lower())
     if not match:
         raise ValueError("a number such as 500000, 500k or 60M is expected")
-    return round(float(match[1].replace(",", "").replace("_", "")) * _FACTORS[match[2]])
+    found = float(match[1].replace(",", "").replace("_", "")) * _FACTORS[match[2]]
+    if found > _MOST:
+        raise ValueError(f"a number up to {_MOST:.0e} is expected; 'none' is no limit")
+    return round(found)
 
 
 def _amount_or_auto(value: Any) -> Any:
@@ -54,8 +58,8 @@ def _amount_or_auto(value: Any) -> Any:
     return found
 
 
-Amount = Annotated[Annotated[int, Field(gt=0)] | None, BeforeValidator(amount)]
-Seconds = Annotated[Annotated[float, Field(gt=0)] | None, BeforeValidator(seconds)]
+Amount = Annotated[Annotated[int, Field(gt=0, le=_MOST)] | None, BeforeValidator(amount)]
+Seconds = Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, BeforeValidator(seconds)]
 
 
 class GeneticSettings(BaseModel):
@@ -97,7 +101,7 @@ class Settings(BaseModel):
     max_memory: Amount = 4_000_000_000
     trial_time: Seconds = None
     trial_memory: Annotated[int | Literal["auto"] | None, BeforeValidator(_amount_or_auto)] = "auto"
-    hang_time: Seconds = 600
+    hang_time: Annotated[Annotated[float, Field(ge=5)] | None, BeforeValidator(seconds)] = 600  # building takes some
     keep: int = Field(default=5, ge=1, le=10_000)
     plugin: tuple[str, ...] = ()
     genetic: GeneticSettings = GeneticSettings()
@@ -106,7 +110,8 @@ class Settings(BaseModel):
 def settings(file: str | Path | None = None, below: dict[str, Any] | None = None, **options: Any) -> Settings:
     """Settings from a configuration (a shipped name or a path) and from options; options that are None are not given.
 
-    `below` holds defaults that differ from those here: a file or an option beats them.
+    `below` holds defaults that differ from those here, such as the settings of a run that goes on: a file or an option
+    beats them.
 
     Raises ConfigError naming file and line, or the option, for a key or value that is not allowed.
     """
@@ -132,8 +137,11 @@ def _first(problem: ValidationError, doc: Document, given: dict[str, Any]) -> tu
     path = [part for part in error["loc"] if isinstance(part, str) and not part.startswith("function-")]
     name = ".".join(path)
     if error["type"] == "extra_forbidden":
-        message = unknown("setting", path[-1], GeneticSettings.model_fields)
+        message = unknown("setting", path[-1], (GeneticSettings if len(path) > 1 else Settings).model_fields)
     else:
         message = f"{error['msg'].removeprefix('Value error, ')}; found {error['input']!r}"
-    place = f"--{name.replace('_', '-')}" if path[0] in given else f"{doc.place(*path)}: {name}"
+    if path[0] in given:
+        place = f"--{name.replace('_', '-')}"
+    else:  # what is in neither comes from a run that goes on
+        place = f"{doc.place(*path)}: {name}" if path[0] in doc.data else f"run.yaml: settings.{name}"
     return message[:1].lower() + message[1:], place

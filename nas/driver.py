@@ -7,23 +7,21 @@ Whatever ends the loop (budget, time, Ctrl-C, a full disk) leaves books with whi
 from __future__ import annotations
 
 import contextlib
-import datetime
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from nas import leaderboard
 from nas.config import Settings
 from nas.errors import NasError, RunFailed
 from nas.executors import EXECUTORS, Executor, Work
 from nas.interrupts import Interrupts
+from nas.keeping import Keeping
 from nas.ledger import Ledger
 from nas.messages import Blocked, Candidate, Finished, Infeasible, Limits, Lost, News, OutOfMemory, Pulse, Record
 from nas.pruners import PRUNERS, Prune
 from nas.result import Result, best_of, goodness
-from nas.run import PARTS, Run, disk_trouble, write_whole
+from nas.run import Run, disk_trouble
 from nas.strategies.asking import Asking
 from nas.view import View
 
@@ -36,7 +34,7 @@ class _TimeOver(BaseException):
 
 @dataclass
 class Driver:
-    """Runs candidates until the budget, the time or the space is used up. `run` is None for a search in memory.
+    """Runs candidates until the budget, the time or the space is used up. `keeping` is None for a search in memory.
 
     `job_for` makes of a candidate what the executor's function wants; `last_epoch` is the one at which no pruner is asked.
     `hand_over` makes `best.keras` of a candidate that was not done when the time was over.
@@ -49,7 +47,7 @@ class Driver:
     prune: Prune
     view: View
     job_for: Callable[[Candidate], Any]
-    run: Run | None = None
+    keeping: Keeping | None = None
     last_epoch: int | None = None
     deadline: float = float("inf")  # by time.monotonic
     hand_over: Callable[[Executor, Candidate], None] | None = None
@@ -57,7 +55,6 @@ class Driver:
     began: int = 0  # candidates that were there when the loop began
     _losses: dict[int, int] = field(default_factory=dict)  # number → epochs it had when it was last lost
     _best: Record | None = None
-    _handed_over: int | None = None  # number of the model that `best.keras` is
     _interrupts: Interrupts = field(default_factory=Interrupts)
 
     def loop(self) -> None:
@@ -80,7 +77,7 @@ class Driver:
                     self.executor.close()
                     self.view.end()
                     with contextlib.suppress(OSError):  # of a full disk more has been said already
-                        self._write_leaderboard(ended=True)
+                        self._keep(ended=True)
             if self.ended == "time":
                 self._hand_over_what_there_is()
 
@@ -89,8 +86,7 @@ class Driver:
         again = self.ledger.unfinished()
         self.began = len(self.ledger.records())
         self._best = best_of(self.ledger.records())
-        self._tidy(remnants=True)  # an earlier driver may have ended between an outcome and its consequences
-        self._write_leaderboard()
+        self._keep(begun=True)  # an earlier driver may have ended between an outcome and its consequences
         self.view.begin(self.settings.budget, self.ledger.records())
         while True:
             while self.executor.free and time.monotonic() < self.deadline:
@@ -163,31 +159,26 @@ class Driver:
             if halved is not None:
                 self._note(f"#{number}: {halved.reason}")
                 return False
-            outcome = Infeasible(f"out of memory: {outcome.reason}{self._halved(number)}")
+            tried = self.ledger.record(number)
+            half = f", with half the batch ({tried.recipe['batch_size']}) as well" if tried.reason else ""
+            outcome = Infeasible(f"out of memory{half}: {outcome.reason}")
         record = self.ledger.tell(number, outcome, finished.seconds)
         if record.state == "trained" and (self._best is None or goodness(record) > goodness(self._best)):
             self._best = record
-        self._tidy()
-        self._write_leaderboard()
+        self._keep()
         self.view.finished(record, self._best)
         return True
-
-    def _halved(self, number: int) -> str:
-        """Words for a candidate that had been given half its batch already."""
-        record = self.ledger.record(number)
-        return f", with batch size {record.recipe['batch_size']} as with twice that" if record.reason else ""
 
     def _note(self, text: str) -> None:
         """Tell the user, and the log."""
         self.view.note(text)
-        if self.run is not None:
-            with self.run.log.open("a", encoding="utf-8") as log:
-                log.write(f"{datetime.datetime.now().astimezone().isoformat(timespec='seconds')} {text}\n")
+        if self.keeping is not None:
+            self.keeping.note(text)
 
     def _hand_over_what_there_is(self) -> None:
         """Where the time was over before any candidate was done: the best epoch of the best one in flight, as `best.keras`."""
         begun = [record for record in self.ledger.records() if record.state == "running" and record.value is not None]
-        if self._best is not None or self.hand_over is None or self.run is None or not begun:
+        if self._best is not None or self.hand_over is None or not begun:
             return
         record = max(begun, key=goodness)
         try:
@@ -197,36 +188,12 @@ class Driver:
         else:
             self._note(f"no candidate was done; best.keras is the best of #{record.number} after {record.epochs} epochs")
 
-    def _tidy(self, remnants: bool = False) -> None:
-        """Keep the models of the best few and the checkpoints of what runs, and nothing else; the best model of all stands
-        at the top of the folder as well. Depends on the records alone, so it also mends what a crash left; `remnants` are
-        what workers that were killed had begun to write, to be removed while none runs."""
-        if self.run is None:
-            return
-        records = self.ledger.records()
-        trained = sorted((record for record in records if record.state == "trained"), key=goodness, reverse=True)
-        kept = {self.run.model(record.number) for record in trained[: self.settings.keep]}
-        # A worker writes its model before its outcome is heard, and another outcome may be entered in between.
-        running = [record.number for record in records if record.state == "running"]
-        kept |= {self.run.checkpoint(number) for number in running} | {self.run.model(number) for number in running}
-        if self._best is not None and self._best.number != self._handed_over:
-            model = self.run.model(self._best.number)
-            if model.exists():
-                write_whole(self.run.best, model.read_bytes())
-                self._handed_over = self._best.number
-        for name in PARTS:
-            for file in (self.run.folder / name).iterdir():
-                # What begins with a point is being written by a worker, unless nothing runs yet.
-                if file in kept or (file.name.startswith(".") and not remnants):
-                    continue
-                if file.is_dir():
-                    shutil.rmtree(file, ignore_errors=True)
-                else:
-                    file.unlink(missing_ok=True)
-
-    def _write_leaderboard(self, ended: bool = False) -> None:
-        if self.run is not None:
-            write_whole(self.run.leaderboard, leaderboard.to_csv(self.ledger.records(), ended))
+    def _keep(self, begun: bool = False, ended: bool = False) -> None:
+        """Bring the folder up to date with the records."""
+        if self.keeping is not None:
+            records = self.ledger.records()
+            self.keeping.tidy(records, remnants=begun or ended)
+            self.keeping.write_leaderboard(records, ended)
 
 
 def deadline_of(chosen: Settings) -> float:
@@ -255,7 +222,8 @@ def drive(
     log = str(run.log.absolute()) if run else None
     work = Work(function, lambda news: driver.heard(news), chosen.workers, chosen.plugin, log, limits or Limits())
     executor, prune = EXECUTORS[chosen.executor](work), PRUNERS[chosen.pruner]
-    driver = Driver(chosen, ledger, asking, executor, prune, view, job_for, run, last_epoch, deadline, hand_over)
+    keeping = Keeping(run, chosen.keep) if run else None
+    driver = Driver(chosen, ledger, asking, executor, prune, view, job_for, keeping, last_epoch, deadline, hand_over)
     again = f"nas resume {run.folder}" if isinstance(function, str) and run else f"nas.search(…, out='{run and run.folder}')"
     try:
         driver.loop()

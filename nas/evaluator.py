@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import TypeAlias
 
@@ -46,10 +47,9 @@ def search_with(evaluate: Evaluate, space: SearchSpace, chosen: Settings, out: s
         if run is not None:
             name = getattr(evaluate, "__name__", "a function")
             run.write_settings({**provenance(space, chosen, None, {}), "evaluator": name})
-        ledger = Ledger(run.study if run else None, space, chosen.strategy)
-        asking = Asking(space, strategy, chosen)
-        limits = limits_of(chosen)
-        return drive(chosen, ledger, asking, view, lambda candidate: candidate, score, run, deadline=deadline, limits=limits)
+        asking, limits = Asking(space, strategy, chosen), limits_of(chosen)
+        with closing(Ledger(run.study if run else None, space, chosen.strategy)) as ledger:
+            return drive(chosen, ledger, asking, view, lambda each: each, score, run, deadline=deadline, limits=limits)
     finally:
         if run is not None:
             run.unlock()

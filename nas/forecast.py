@@ -56,6 +56,7 @@ def forecast(space: SearchSpace, chosen: Settings, card: DataCard, hands: Execut
 def _within_limits(space: SearchSpace, chosen: Settings, card: DataCard) -> list[Candidate]:
     rng = random.Random(chosen.seed)
     within: list[Candidate] = []
+    least = [math.inf] * 3
     for _ in range(DRAWN):
         proposal = Proposal(space.sample(rng))
         try:
@@ -64,11 +65,17 @@ def _within_limits(space: SearchSpace, chosen: Settings, card: DataCard) -> list
             continue
         if over_limit(candidate, chosen) is None:
             within.append(candidate)
+        if candidate.blueprint is not None and candidate.recipe is not None:
+            blueprint = candidate.blueprint
+            costs = (blueprint.parameters, blueprint.flops, blueprint.memory(candidate.recipe.batch_size))
+            least = [min(pair) for pair in zip(least, costs, strict=True)]
         if len(within) == WANTED:
             break
     if not within:
-        limits = f"max-params {chosen.max_params}, max-flops {chosen.max_flops}, max-memory {chosen.max_memory}"
-        raise ConfigError(f"none of {DRAWN:,} random networks of '{space.name}' is within the limits ({limits})", "--space")
+        limits = (("max-params", chosen.max_params), ("max-flops", chosen.max_flops), ("max-memory", chosen.max_memory))
+        found = [f"{name} {most:,}, the least {low:,.0f}" for (name, most), low in zip(limits, least, strict=True) if most]
+        words = f"none of {DRAWN:,} random networks of '{space.name}' is within the limits: {'; '.join(found)}"
+        raise ConfigError(words, "--space")
     return within
 
 

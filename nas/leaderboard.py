@@ -5,6 +5,7 @@ Order: trained by score, then stopped by (epochs reached, score), then what stil
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import re
@@ -130,26 +131,29 @@ def read_csv(file: Path) -> list[Row]:
     """The rows of a leaderboard, numbers as numbers. Raises InputError."""
     try:
         with file.open(newline="", encoding="utf-8") as stream:
-            table = list(csv.DictReader(stream))
+            reader = csv.DictReader(stream)
+            lacking = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+            if lacking:
+                raise InputError(f"has no column '{lacking[0]}'; it was not written by nas", str(file))
+            table = list(reader)
         # A digest such as 12345e678901 is a word, whatever it looks like.
         return [{c: row[c] if c in _TEXT else _number(row[c]) for c in COLUMNS} for row in table]
-    except KeyError as problem:
-        raise InputError(f"has no column {problem}; it was not written by nas", str(file)) from None
-    except (OSError, UnicodeDecodeError, csv.Error) as problem:
-        raise InputError(f"cannot be read: {problem}", str(file)) from None
+    except UnicodeDecodeError:
+        raise InputError("cannot be read: it is not text in UTF-8", str(file)) from None
+    except (OSError, csv.Error) as problem:
+        raise InputError(f"cannot be read: {getattr(problem, 'strerror', None) or problem}", str(file)) from None
 
 
+LONGEST_INT = 20  # digits; of more, a number is a float
 _TEXT = ("reason", "operator", "parents", "digest", "architecture", "curve")
 
 
 def _number(text: str | None) -> Any:
-    try:
-        return int(text or "")
-    except ValueError:
-        try:
-            return float(text or "")
-        except ValueError:
-            return text or ""
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            if kind is float or len(text or "") < LONGEST_INT:
+                return kind(text or "")
+    return text or ""
 
 
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {

@@ -28,6 +28,7 @@ from nas.run import disk_trouble
 from nas.space import SearchSpace
 
 STUDY = "nas"
+PATIENCE = 60  # seconds to wait for another program that has locked the database: a browser, a backup
 
 
 class Ledger:
@@ -42,12 +43,15 @@ class Ledger:
         self.space, self.strategy, self.file = space, strategy, file
         if reading and (file is None or not file.exists()):
             raise RunError("there is no study", str(file))
+        self._storage: optuna.storages.BaseStorage | None = None
         try:
             if file is not None and file.exists():
                 check_database(file)
             # A URL object, since a path may hold characters that mean something in a URL.
             url = URL.create("sqlite", database=str(file)).render_as_string() if file else None
-            storage = optuna.storages.RDBStorage(url) if url else optuna.storages.InMemoryStorage()
+            patient = {"connect_args": {"timeout": PATIENCE}}
+            storage = optuna.storages.RDBStorage(url, patient) if url else optuna.storages.InMemoryStorage()
+            self._storage = storage
             if not reading and STUDY not in optuna.get_all_study_names(storage):
                 optuna.create_study(storage=storage, study_name=STUDY, direction="maximize")
             # Proposing and pruning are done elsewhere: the study only keeps.
@@ -60,6 +64,7 @@ class Ledger:
             trials = self._study.get_trials(deepcopy=False)
             self._records: dict[int, Record] = {trial.number: _record(trial) for trial in trials}
         except (SQLAlchemyError, OptunaError, sqlite3.Error, KeyError, TypeError, AttributeError, ValueError) as problem:
+            self.close()
             full = disk_trouble(problem)
             if full is not None:
                 raise RunFailed(f"{file}: {full}") from None
@@ -69,6 +74,12 @@ class Ledger:
             trial.number: self._handle(trial) for trial in trials if not trial.state.is_finished()
         }
         self._snapshot: tuple[Record, ...] | None = None
+
+    def close(self) -> None:
+        """Let go of the file; the records stay readable."""
+        if isinstance(self._storage, optuna.storages.RDBStorage):
+            self._storage.remove_session()
+            self._storage.engine.dispose()
 
     def records(self) -> Sequence[Record]:
         """All candidates by number; those without an outcome are `running`."""

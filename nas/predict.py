@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +32,7 @@ def predict(model: str | Path, files: Sequence[str | Path]) -> list[Prediction]:
     """Look at pictures with the model of a run folder (its best so far) or of a `.keras` file. Raises InputError."""
     file_of_model = model_file(Path(model))
     for file in files:
-        if not Path(file).exists():
+        if not os.path.exists(file):  # unlike `Path.exists`, it takes any name, however long
             raise InputError("there is no such picture", str(file))
     from nas.training.handover import load_model  # loads Keras: only when everything named is there
 
@@ -62,8 +63,8 @@ def _look(loaded: HandedOver, files: list[str]) -> list[Prediction]:
 
 def model_file(model: Path) -> Path:
     """The `.keras` file meant by a run folder or a file. Raises RunError."""
-    if not model.is_dir():
-        if model.exists():
+    if not os.path.isdir(model):
+        if os.path.exists(model):
             return model
         raise RunError("there is no such run folder or model", str(model))
     if not (model / "best.keras").exists():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import importlib.metadata
 import platform
+from pathlib import Path
 from typing import Any
 
 from nas.config import Settings
@@ -19,6 +21,7 @@ def provenance(space: SearchSpace, chosen: Settings, card: DataCard | None, mach
         "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "versions": versions(),
         "machine": {"system": platform.platform(), **machine},
+        "plugins": plugin_digests(chosen),
         "settings": chosen.model_dump(mode="json"),
         "digests": {"space": space.digest, "data": card.digest if card else None},
         "data": card_facts(card) if card else None,
@@ -31,6 +34,12 @@ def versions() -> dict[str, str]:
     packages = ("nas", "keras", "tensorflow-cpu", "tensorflow", "jax", "torch", "optuna", "deap", "numpy", "pandas")
     found = {"python": platform.python_version(), **{name: version_of(name) for name in packages}}
     return {name: version for name, version in found.items() if version}
+
+
+def plugin_digests(chosen: Settings) -> dict[str, str]:
+    """File → digest of what stands in it, of every plugin that can be read."""
+    files = [Path(file) for file in chosen.plugin]
+    return {str(file): hashlib.sha256(file.read_bytes()).hexdigest()[:12] for file in files if file.is_file()}
 
 
 def version_of(package: str) -> str | None:

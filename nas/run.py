@@ -15,12 +15,12 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from nas.errors import RunError
+from nas.errors import RunError, SpaceError
+from nas.space import read_space
 from nas.yamlfile import dumped, read
 
 RESULTS = Path("results")
 PARTS = ("models", "checkpoints")
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9]+")  # as `write_whole` calls what it is writing
 
 
@@ -34,14 +34,17 @@ def write_whole(file: Path, data: str | bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(file)
+    except OSError as problem:
+        problem.filename = str(file)  # for the message; not every call of the system says it
+        raise
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
 
 
 def disk_trouble(problem: BaseException) -> str | None:
-    """What is wrong with the disk, in words, if that is what an error says (a full one, one that cannot be written)."""
-    if isinstance(problem, OSError) and problem.errno in _FULL:
+    """What is wrong with the disk, in words, if that is what an error says: a full one, a folder that is gone, no rights."""
+    if isinstance(problem, OSError) and problem.errno not in (None, errno.ENOMEM):
         where = f"{problem.filename}: " if problem.filename else ""
         return f"{where}{os.strerror(problem.errno)}"
     if os.strerror(errno.ENOSPC) in str(problem) or "database or disk is full" in str(problem):
@@ -145,6 +148,20 @@ class Run:
                 file.unlink(missing_ok=True)
         write_whole(owner, f"process {os.getpid()} on {socket.gethostname()}")
 
+    def driven(self) -> bool:
+        """Whether a driver holds the run at this moment."""
+        from filelock import FileLock, Timeout
+
+        if not (self.folder / ".lock").exists():
+            return False
+        try:
+            with FileLock(self.folder / ".lock", timeout=0):
+                return False
+        except Timeout:
+            return True
+        except OSError:  # a folder that can only be read
+            return False
+
     def unlock(self) -> None:
         if self._lock is not None:
             (self.folder / ".driver").unlink(missing_ok=True)
@@ -161,6 +178,15 @@ class Run:
         for key in ("settings", "digests", "space"):
             if not isinstance(data, dict) or not isinstance(data.get(key), dict):
                 raise RunError(f"is damaged: it has no '{key}'", str(self.settings))
+        for key in ("data", "versions"):
+            if not isinstance(data.get(key), dict | None):
+                raise RunError(f"is damaged: '{key}' is {data[key]!r}"[:300], str(self.settings))
+        if not isinstance(data["settings"].get("strategy"), str):
+            raise RunError("is damaged: its settings have no 'strategy'", str(self.settings))
+        try:
+            read_space(data["space"])
+        except SpaceError as problem:
+            raise RunError(f"is damaged: {problem}", str(self.settings)) from None
         found: dict[str, Any] = data
         return found
 

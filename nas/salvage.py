@@ -6,6 +6,7 @@ Only used when `ledger.py` cannot open the study; nothing is written to the file
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from nas.messages import Record
 from nas.run import Run, write_whole
 
 _Row = tuple[Any, ...]
+_UNREADABLE = (sqlite3.Error, UnicodeDecodeError, MemoryError)  # a name or a message in it may be no text, a size absurd
 MOST_LOST = 100_000  # rows that are looked for one by one between the readable ones
 
 
@@ -38,7 +40,8 @@ def rebuild_leaderboard(run: Run) -> tuple[int, int]:
 def salvage(file: Path) -> list[Record]:
     """All candidates of which number, state and genotype can be read, by number. Never raises for what the file holds."""
     found: list[Record] = []
-    with suppress(sqlite3.Error), closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+    place = Path(os.path.realpath(file)).as_uri()  # `resolve` fails at a link to itself
+    with suppress(*_UNREADABLE), closing(sqlite3.connect(f"{place}?mode=ro", uri=True)) as connection:
         connection.text_factory = lambda raw: raw.decode(errors="replace")
         attributes: dict[int, dict[str, Any]] = defaultdict(dict)
         for trial, key, text in _rows(connection, "trial_user_attributes", "trial_id, key, value_json"):
@@ -49,9 +52,11 @@ def salvage(file: Path) -> list[Record]:
             scores[trial][step] = value
         values: dict[int, float] = dict(_rows(connection, "trial_values", "trial_id, value"))
         for trial, number, state in _rows(connection, "trials", "trial_id, number, state"):
-            with suppress(KeyError, TypeError, ValueError, AttributeError):
+            with suppress(KeyError, TypeError, ValueError, AttributeError, OverflowError):
                 finished = state in ("COMPLETE", "PRUNED")
-                found.append(record_of(number, finished, values.get(trial), scores[trial], attributes[trial]))
+                record = record_of(int(number), finished, values.get(trial), scores[trial], attributes[trial])
+                leaderboard.rows([record])  # fails where a fact is not of its kind
+                found.append(record)
     return sorted({record.number: record for record in found}.values(), key=lambda record: record.number)
 
 
@@ -62,7 +67,7 @@ def _rows(connection: sqlite3.Connection, table: str, columns: str) -> Iterator[
     ends: list[int] = []
     for order in ("asc", "desc"):
         last = 0
-        with suppress(sqlite3.Error):
+        with suppress(*_UNREADABLE):
             for rowid, *row in connection.execute(f"{query} order by rowid {order}"):
                 last = rowid
                 if rowid in seen:
@@ -73,6 +78,6 @@ def _rows(connection: sqlite3.Connection, table: str, columns: str) -> Iterator[
                 return
         ends.append(last)
     for rowid in range(ends[0] + 1, min(ends[1], ends[0] + MOST_LOST)):
-        with suppress(sqlite3.Error):
+        with suppress(*_UNREADABLE):
             for _, *row in connection.execute(f"{query} where rowid = ?", (rowid,)):
                 yield tuple(row)

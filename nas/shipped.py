@@ -5,6 +5,7 @@ They lie beside the package in a checkout and inside it in an installed wheel; a
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from nas.errors import InputError, did_you_mean, listing
@@ -25,10 +26,10 @@ def shipped_file(folder: str, name: str, what: str, error: type[InputError]) -> 
     known = shipped(folder)
     if name in known:
         return known[name]
-    file = Path(name).expanduser()
-    if file.is_file():
+    file = Path(os.path.expanduser(name))  # these three take any name; those of `Path` fail at `~nobody` and at a long one
+    if os.path.isfile(file):
         return file
-    if file.is_dir():
+    if os.path.isdir(file):
         raise error(f"'{name}' is a folder; a {what} is a YAML file")
     hint = did_you_mean(name, known)
     raise error(f"there is no {what} '{name}'{hint}\n       shipped: {listing(known)}; or give the path of a YAML file")

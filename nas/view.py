@@ -126,7 +126,7 @@ class Plain(Silent):
         self._clock.tick()
         score = f"{record.value:.4f}" if record.value is not None else "  –   "
         top = f"best {best.value:.4f} (#{best.number})" if best and best.value is not None else "no best yet"
-        said = f"{record.reason}" if record.reason else f"{record.epochs} epochs" if record.epochs else ""
+        said = record.reason if record.state == "infeasible" else f"{record.epochs} epochs" if record.epochs else ""
         self.note(
             f"[{self._clock.done:>3}/{self._clock.budget}] #{record.number:<3} {record.state:<10} {score} "
             f"{sparkline(record.curve):<8} {said}, {record.seconds:.0f} s  {record.architecture}  | {top}, "
@@ -217,7 +217,7 @@ class Live(Silent):
         for record in self._last:
             mark = {"trained": "[green]✓[/]", "stopped": "[yellow]·[/]"}.get(record.state, "[red]✗[/]")
             score = f"{record.value:.4f}" if record.value is not None else "–"
-            words = record.architecture if not record.reason else f"{record.architecture}  {record.reason}"
+            words = f"{record.architecture}  {record.reason}".rstrip()
             cells = (f"#{record.number}", score, sparkline(record.curve), str(record.epochs), duration(record.seconds))
             table.add_row(mark, *cells, escape(words))
         for number, shown in list(self._running.items()):

@@ -20,6 +20,7 @@ MOST_DEPTH = 50
 
 _INT = re.compile(r"[-+]?[0-9]+$")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
+_NO_CHARACTER = re.compile(r"\\U(?!000[0-9A-Fa-f]|0010)[0-9A-Fa-f]{8}")  # an escape beyond the last one of Unicode
 _CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": False}
 
 
@@ -69,6 +70,11 @@ def parse(text: str, name: str, error: type[InputError]) -> Document:
         raise error(f"is not valid YAML: {problem.problem}", _at(name, problem.problem_mark)) from None
     except (yaml.YAMLError, RecursionError) as problem:
         raise error(f"is not valid YAML: {str(problem).splitlines()[0]}", name) from None
+    except (ValueError, OverflowError):  # PyYAML looks at the digits of an escape, not at what they stand for
+        found = _NO_CHARACTER.search(text)
+        words = f"the escape {found[0]} stands for no character" if found else "an escape in it stands for no character"
+        line = f", line {text.count(chr(10), 0, found.start()) + 1}" if found else ""
+        raise error(f"is not valid YAML: {words}", f"{name}{line}") from None
     lines: dict[Path_, int] = {}
     data = _plain(node, (), lines, name, error) if node is not None else None
     return Document(data, name, lines)

@@ -172,6 +172,14 @@ def nas(*words: object, cwd: Path, env: dict[str, str] | None = None, timeout: f
     return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=timeout, check=False)
 
 
+def started(folder: Path, **changes: object) -> subprocess.Popen[str]:
+    """A small search as a process that leads a group of its own, as a terminal would start it."""
+    command = [sys.executable, "-m", "nas", "search", *as_options({**SMALL_SEARCH, **changes}), f"--out={folder}"]
+    return subprocess.Popen(
+        command, cwd=folder.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
 def python(code: str, cwd: Path, timeout: float = 180) -> subprocess.CompletedProcess[str]:
     """Python code in a process of its own, from a file as a user would have it."""
     file = cwd / "script.py"

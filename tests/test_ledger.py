@@ -1,7 +1,10 @@
 """The ledger: candidates are whole after reopening, outcomes map to states (and to Optuna's), a damaged file is told."""
 
+import dataclasses
 import random
 import sqlite3
+import subprocess
+import sys
 
 import optuna
 import pytest
@@ -140,6 +143,43 @@ def test_a_range_whose_steps_do_not_meet_its_end_is_kept_without_a_word(file):
     assert Ledger(file, space, "random").record(0).genotype == {"x": 9, "y": 0.9}
 
 
+def test_half_the_batch_is_kept_once_and_is_what_a_retraining_uses(file):
+    ledger = Ledger(file, SPACE, "random")
+    ledger.add(candidate(0))
+    proposed = ledger.candidate(0)
+    batch = proposed.recipe.batch_size
+    halved = ledger.halve(0, "too much")
+    words = f"out of memory with batch size {batch}: too much; tried with {batch // 2}"
+    assert (halved.state, halved.reason, halved.recipe["batch_size"]) == ("running", words, batch // 2)
+    assert ledger.halve(0, "still too much") is None
+    again = Ledger(file, SPACE, "random")
+    assert again.halve(0, "after a restart") is None
+    (unfinished,) = again.unfinished()
+    assert unfinished == dataclasses.replace(proposed, recipe=dataclasses.replace(proposed.recipe, batch_size=batch // 2))
+    assert again.tell(0, Trained(0.5), 1.0).reason == words
+    assert Ledger(file, SPACE, "random").record(0) == again.record(0)
+
+
+def test_batch_of_one_and_a_genotype_without_a_network_have_no_half(file):
+    one = candidate(0)
+    ledger = Ledger(file, SPACE, "random")
+    ledger.add(dataclasses.replace(one, recipe=dataclasses.replace(one.recipe, batch_size=1)))
+    assert ledger.halve(0, "too much") is None
+    own = read_space({"name": "own", "genes": {"x": {"range": [0.0, 1.0]}}})
+    ledger = Ledger(None, own, "random")
+    ledger.add(Candidate(0, {"x": 0.5}, "digest"))
+    assert ledger.halve(0, "too much") is None
+
+
+def test_what_was_refused_before_a_candidate_is_kept_with_it(file):
+    other = SPACE.sample(random.Random(7))
+    proposed = candidate(0, refused=((other, "over max-flops"),))
+    Ledger(file, SPACE, "random").add(proposed)
+    ledger = Ledger(file, SPACE, "random")
+    assert ledger.candidate(0) == proposed
+    assert ledger.record(0).refused == ((other, "over max-flops"),)
+
+
 def test_records_are_frozen_and_an_old_snapshot_stays_as_it_was():
     ledger = Ledger(None, SPACE, "random")
     ledger.add(candidate(0))
@@ -149,6 +189,16 @@ def test_records_are_frozen_and_an_old_snapshot_stays_as_it_was():
     assert old[0].curve == ()
     with pytest.raises(AttributeError):
         old[0].value = 1.0
+
+
+def test_a_database_that_another_program_has_locked_for_a_while_is_waited_for(file):
+    ledger = Ledger(file, SPACE, "random")
+    code = "import sqlite3, sys, time\nc = sqlite3.connect(sys.argv[1], isolation_level=None)\nc.execute('begin exclusive')\n"
+    code += "print('locked', flush=True)\ntime.sleep(7)\nc.execute('rollback')\n"
+    with subprocess.Popen([sys.executable, "-c", code, file], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout.readline() == "locked\n"
+        ledger.add(candidate(0))
+    assert Ledger(file, SPACE, "random").unfinished() == [candidate(0)]
 
 
 def test_a_number_that_is_not_there_is_told(file):

@@ -108,7 +108,9 @@ def test_where_there_is_no_run_it_is_told(tmp_path, monkeypatch):
 
 
 def test_settings_are_read_as_written(run):
-    facts = {"settings": {"time": None, "rate": 1e-4, "plugin": []}, "words": "on – ü", "space": {"when": {"a": [1, True]}}}
+    settings = {"strategy": "genetic", "time": None, "rate": 1e-4, "plugin": []}
+    genes = {"a": {"choice": [1, 2]}, "b": {"choice": [1, "true"], "when": {"a": [1]}}, "c": True}
+    facts = {"settings": settings, "words": "on – ü", "space": {"name": "on", "genes": genes}}
     facts |= {"digests": {"space": "12345e678901", "data": "0001"}, "odd": ["1e-4", "on", "null", "1", "", "~", "a: b", "#"]}
     run.write_settings(facts)
     assert run.read_settings() == facts

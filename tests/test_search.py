@@ -14,7 +14,8 @@ import pytest
 import yaml
 
 from nas.errors import ConfigError, RunError, RunFailed
-from nas.searching import resume, search
+from nas.resuming import resume
+from nas.searching import search
 from nas.view import Silent
 from tests.helpers import SMALL_SEARCH, class_folder, python, without_seconds
 

@@ -30,6 +30,7 @@ from nas.blueprint.layers import (
 )
 from nas.errors import BlueprintError, unknown
 
+MOST_LAYERS = 3_000  # far more than was ever trained; without an end, a check of a space can take minutes
 GROUP_CHANNELS = 8  # channels in one group of a group norm, where they divide evenly
 
 
@@ -59,6 +60,8 @@ class Sketch:
         while name in self._shapes:
             count += 1
             name = f"{kind}{count}"
+        if len(self._nodes) >= MOST_LAYERS:
+            raise BlueprintError(f"a network has at most {MOST_LAYERS:,} layers; use fewer blocks, or smaller ones")
         self._shapes[name] = layer.output(*(self._shapes[key] for key in inputs))
         self._nodes.append(Node(name, layer, inputs))
         self.tip = name

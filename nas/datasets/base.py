@@ -80,7 +80,7 @@ def data_dir(option: str | None) -> Path | None:
     name, source = (option, "--data-dir") if option else (os.environ.get("NAS_DATA_DIR"), "NAS_DATA_DIR")
     if not name:
         return None
-    folder = Path(name).expanduser()
-    if not folder.is_dir():
+    folder = Path(os.path.expanduser(name))  # unlike that of `Path`, it takes any name
+    if not os.path.isdir(folder):
         raise DatasetError(f"the folder '{name}' does not exist", source)
     return folder

@@ -33,7 +33,7 @@ def load_folder(root: Path, part: Part) -> Files:
 
 def parts(root: Path) -> tuple[Path, Path | None]:
     """The folder with the training classes, and that of the test part if there is one."""
-    if not root.exists():
+    if not os.path.exists(root):  # unlike `Path.exists`, it takes any name, however long
         hint = did_you_mean(root, DATASETS.names())
         raise DatasetError(f"there is no data set and no folder '{root}'{hint}; 'nas datasets' lists what is known")
     if not root.is_dir():
@@ -81,7 +81,7 @@ def _files(folder: Path) -> Files:
         for file in _walk(child):
             if not is_image_file(file):
                 refused.append((str(file.relative_to(folder)), "is not a picture by its name"))
-            elif not file.resolve().is_relative_to(inside):
+            elif not Path(os.path.realpath(file)).is_relative_to(inside):  # `resolve` fails at a link to itself
                 refused.append((str(file.relative_to(folder)), "is a link that leaves the folder"))
             elif not file.is_file():
                 refused.append((str(file.relative_to(folder)), "is no file"))

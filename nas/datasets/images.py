@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
@@ -21,8 +21,26 @@ def is_image_file(file: Path) -> bool:
     return file.suffix.lower() in ENDINGS
 
 
-# Pillow only warns of a picture of 90 to 180 million pixels; here it is refused, and a warning would be said for nothing.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+_TURNS = {  # by the camera's mark
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def be_quiet() -> None:
+    """Keep Pillow's warnings from the user: for the whole process, since pictures are decoded in threads."""
+    # Of a picture of 90 to 180 million pixels it only warns; here it is refused.
+    warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+    # Of a damaged orientation mark or animation; what cannot be decoded for it is refused with a reason.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+
+
+be_quiet()
 
 
 def _open(file: Path) -> Image.Image:
@@ -39,11 +57,14 @@ def why(problem: BaseException) -> str:
         return "declares a size that no photograph has"
     if isinstance(problem, FileNotFoundError):
         return "does not exist"
-    if isinstance(problem, PermissionError | IsADirectoryError):
-        return "cannot be read"
+    if isinstance(problem, MemoryError):
+        return "is too large for the memory there is"
     if isinstance(problem, UnidentifiedImageError):
         return "is not a JPEG, PNG, BMP or WebP picture"
-    return f"is damaged ({str(problem).splitlines()[0] if str(problem) else type(problem).__name__})"
+    if isinstance(problem, OSError) and problem.strerror:  # of the system; Pillow's own have no number
+        return f"cannot be read ({problem.strerror})"
+    words = str(problem).strip().splitlines() or [type(problem).__name__]
+    return f"is damaged ({words[0][:200]})"
 
 
 def measure(file: Path) -> tuple[int, int, bool]:
@@ -56,7 +77,17 @@ def decode(file: Path, height: int, width: int, channels: int) -> np.ndarray:
     """uint8 [height, width, channels], channels 1 or 3. Raises what Pillow raises; `why` reads it."""
     with _open(file) as image:
         image.draft("RGB" if channels == 3 else "L", (2 * width, 2 * height))  # a JPEG is decoded near the size needed
-        return fit(ImageOps.exif_transpose(image), height, width, channels)
+        return fit(_upright(image), height, width, channels)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as the camera's orientation mark says; one that cannot be read says nothing."""
+    image.load()  # a PNG has its mark behind the pixels
+    try:
+        mark = image.getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # a damaged one can raise anything
+        return image
+    return image.transpose(_TURNS[mark]) if mark in _TURNS else image
 
 
 def fit(image: Image.Image, height: int, width: int, channels: int) -> np.ndarray:

@@ -46,7 +46,7 @@ class Executor(Protocol):
 
     def call(self, function: str, argument: Any, told: Told, seconds: float = math.inf) -> Any:
         """Run one task `function(argument, told)` where jobs run, and wait for what it returns. Raises what it raises, and
-        RunFailed if it dies or takes longer than `seconds`."""
+        RunFailed if it dies (twice) or takes longer than `seconds`."""
 
     def close(self) -> None:
         """End all jobs at once; their checkpoints stay."""

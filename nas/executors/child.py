@@ -7,7 +7,6 @@ it and listens.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import importlib
 import multiprocessing
 import os
@@ -25,7 +24,6 @@ from nas.messages import Progress, Pulse
 
 OVER_MEMORY = 75  # exit code of a worker that held more memory than it may
 LOOK = 0.1  # seconds between two looks at its memory: a network takes a tenth of a gigabyte in that time
-_PR_SET_PDEATHSIG = 1
 
 
 def work(function: str, argument: Any, pipe: Connection, plugins: tuple[str, ...], log: str | None, memory: int | None) -> None:
@@ -62,11 +60,16 @@ def work(function: str, argument: Any, pipe: Connection, plugins: tuple[str, ...
 
 def _end_with_the_driver(memory: int | None) -> None:
     """End this process when the driver has ended (a busy worker would train on for nobody), or when it is over its memory."""
-    if sys.platform == "linux":
-        # The kernel sees to it even where no thread of this process can run: the fork server ends with the driver.
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     parent = multiprocessing.parent_process()
     assert parent is not None
+    if sys.platform == "linux":
+        import fcntl  # not there on Windows
+
+        # The pipe closes when the driver ends. The kernel is told to kill this process then, since its threads may be unable
+        # to run: a library that hangs with Python's lock in its hand, or a process that was stopped.
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETOWN, os.getpid())
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(parent.sentinel, fcntl.F_SETFL, fcntl.fcntl(parent.sentinel, fcntl.F_GETFL) | os.O_ASYNC)
 
     def watch() -> None:
         while not wait([parent.sentinel], LOOK if memory is not None else None):

@@ -32,6 +32,10 @@ PATIENCE = 5.0  # seconds that a process may take to end after its last word
 LONGEST_LOOK = 5.0  # seconds that may count between two looks at the clock
 
 
+class _Died(RunFailed):
+    """The worker of a task ended without a last word."""
+
+
 @dataclass
 class _Running:
     process: Any
@@ -82,9 +86,22 @@ class Processes:
         return [Finished(number, outcome, self._end(self._running.pop(number))) for number, outcome in ended.items()]
 
     def call(self, function: str, argument: Any, told: Told, seconds: float = math.inf) -> Any:
+        end = time.monotonic() + seconds
+        try:
+            return self._call(function, argument, told, end)
+        except _Died:  # like a job, a task is given a second try
+            return self._call(function, argument, told, end)
+
+    def close(self) -> None:
+        for running in self._running.values():
+            running.process.kill()  # checkpoints are whole at any moment
+        for running in self._running.values():
+            self._end(running)
+        self._running.clear()
+
+    def _call(self, function: str, argument: Any, told: Told, end: float) -> Any:
         running = self._start(function, argument)
         name = function.rpartition(":")[2]
-        end = time.monotonic() + seconds
         try:
             while True:
                 if not running.pipe.poll(min(60.0, max(0.0, end - time.monotonic()))):
@@ -100,16 +117,9 @@ class Processes:
                     error, words = content
                     raise getattr(errors, error, RunFailed)(words)
                 else:
-                    raise RunFailed(f"the worker that ran {name} {_how_it_ended(running)}")
+                    raise _Died(f"the worker that ran {name} {_how_it_ended(running)}")
         finally:
             self._end(running)
-
-    def close(self) -> None:
-        for running in self._running.values():
-            running.process.kill()  # checkpoints are whole at any moment
-        for running in self._running.values():
-            self._end(running)
-        self._running.clear()
 
     def _start(self, function: str, argument: Any, memory: int | None = None, spent: float = 0.0) -> _Running:
         ours, theirs = self._context.Pipe()

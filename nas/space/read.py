@@ -20,6 +20,8 @@ from __future__ import annotations
 
 import copy
 import re
+from collections import ChainMap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +98,11 @@ def _genes(doc: Document, at: tuple[str, ...], data: Any, prefix: str, outer: di
     for name, value in _named(doc, at, data):
         if name == "repeat" and prefix:
             raise SpaceError(f"{prefix}{name}: 'repeat' is kept for the length of a group", doc.place(*at, name))
-        genes[name] = _gene(doc, (*at, name), value, prefix + name, {**outer, **genes})
+        genes[name] = _gene(doc, (*at, name), value, prefix + name, ChainMap(genes, outer))
     return genes
 
 
-def _gene(doc: Document, at: tuple[str, ...], data: Any, path: str, before: dict[str, Gene]) -> Gene:
+def _gene(doc: Document, at: tuple[str, ...], data: Any, path: str, before: Mapping[str, Gene]) -> Gene:
     place = doc.place(*at)
     if not isinstance(data, dict):
         return Choice((_value(data, path, place),))
@@ -149,7 +151,7 @@ def _range(doc: Document, at: tuple[str, ...], data: dict[str, Any], path: str, 
     return Range(low, high, log, step, when)
 
 
-def _when(doc: Document, at: tuple[str, ...], data: Any, path: str, before: dict[str, Gene]) -> When:
+def _when(doc: Document, at: tuple[str, ...], data: Any, path: str, before: Mapping[str, Gene]) -> When:
     conditions: dict[str, tuple[Value, ...]] = {}
     for name, wanted in _named(doc, at, data):
         place = doc.place(*at, name)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,10 +35,18 @@ class HandedOver:
     classes: tuple[str, ...]
     shape: tuple[int, int, int]
     facts: dict[str, Any]
+    file: Path
 
     def probabilities(self, pictures: np.ndarray) -> np.ndarray:
-        """float32 [n, classes] from raw pixels [n, height, width, channels]: each row sums to 1, whatever the output layer."""
-        return class_probabilities(np.asarray(self.model.predict(pictures.astype(np.float32), verbose=0)))
+        """float32 [n, classes] from raw pixels [n, height, width, channels]: each row sums to 1, whatever the output layer.
+        Raises RunError."""
+        try:
+            outputs = np.asarray(self.model.predict(pictures.astype(np.float32), verbose=0))
+        except Exception as problem:  # a damaged network can be one that loads and fails at its first picture
+            raise RunError(f"its network fails: {first_line(problem)}", str(self.file)) from None
+        if not np.isfinite(outputs).all():
+            raise RunError("its network answers with what is no number", str(self.file))
+        return class_probabilities(outputs)
 
 
 def class_probabilities(outputs: np.ndarray) -> np.ndarray:
@@ -73,16 +82,38 @@ def save_model(job: Job, weights: Arrays, facts: dict[str, Any]) -> None:
 def load_model(file: Path) -> HandedOver:
     """Read a `.keras` file that `save_model` wrote, in Keras's safe mode. Raises RunError."""
     try:
-        with zipfile.ZipFile(file) as archive:
-            if archive.getinfo(MEMBER).file_size > MOST_FACTS:
-                raise ValueError(f"its member {MEMBER} is too large")
-            facts = json.loads(archive.read(MEMBER))
+        facts = _facts(file)
         classes, shape = tuple(str(name) for name in facts["classes"]), tuple(int(side) for side in facts["shape"])
-        model = keras.saving.load_model(os.fspath(file), compile=False, safe_mode=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is damaged: if it matters, it is raised as well
+            model = keras.saving.load_model(os.fspath(file), compile=False, safe_mode=True)
+        found = (tuple(model.input_shape[1:]), model.output_shape[-1])
+        if found not in ((shape, len(classes)), (shape, 1) if len(classes) == 2 else ()):
+            raise ValueError(f"its network is not for {len(classes)} classes and pictures of {'×'.join(map(str, shape))}")
     except FileNotFoundError:
         raise RunError("does not exist", str(file)) from None
-    except KeyError:
-        raise RunError("was not made by nas: it does not know its classes", str(file)) from None
+    except RunError:
+        raise
     except Exception as problem:  # a damaged archive can make Keras raise anything
-        raise RunError(f"cannot be read as a model: {str(problem).splitlines()[0]}", str(file)) from None
-    return HandedOver(model, classes, (shape[0], shape[1], shape[2]), facts)
+        words = problem.strerror if isinstance(problem, OSError) and problem.strerror else first_line(problem)
+        raise RunError(f"cannot be read as a model: {words}", str(file)) from None
+    return HandedOver(model, classes, (shape[0], shape[1], shape[2]), facts, file)
+
+
+def first_line(problem: Exception) -> str:
+    """What Keras has to say, without the pages that may follow."""
+    return (str(problem).strip().splitlines() or [type(problem).__name__])[0][:300]
+
+
+def _facts(file: Path) -> dict[str, Any]:
+    """What `save_model` wrote beside the network. Raises RunError where there is nothing of it, else what `zipfile` raises."""
+    with zipfile.ZipFile(file) as archive:
+        if MEMBER not in archive.namelist():
+            raise RunError("was not made by nas: it does not know its classes", str(file))
+        if archive.getinfo(MEMBER).file_size > MOST_FACTS:
+            raise ValueError(f"its member {MEMBER} is too large")
+        facts: dict[str, Any] = json.loads(archive.read(MEMBER))
+    lacking = [name for name in ("classes", "shape") if not isinstance(facts, dict) or not isinstance(facts.get(name), list)]
+    if lacking:
+        raise ValueError(f"its member {MEMBER} has no list '{lacking[0]}'")
+    return facts

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.errors import DatasetError
-from nas.messages import Outcome, Progress, Stopped, Trained
+from nas.messages import Outcome, Progress, Pulse, Stopped, Trained
 
 HERE = "tests.executors.jobs"
 
@@ -70,3 +70,28 @@ def environment(argument: str, told: Any) -> list[str]:
     import sys
 
     return [name for name in argument.split() if name in sys.modules]
+
+
+def breathe(job: float, report: Any) -> Outcome:
+    """Gives a sign of life every so many seconds, without end."""
+    while True:
+        report(Pulse(0, 0.5))
+        time.sleep(job)
+
+
+def grow(job: int, report: Any) -> Outcome:
+    """Takes up to `job` mebibytes, little by little."""
+    held = []
+    for _ in range(job):
+        held.append(bytearray(os.urandom(1 << 16) * 16))
+        time.sleep(0.002)
+    return Trained(float(len(held)))
+
+
+def die_once(argument: str, told: Any) -> str:
+    """A task whose first worker is killed."""
+    mark = Path(argument)
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "done"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -15,7 +16,7 @@ import pytest
 from nas.errors import RunFailed
 from nas.executors import Work
 from nas.executors.processes import Processes
-from nas.messages import Lost, Trained
+from nas.messages import Infeasible, Limits, Lost, OutOfMemory, Trained
 from tests.executors.jobs import HERE
 from tests.helpers import ROOT, python, until, wait_for, workers
 
@@ -147,3 +148,71 @@ def test_interrupt_while_keras_is_loading_leaves_no_traceback_of_the_server(tmp_
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert "Traceback" not in errors
+
+
+def limited(function: str, **limits: Any) -> Processes:
+    return Processes(Work(f"{HERE}:{function}", lambda _: True, limits=Limits(**limits)))
+
+
+def test_worker_over_its_time_is_ended_and_what_earlier_tries_took_counts() -> None:
+    executor = limited("breathe", time=100)
+    executor.submit(0, 0.05, spent=98.0)
+    assert wait_for(executor) == Infeasible("over the limit of 100 s (--trial-time)")
+    assert workers() == []
+    executor.close()
+
+
+def test_worker_that_falls_silent_is_lost_and_one_that_breathes_is_not() -> None:
+    executor = limited("breathe", silence=6, time=12)
+    executor.submit(0, 0.05)
+    assert isinstance(wait_for(executor), Infeasible), "over its time: it was never silent"
+    executor.submit(1, 1000.0)
+    assert wait_for(executor) == Lost("the worker gave no sign of life for 6 s (--hang-time)")
+    assert workers() == []
+    executor.close()
+
+
+def test_worker_over_its_memory_is_out_of_memory_and_one_below_is_not() -> None:
+    executor = limited("grow", memory=1_500_000_000)
+    executor.submit(0, 100)
+    assert wait_for(executor) == Trained(100.0)
+    executor.submit(1, 100_000)
+    assert wait_for(executor) == OutOfMemory("over the limit of 1.5 GB (--trial-memory)")
+    executor.close()
+
+
+@pytest.mark.parametrize("executor", ["finish"], indirect=True)
+def test_killed_task_is_tried_again_once(executor: Processes, tmp_path: Path) -> None:
+    assert executor.call(f"{HERE}:die_once", str(tmp_path / "mark"), lambda done, total: None) == "done"
+
+
+@pytest.mark.parametrize("executor", ["finish"], indirect=True)
+def test_task_that_takes_too_long_is_ended(executor: Processes) -> None:
+    with pytest.raises(RunFailed, match="the time was over before the worker that ran sleep had ended"):
+        executor.call(f"{HERE}:sleep", 10_000.0, lambda done, total: None, seconds=1)
+    assert workers() == []
+
+
+CGROUPS = Path("/sys/fs/cgroup/memory")
+
+
+@pytest.mark.parametrize("executor", ["grow"], indirect=True)
+def test_worker_that_the_system_ends_for_want_of_memory_is_out_of_memory_and_the_driver_lives(
+    executor: Processes, request: pytest.FixtureRequest
+) -> None:
+    """A control group with little memory, into which the server of the workers is put."""
+    group = CGROUPS / f"nas-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / "memory.limit_in_bytes").write_text(str(2 << 30))
+    except OSError:
+        pytest.skip("control groups of memory (version 1) cannot be made here")
+    request.addfinalizer(group.rmdir)
+    executor.submit(0, 5)
+    assert wait_for(executor) == Trained(5.0)  # the server is there now
+    (server,) = [each for each in psutil.Process().children() if "forkserver" in " ".join(each.cmdline())]
+    request.addfinalizer(lambda: (CGROUPS / "tasks").write_text(str(server.pid)))
+    (group / "tasks").write_text(str(server.pid))
+    executor.submit(1, 100_000)
+    assert wait_for(executor) == OutOfMemory("the system had no memory left and ended the worker")
+    assert server.is_running()

@@ -12,22 +12,26 @@ import pytest
 
 from nas.datasets import open_cache
 from nas.datasets.split import split
-from nas.messages import DataCard, Infeasible, Progress, Stopped, Trained
+from nas.messages import DataCard, Infeasible, News, Progress, Pulse, Stopped, Trained
 from nas.training.handover import load_model
 from nas.training.trainer import train
 from tests.helpers import GENOTYPE, PLAIN, make_job, train_fresh, workers
 
 
 class Ear:
-    """Hears the progress, and answers by `answer`."""
+    """Hears the progress, and answers by `answer`; pulses are kept apart."""
 
     def __init__(self, answer: Callable[[Progress], bool] = lambda _: True) -> None:
         self.heard: list[Progress] = []
+        self.pulses: list[Pulse] = []
         self.answer = answer
 
-    def __call__(self, progress: Progress) -> bool:
-        self.heard.append(progress)
-        return self.answer(progress)
+    def __call__(self, news: News) -> bool:
+        if isinstance(news, Pulse):
+            self.pulses.append(news)
+            return False  # which means nothing
+        self.heard.append(news)
+        return self.answer(news)
 
     @property
     def curve(self) -> list[tuple[float, ...]]:
@@ -43,6 +47,8 @@ def test_digits_are_learned(digits: DataCard, tmp_path: Path) -> None:
     assert outcome.value > 0.9
     assert outcome.value == max(each.value for each in ear.heard)
     assert [each.epoch for each in ear.heard] == [1, 2, 3, 4, 5]
+    assert ear.pulses, "there is a sign of life at the first batch"
+    assert all(0 < pulse.done <= 5 for pulse in ear.pulses)
     assert set(ear.heard[0].metrics) == {"val_accuracy", "val_loss", "train_accuracy", "train_loss", "seconds"}
 
 

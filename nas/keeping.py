@@ -1,0 +1,58 @@
+"""What a run folder keeps: the leaderboard, the models of the best few, the checkpoints of what runs, the log; nothing else.
+
+All of it follows from the records, so what a crash left half-done is mended when the next driver begins.
+"""
+
+from __future__ import annotations
+
+import datetime
+import shutil
+from collections.abc import Sequence
+
+from nas import leaderboard
+from nas.messages import Record
+from nas.result import best_of, goodness
+from nas.run import PARTS, Run, write_whole
+
+
+class Keeping:
+    """Keeps the folder of `run` in order, with the models of the best `most` candidates."""
+
+    def __init__(self, run: Run, most: int) -> None:
+        self.run, self.most = run, most
+        self._handed_over: int | None = None  # number of the model that `best.keras` is
+
+    def write_leaderboard(self, records: Sequence[Record], ended: bool = False) -> None:
+        """`ended` calls what has no outcome `interrupted` rather than `running`."""
+        write_whole(self.run.leaderboard, leaderboard.to_csv(records, ended))
+
+    def note(self, text: str) -> None:
+        """A line for the log."""
+        with self.run.log.open("a", encoding="utf-8") as log:
+            log.write(f"{datetime.datetime.now().astimezone().isoformat(timespec='seconds')} {text}\n")
+
+    def tidy(self, records: Sequence[Record], remnants: bool = False) -> None:
+        """Remove what is not kept, and have the best model of all at the top of the folder. `remnants` are what workers that
+        were killed had begun to write, to be removed while none runs."""
+        trained = sorted((record for record in records if record.state == "trained"), key=goodness, reverse=True)
+        kept = {self.run.model(record.number) for record in trained[: self.most]}
+        # A worker writes its model before its outcome is heard, and another outcome may be entered in between.
+        running = [record.number for record in records if record.state == "running"]
+        kept |= {self.run.checkpoint(number) for number in running} | {self.run.model(number) for number in running}
+        self._hand_over(best_of(records))
+        for name in PARTS:
+            for file in (self.run.folder / name).iterdir():
+                # What begins with a point is being written by a worker, unless nothing runs.
+                if file in kept or (file.name.startswith(".") and not remnants):
+                    continue
+                if file.is_dir():
+                    shutil.rmtree(file, ignore_errors=True)
+                else:
+                    file.unlink(missing_ok=True)
+
+    def _hand_over(self, best: Record | None) -> None:
+        if best is not None and best.number != self._handed_over:
+            model = self.run.model(best.number)
+            if model.exists():
+                write_whole(self.run.best, model.read_bytes())
+                self._handed_over = best.number

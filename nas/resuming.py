@@ -1,0 +1,97 @@
+"""Going on with a search: what `nas resume` does.
+
+A run can be extended, not changed: its space and its data must be what they were. `preparing.py` and `searching.go` do the
+rest as for a new search.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nas import plugins
+from nas.changes import data_changes, space_changes, version_changes
+from nas.config import Settings, settings
+from nas.datasets.prepare import describe
+from nas.driver import deadline_of
+from nas.errors import ConfigError, RunError
+from nas.ledger import check_database
+from nas.machine import default_threads
+from nas.preparing import disk_told, hands_of, prepare, with_whole_paths
+from nas.provenance import plugin_digests, versions
+from nas.result import Result
+from nas.run import Run
+from nas.searching import examined, go
+from nas.space import SearchSpace, read_space
+from nas.view import Plain, View
+
+CHANGEABLE = (
+    *("budget", "time", "workers", "threads", "keep", "max_params", "max_flops", "max_memory"),
+    *("trial_time", "trial_memory", "hang_time", "data_dir"),
+)
+
+
+def resume(folder: str | Path | None, view: View | None = None, **changes: Any) -> Result:
+    """Go on with a run where it stopped, or extend it: `budget`, `time`, `workers`, `threads` and the limits may change.
+
+    Raises RunError if the folder is no run, another driver has it, or its data or space are no longer what they were.
+    """
+    run = Run.open(folder)
+    facts = run.read_settings()
+    if facts.get("evaluator"):
+        raise RunError("was scored by a Python function; call nas.search(...) with it and this folder as out=", str(run.folder))
+    unknown = [key for key, value in changes.items() if value is not None and key not in CHANGEABLE]
+    if unknown:
+        raise ConfigError(f"cannot change on resume; these can: {', '.join(CHANGEABLE)}", f"--{unknown[0]}")
+    changed = {key: value for key, value in changes.items() if value is not None}
+    if "workers" in changed:
+        changed = {"threads": default_threads(changed["workers"]), **changed}
+    chosen = settings(None, facts["settings"], **changed)
+    for plugin in chosen.plugin:
+        plugins.load(plugin)
+    chosen = with_whole_paths(chosen)
+    space = _space_of(run, facts, chosen)
+    with disk_told():
+        return _resume(run, facts, space, chosen, view or Plain())
+
+
+def _resume(run: Run, facts: dict[str, Any], space: SearchSpace, chosen: Settings, view: View) -> Result:
+    deadline = deadline_of(chosen)
+    run.lock()
+    try:
+        with examined(run):
+            if run.study.exists():
+                check_database(run.study)
+        with hands_of(chosen) as hands:
+            card = prepare(hands, chosen, view, deadline)
+        if card.digest != facts["digests"].get("data"):
+            what = f"the data '{card.name}' has changed since this run began: {data_changes(facts.get('data') or {}, card)}"
+            raise RunError(f"{what}; undo that, or start a new search", str(run.folder))
+        view.note(describe(card))
+        other = version_changes({**(facts.get("versions") or {}), **(facts.get("plugins") or {})}, _versions(chosen))
+        if other:
+            view.note(f"not the same as when this run began, so scores may differ: {other}")
+        run.write_settings({**facts, "settings": chosen.model_dump(mode="json")})
+        view.note(f"run: {run.folder}, going on to {chosen.budget} candidates")
+        return go(space, chosen, run, card, view, deadline)
+    finally:
+        run.unlock()
+
+
+def _space_of(run: Run, facts: dict[str, Any], chosen: Settings) -> SearchSpace:
+    """The space of a run, from its own copy. Raises RunError if that, or the file that it was read from, has changed."""
+    space = read_space(facts["space"])
+    again = "undo that, or start a new search"
+    if space.digest != facts["digests"].get("space"):
+        raise RunError(f"the space in its run.yaml is not the one it began with; {again}", str(run.folder))
+    file = Path(chosen.space)
+    if file.is_absolute() and file.is_file():  # neither a shipped one nor a dictionary
+        now = read_space(file)
+        if now.digest != space.digest:
+            what = space_changes(space.source, now.source)
+            raise RunError(f"the space in {file} has changed since this run began: {what}; {again}", str(run.folder))
+    return space
+
+
+def _versions(chosen: Settings) -> dict[str, str]:
+    return {**versions(), **plugin_digests(chosen)}
