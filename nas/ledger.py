@@ -21,7 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from nas.blueprint import Blueprint, summary
 from nas.distributions import parameters
-from nas.errors import Damaged, RunError, RunFailed
+from nas.errors import Damaged, NasError, RunError, RunFailed
 from nas.messages import Candidate, Infeasible, Outcome, Progress, Record, Stopped, Trained
 from nas.recipe import Recipe
 from nas.run import disk_trouble
@@ -47,8 +47,7 @@ class Ledger:
         try:
             if file is not None and file.exists():
                 check_database(file)
-            # A URL object, since a path may hold characters that mean something in a URL.
-            url = URL.create("sqlite", database=str(file)).render_as_string() if file else None
+            url = _url(file, reading) if file else None
             patient = {"connect_args": {"timeout": PATIENCE}}
             storage = optuna.storages.RDBStorage(url, patient) if url else optuna.storages.InMemoryStorage()
             self._storage = storage
@@ -63,7 +62,9 @@ class Ledger:
             )
             trials = self._study.get_trials(deepcopy=False)
             self._records: dict[int, Record] = {trial.number: _record(trial) for trial in trials}
-        except (SQLAlchemyError, OptunaError, sqlite3.Error, KeyError, TypeError, AttributeError, ValueError) as problem:
+        except NasError:
+            raise
+        except Exception as problem:  # of a damaged file, SQLAlchemy and Optuna raise anything
             self.close()
             full = disk_trouble(problem)
             if full is not None:
@@ -185,8 +186,11 @@ class Ledger:
         """A candidate as it was proposed, with its blueprint and recipe. Raises RunError if there is no such number."""
         record = self.record(number)
         facts = self._study.get_trials(deepcopy=False)[number].user_attrs
-        blueprint = Blueprint.from_dict(facts["blueprint"]) if "blueprint" in facts else None
-        recipe = Recipe.from_dict(record.recipe) if record.recipe else None
+        try:
+            blueprint = Blueprint.from_dict(facts["blueprint"]) if "blueprint" in facts else None
+            recipe = Recipe.from_dict(record.recipe) if record.recipe else None
+        except (NasError, LookupError, TypeError, ValueError, AttributeError) as problem:
+            raise Damaged(f"is damaged: the network of candidate {number} cannot be read: {problem}", str(self.file)) from None
         return Candidate(
             number, record.genotype, record.digest, record.parents, record.operator, blueprint, recipe, record.refused
         )
@@ -215,6 +219,14 @@ class Ledger:
     def _handle(self, trial: FrozenTrial) -> Trial:
         """Optuna's handle on a running trial, whoever started it."""
         return Trial(self._study, trial._trial_id)
+
+
+def _url(file: Path, reading: bool) -> str:
+    """For SQLAlchemy, from an object of its own: a path may hold characters that mean something in a URL."""
+    if reading:  # Optuna makes tables that it does not find
+        name = file.resolve().as_uri().replace("file://", "file:", 1)
+        return URL.create("sqlite", database=name, query={"mode": "ro", "uri": "true"}).render_as_string()
+    return URL.create("sqlite", database=str(file)).render_as_string()
 
 
 def _state_of(outcome: Outcome) -> str:

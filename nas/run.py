@@ -132,9 +132,17 @@ class Run:
         return cls(folder)
 
     def lock(self) -> None:
-        """Hold the run for this process. Raises RunError naming the process and host that hold it."""
+        """Hold the run for this process. Raises RunError naming the process and host that hold it, or if the folder is such
+        that writing in it would be writing elsewhere."""
         from filelock import FileLock, Timeout
 
+        for each in self.folder.iterdir():
+            if each.is_symlink() or (each.name in PARTS and not each.is_dir()):
+                raise RunError(
+                    f"'{each.name}' in it is a {'link' if each.is_symlink() else 'file'}; remove it", str(self.folder)
+                )
+        for name in PARTS:
+            (self.folder / name).mkdir(exist_ok=True)
         lock = FileLock(self.folder / ".lock", timeout=0)
         owner = self.folder / ".driver"
         try:

@@ -26,7 +26,8 @@ def shipped_file(folder: str, name: str, what: str, error: type[InputError]) -> 
     known = shipped(folder)
     if name in known:
         return known[name]
-    file = Path(os.path.expanduser(name))  # these three take any name; those of `Path` fail at `~nobody` and at a long one
+    # Unlike those of `Path`, these three take any name: that of a user who is not there, one that is too long.
+    file = Path(os.path.expanduser(name))
     if os.path.isfile(file):
         return file
     if os.path.isdir(file):

@@ -73,6 +73,9 @@ def test_what_is_no_amount_is_refused(text):
         ("budget: many\n", "mine.yaml, line 1: budget: input should be a valid integer"),
         ("time: soon\n", "mine.yaml, line 1: time: a time such as 90s, 30m or 1h30m is expected; found 'soon'"),
         ("max_params: 0\n", "mine.yaml, line 1: max_params: input should be greater than 0; found 0"),
+        ("max_flops: 9e400\n", "mine.yaml, line 1: max_flops: input should be a finite number; found inf"),
+        (f"max_flops: '{'9' * 400}'\n", "mine.yaml, line 1: max_flops: a number up to 1e+18 is expected; 'none' is no limit"),
+        ("time: 1e400\n", "mine.yaml, line 1: time: input should be a finite number; found inf"),
         ("pruner: ahsa\n", "mine.yaml, line 1: pruner: input should be 'none', 'asha' or 'median'; found 'ahsa'"),
         ("genetic:\n  population: 1\n", "mine.yaml, line 2: genetic.population: input should be greater than or equal to 2"),
         ("genetic:\n  popluation: 9\n", "mine.yaml, line 2: genetic.popluation: unknown setting 'popluation' (did you mean"),
@@ -105,6 +108,19 @@ def test_a_wrong_option_is_told_by_its_name(option, told):
 def test_an_option_that_is_wrong_is_not_blamed_on_the_file(tmp_path):
     with pytest.raises(ConfigError, match=r"^--budget: "):
         settings(write(tmp_path, "budget: 3\n"), budget=0)
+
+
+def test_a_wrong_setting_of_a_run_that_goes_on_is_told_by_its_file():
+    with pytest.raises(ConfigError, match=r"^run.yaml: settings.budget: input should be a valid integer"):
+        settings(None, {"budget": "many"})
+    with pytest.raises(ConfigError, match=r"^run.yaml: settings.bugdet: unknown setting 'bugdet' \(did you mean 'budget'\?\)"):
+        settings(None, {"bugdet": 3})
+
+
+@pytest.mark.parametrize("name", ["~no-such-user", "~no-such-user/mine.yaml", "x" * 5000, "\x00"])
+def test_a_file_may_be_called_anything(name):
+    with pytest.raises(ConfigError, match="there is no configuration"):
+        settings(name)
 
 
 def test_a_wrong_name_of_a_configuration_is_told_the_nearest():

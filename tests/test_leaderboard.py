@@ -8,6 +8,7 @@ import pytest
 from nas.errors import InputError
 from nas.leaderboard import COLUMNS, read_csv, rows, sort, to_csv, where
 from nas.messages import Record
+from nas.printing import table
 from nas.recipe import Recipe
 
 
@@ -104,8 +105,17 @@ def test_what_is_no_leaderboard_is_told(tmp_path):
     with pytest.raises(InputError, match="has no column 'rank'; it was not written by nas"):
         read_csv(file)
     file.write_bytes(b"rank\n\xff\n")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="cannot be read: it is not text in UTF-8"):
         read_csv(file)
+    file.write_bytes(b"")
+    with pytest.raises(InputError, match="has no column 'rank'"):
+        read_csv(file)
+
+
+def test_a_number_of_any_length_can_be_shown(file):
+    text = file.read_text().replace("0.9,", f"{'9' * 400},", 1)
+    file.write_text(text)
+    assert "inf" in table(read_csv(file))
 
 
 @pytest.mark.parametrize(

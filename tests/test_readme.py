@@ -15,8 +15,9 @@ from nas.errors import SpaceError
 from nas.leaderboard import COLUMNS
 from nas.space import read_space
 from nas.yamlfile import parse
+from tests.helpers import ROOT
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
@@ -77,3 +78,16 @@ def test_every_column_of_the_leaderboard_is_documented_or_lies_between_those_tha
     named = set(re.findall(r"`(\w+)`", table))
     recipe = COLUMNS[COLUMNS.index("optimizer") : COLUMNS.index("erasing") + 1]
     assert set(COLUMNS) - set(recipe) <= named
+
+
+def test_every_promise_names_tests_that_are_there() -> None:
+    """`file.py::test_name_…` in the table of promises: one test of that file whose name begins so."""
+    named = re.findall(
+        r"`(test_\w+\.py)(?:::(test_\w+?)(_?…)?)?`", (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    )
+    assert len(named) > 30
+    for file, name, more in named:
+        (path,) = (ROOT / "tests").rglob(file)
+        found = re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        matching = [each for each in found if each == name or (more and each.startswith(name))]
+        assert not name or len(matching) == 1, f"{file}::{name}{more} is {matching}"

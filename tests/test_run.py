@@ -123,6 +123,24 @@ def test_damaged_settings_are_told(run, text):
         run.read_settings()
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("settings", {"budget": 3}, "is damaged: its settings have no 'strategy'"),
+        ("space", {"name": "a", "genes": {"b": {"range": [2, 1]}}}, "is damaged: space: b: 'range' needs two numbers"),
+        ("data", [1], r"is damaged: 'data' is \[1\]"),
+        ("versions", "new", "is damaged: 'versions' is 'new'"),
+    ],
+)
+def test_what_a_person_has_changed_in_them_is_told(run, key, value, told):
+    facts = {"settings": {"strategy": "random"}, "digests": {}, "space": {"name": "a", "genes": {"b": 1}}}
+    run.write_settings(facts)
+    assert run.read_settings() == facts
+    run.write_settings({**facts, key: value})
+    with pytest.raises(RunError, match=rf"run\.yaml: {told}"):
+        run.read_settings()
+
+
 def test_a_second_driver_in_the_same_process_is_refused_until_the_first_lets_go(run):
     run.lock()
     with pytest.raises(RunError, match=f"is in use by process {os.getpid()} on "):

@@ -66,6 +66,8 @@ def test_an_empty_document_is_nothing_and_has_no_line():
         ("a: 1\n[1]: 2\n", "mine.yaml, line 2: a key must be a plain word"),
         ("a: 1\nb: [1, 2\n", "mine.yaml, line 3: is not valid YAML: expected ',' or ']', but got '<stream end>'"),
         ("a: 1\n--- \nb: 2\n", "mine.yaml, line 2: is not valid YAML: but found another document"),
+        ('a: 1\nb: "\\UFFFFFFFF"\n', "mine.yaml, line 2: is not valid YAML: the escape \\UFFFFFFFF stands for no character"),
+        ('a: "\\U00110000"\n', "mine.yaml, line 1: is not valid YAML: the escape \\U00110000 stands for no character"),
         ("a: \x00\n", "mine.yaml: is not valid YAML: unacceptable character #x0000: special characters are not allowed"),
     ],
 )

@@ -36,7 +36,7 @@ def cache_root() -> Path:
     """Where decoded pictures are kept: NAS_CACHE_DIR, or the user's cache folder."""
     own = os.environ.get("NAS_CACHE_DIR")
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nas"
-    return Path(own).expanduser() if own else base
+    return Path(os.path.expanduser(own)) if own else base
 
 
 def open_cache(card: DataCard) -> tuple[np.ndarray, np.ndarray]:

@@ -82,7 +82,7 @@ def load(name: str, folder: str | None, part: Part) -> Arrays | Files:
 
 
 def _folder(name: str) -> Path:
-    return Path(os.path.expanduser(name))  # unlike that of `Path`, it takes `~nobody` as it stands
+    return Path(os.path.expanduser(name))  # unlike that of `Path`, it takes an unknown user as it stands
 
 
 def _shape(source: Arrays | Files, image_size: int | None) -> tuple[int, int, int]:

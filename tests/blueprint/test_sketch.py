@@ -2,8 +2,10 @@
 
 import pytest
 
-from nas.blueprint import Sketch
-from nas.errors import BlueprintError
+from nas.blueprint import Sketch, check_networks
+from nas.blueprint.sketch import MOST_LAYERS
+from nas.errors import BlueprintError, SpaceError
+from nas.space import read_space
 
 
 def last(net):
@@ -90,3 +92,17 @@ def test_what_means_nothing_is_told(draw, told):
     with pytest.raises(BlueprintError) as caught:
         draw(Sketch((4, 4, 1)))
     assert str(caught.value).startswith(told)
+
+
+def test_a_network_has_an_end():
+    net = Sketch((8, 8, 1))
+    for _ in range(MOST_LAYERS):
+        net.dropout(0.5)
+    with pytest.raises(BlueprintError, match="a network has at most 3,000 layers"):
+        net.dropout(0.5)
+
+
+def test_a_space_of_endless_networks_is_told_by_its_check():
+    endless = {"name": "endless", "groups": {"blocks": {"repeat": 100, "genes": {"filters": 8, "convs": 100}}}}
+    with pytest.raises(SpaceError, match="at most 3,000 layers"):
+        check_networks(read_space(endless))

@@ -117,6 +117,21 @@ def test_link_that_leaves_the_folder_is_refused(tmp_path: Path) -> None:
     assert "in.png" in names
 
 
+def test_link_that_leads_nowhere_or_to_itself_is_refused(tmp_path: Path) -> None:
+    root = class_folder(tmp_path / "root", {"a": 4, "b": 4})
+    (root / "a" / "loop.png").symlink_to("loop.png")
+    (root / "a" / "nowhere.png").symlink_to("gone.png")
+    assert dict(load_folder(root, "train").refused) == {"a/loop.png": "is no file", "a/nowhere.png": "is no file"}
+
+
+@pytest.mark.parametrize("name", ["~no-such-user", "~no-such-user/pictures", "x" * 5000, "\x00"])
+def test_folder_that_is_not_there_may_be_called_anything(name: str, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="there is no data set and no folder"):
+        prepare(name)
+    with pytest.raises(DatasetError, match=f"^--data-dir: the folder '{name}' does not exist"):
+        prepare("cats_dogs", name)
+
+
 def test_class_folder_that_is_a_link_out_of_the_folder_gives_no_picture(tmp_path: Path) -> None:
     root = class_folder(tmp_path / "root", {"a": 4, "b": 4})
     class_folder(tmp_path / "elsewhere", {"c": 4})

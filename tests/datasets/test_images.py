@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nas.datasets import images
 from nas.datasets.images import decode, measure, why
 from tests.helpers import picture, save
 
@@ -107,6 +108,23 @@ def test_measure_tells_size_and_grey(tmp_path: Path, mode: str, grey: bool) -> N
     assert measure(tmp_path / "a.png") == (7, 5, grey)
 
 
+def test_damaged_orientation_mark_says_nothing_and_the_user_hears_of_no_warning(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "maker"
+    pixels = picture(RNG, 20, 40)
+    whole = save(pixels, tmp_path / "a.webp", exif=exif, lossless=True).read_bytes()
+    start = whole.index(b"MM\x00*")
+    for at in (0, 26):  # the byte order, and how many values the mark has
+        damaged = bytearray(whole)
+        damaged[start + at : start + at + 2] = b"??"
+        (tmp_path / "a.webp").write_bytes(bytes(damaged))
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            images.be_quiet()
+            np.testing.assert_array_equal(decode(tmp_path / "a.webp", 20, 40, 3), pixels)
+        assert said == []
+
+
 def reason(file: Path) -> str:
     with pytest.raises(Exception) as problem:
         decode(file, 8, 8, 3)
@@ -124,6 +142,11 @@ def test_reasons_are_in_plain_words(tmp_path: Path) -> None:
     assert reason(tmp_path / "other.jpg") == "is not a JPEG, PNG, BMP or WebP picture"
     assert reason(tmp_path / "half.png").startswith("is damaged (")
     assert reason(tmp_path / "gone.png") == "does not exist"
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    assert reason(tmp_path / "loop.png") == "cannot be read (Too many levels of symbolic links)"
+    assert reason(tmp_path) == "cannot be read (Is a directory)"
+    assert why(ValueError("")) == "is damaged (ValueError)"
+    assert why(MemoryError()) == "is too large for the memory there is"
     assert reason(bomb(tmp_path / "bomb.png", 60_000)) == "declares a size that no photograph has"
     assert reason(bomb(tmp_path / "small bomb.png", 11_000)) == "declares a size that no photograph has"
 

@@ -126,6 +126,12 @@ def test_size_gives_up_above_its_limit_and_for_real_numbers():
     assert read_space("cnn").size(most=50) is None
 
 
+def test_a_size_far_above_the_limit_is_not_counted_one_by_one():
+    genes = {f"x{index}": {"choice": [1, 2]} for index in range(3_000)}
+    assert read_space({"name": "wide", "genes": genes}).size() is None
+    assert read_space({"name": "long", "groups": {"g": {"repeat": 100, "genes": {"x": {"choice": [1, 2]}}}}}).size() is None
+
+
 def test_real_numbers_cannot_be_enumerated():
     space = read_space({"name": "real", "genes": {"x": {"range": [0.0, 1.0]}}})
     with pytest.raises(SpaceError, match="'real' has a range of real numbers and cannot be enumerated"):

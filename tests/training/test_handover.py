@@ -55,3 +55,45 @@ def test_files_that_are_no_model_of_ours_are_refused(tmp_path: Path) -> None:
         load_model(foreign)
     with pytest.raises(RunError, match="does not exist"):
         load_model(tmp_path / "gone.keras")
+    with pytest.raises(RunError, match="cannot be read as a model: Is a directory"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("member", "old", "new", "told"),
+    [
+        ("nas.json", '"classes"', '"klasses"', "cannot be read as a model: its member nas.json has no list 'classes'"),
+        ("nas.json", '"9"', '"9", "10"', "its network is not for 11 classes and pictures of 8×8×1"),
+        ("nas.json", "8,", "9,", "its network is not for 10 classes and pictures of 9×9×1"),
+        ("config.json", '"valid"', '"vapid"', "cannot be read as a model: "),
+        ("config.json", '"pool_size": [2, 2]', '"pool_size": [20, 20]', "cannot be read as a model: |its network fails: "),
+    ],
+)
+def test_model_that_was_changed_is_told(digits: DataCard, tmp_path: Path, member: str, old: str, new: str, told: str) -> None:
+    job = make_job(digits, tmp_path)
+    save_model(job, weights_of(build(job.blueprint, 3)), {"number": 1})
+    with zipfile.ZipFile(job.model) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    assert old.encode() in parts[member]
+    parts[member] = parts[member].replace(old.encode(), new.encode())
+    with zipfile.ZipFile(job.model, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    with pytest.raises(RunError, match=told):
+        load_model(Path(job.model)).probabilities(np.zeros((1, 8, 8, 1)))
+
+
+def test_code_in_a_model_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Lambda layer holds Python's bytecode; Keras's safe mode refuses it."""
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "evil.keras"
+    pixels = keras.Input((8, 8, 1))
+    evil = keras.layers.Lambda(lambda x: [__import__("os").mkdir("exploded"), x][1])(pixels)
+    outputs = keras.layers.Dense(2, activation="softmax")(keras.layers.Flatten()(evil))
+    keras.Model(pixels, outputs).save(file)
+    (tmp_path / "exploded").rmdir()  # building it has run it
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.writestr("nas.json", json.dumps({"classes": ["a", "b"], "shape": [8, 8, 1]}))
+    with pytest.raises(RunError, match="cannot be read as a model"):
+        load_model(file)
+    assert not (tmp_path / "exploded").exists()

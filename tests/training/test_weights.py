@@ -75,6 +75,19 @@ def test_damaged_checkpoint_counts_as_none(tmp_path: Path, damage: str) -> None:
     assert load_checkpoint(file, model, optimizer) is None
 
 
+class Bomb:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return open, ("exploded", "w")
+
+
+def test_pickle_in_a_checkpoint_is_never_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    optimizer = keras.optimizers.Adam()
+    np.savez(tmp_path / "a.npz", history=np.array([Bomb()], dtype=object))
+    assert load_checkpoint(tmp_path / "a.npz", network(), optimizer) is None
+    assert not (tmp_path / "exploded").exists()
+
+
 def test_checkpoint_of_another_network_counts_as_none(tmp_path: Path) -> None:
     optimizer = keras.optimizers.Adam()
     save_checkpoint(tmp_path / "a.npz", network(3), optimizer, {}, {"epochs": []})
