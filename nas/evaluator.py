@@ -6,6 +6,7 @@ The loop, the ledger and the strategies are those of a search on pictures; this 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -20,6 +21,7 @@ from nas.messages import Candidate, Infeasible, Outcome, Progress, Stopped, Trai
 from nas.provenance import provenance
 from nas.result import Result
 from nas.run import Run
+from nas.salvage import check_ledger, examined
 from nas.space import SearchSpace
 from nas.strategies import make_strategy
 from nas.strategies.asking import Asking
@@ -45,6 +47,8 @@ def search_with(evaluate: Evaluate, space: SearchSpace, chosen: Settings, out: s
         run.lock()
     try:
         if run is not None:
+            with examined(run):
+                check_ledger(run)
             name = getattr(evaluate, "__name__", "a function")
             run.write_settings({**provenance(space, chosen, None, {}), "evaluator": name})
         asking, limits = Asking(space, strategy, chosen), limits_of(chosen)
@@ -57,7 +61,7 @@ def search_with(evaluate: Evaluate, space: SearchSpace, chosen: Settings, out: s
 
 def _run_folder(space: SearchSpace, chosen: Settings, out: str | Path) -> Run:
     """The folder for an evaluator's search: a new one, or one of the same search, which then goes on. Raises RunError."""
-    if not (Path(out).expanduser() / "run.yaml").exists():
+    if not (Path(os.path.expanduser(out)) / "run.yaml").exists():
         run = Run.create(out, space.name)
     else:
         run = Run.open(out)

@@ -15,6 +15,7 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import OptunaError
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
@@ -62,6 +63,10 @@ class Ledger:
             )
             trials = self._study.get_trials(deepcopy=False)
             self._records: dict[int, Record] = {trial.number: _record(trial) for trial in trials}
+            if sorted(self._records) != list(range(len(trials))):
+                raise ValueError(f"its candidates are numbered {sorted(self._records)}"[:200])
+            if self._study.directions != [StudyDirection.MAXIMIZE]:
+                raise ValueError("it has lost what it is to maximise")
         except NasError:
             raise
         except Exception as problem:  # of a damaged file, SQLAlchemy and Optuna raise anything
@@ -198,7 +203,11 @@ class Ledger:
     def epochs(self, number: int) -> list[dict[str, float]]:
         """The metrics of each epoch of one candidate."""
         facts = self._study.get_trials(deepcopy=False)[number].user_attrs
-        return [facts[f"epoch {epoch}"] for epoch in range(1, self.record(number).epochs + 1) if f"epoch {epoch}" in facts]
+        names = (f"epoch {epoch}" for epoch in range(1, self.record(number).epochs + 1))
+        try:
+            return [_numbers(facts[name]) for name in names if name in facts]
+        except (TypeError, ValueError, AttributeError) as problem:
+            raise Damaged(f"is damaged: an epoch of candidate {number}: {problem}", str(self.file)) from None
 
     def seconds(self, number: int) -> float:
         """What the epochs of one candidate took so far."""
@@ -246,6 +255,9 @@ def record_of(
     curve = tuple(score for _, score in sorted(scores.items()))
     outcome = facts.get("outcome", {}) if finished else {}
     retry = facts.get("retry", {})
+    for name in ("genotype", "recipe"):
+        if not isinstance(facts.get(name, {}), dict):
+            raise TypeError(f"the {name} of candidate {number} is no mapping")
     state = outcome.get("state", "running")
     if value is None and state != "infeasible":
         value = max(curve, default=None)
@@ -261,9 +273,9 @@ def record_of(
         operator=facts["operator"],
         strategy=facts["strategy"],
         digest=facts["digest"],
-        seconds=outcome.get("seconds", 0.0),
+        seconds=float(outcome.get("seconds", 0.0)),
         curve=curve,
-        metrics=facts.get(f"epoch {best}", {}),
+        metrics=_numbers(facts.get(f"epoch {best}", {})),
         parameters=facts.get("parameters"),
         flops=facts.get("flops"),
         architecture=facts.get("architecture", ""),
@@ -272,17 +284,22 @@ def record_of(
     )
 
 
+def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
+    return {str(name): float(value) for name, value in metrics.items()}
+
+
 def check_database(file: Path) -> None:
     """Raise Damaged if SQLite finds the file to be, RunError if it cannot be opened."""
     try:
         with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True)) as connection:
+            connection.text_factory = lambda raw: raw.decode(errors="replace")
             answer = connection.execute("pragma quick_check(1)").fetchone()[0]
     except sqlite3.OperationalError as problem:
         full = disk_trouble(problem)
         if full is not None:
             raise RunFailed(f"{file}: {full}") from None
         raise RunError(f"cannot be opened now: {problem}; is another program using it?", str(file)) from None
-    except sqlite3.Error as problem:
+    except (sqlite3.Error, UnicodeDecodeError) as problem:  # what SQLite says may hold bytes of the file
         raise Damaged(f"is damaged: {problem}", str(file)) from None
     if answer != "ok":
         raise Damaged(f"is damaged: {answer}", str(file))

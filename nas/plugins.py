@@ -6,6 +6,7 @@ It is run once in the driver and once in every worker, so it should define and r
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import zlib
 from pathlib import Path
@@ -15,12 +16,12 @@ from nas.errors import ConfigError, NasError
 
 def load(file: str) -> None:
     """Run a plugin file, once for each process. Raises ConfigError if it is missing or fails."""
-    path = Path(file).expanduser().resolve()
+    path = Path(os.path.realpath(os.path.expanduser(file)))
     name = f"nas_plugin_{zlib.crc32(str(path).encode()):08x}_{path.stem}"
     if name in sys.modules:
         return
     spec = importlib.util.spec_from_file_location(name, path)
-    if not path.is_file() or spec is None or spec.loader is None:
+    if not os.path.isfile(path) or spec is None or spec.loader is None:
         raise ConfigError(f"there is no Python file '{file}'", "--plugin")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module

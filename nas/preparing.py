@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
@@ -26,12 +27,12 @@ from nas.view import View
 
 def with_whole_paths(chosen: Settings) -> Settings:
     """Relative paths of data, space and plugins made absolute: `nas resume` may be typed in another folder."""
-    update: dict[str, Any] = {"plugin": tuple(str(Path(file).expanduser().resolve()) for file in chosen.plugin)}
+    update: dict[str, Any] = {"plugin": tuple(os.path.realpath(os.path.expanduser(file)) for file in chosen.plugin)}
     for name, known in (("dataset", DATASETS), ("data_dir", ()), ("space", shipped("search_spaces"))):
         value = getattr(chosen, name)
         # What is not there stays as it was typed, for the message.
-        if value is not None and value not in known and Path(value).expanduser().exists():
-            update[name] = str(Path(value).expanduser().absolute())
+        if value is not None and value not in known and os.path.exists(os.path.expanduser(value)):
+            update[name] = str(Path(os.path.expanduser(value)).absolute())
     return chosen.model_copy(update=update)
 
 

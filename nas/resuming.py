@@ -15,13 +15,13 @@ from nas.config import Settings, settings
 from nas.datasets.prepare import describe
 from nas.driver import deadline_of
 from nas.errors import ConfigError, RunError
-from nas.ledger import check_database
 from nas.machine import default_threads
 from nas.preparing import disk_told, hands_of, prepare, with_whole_paths
 from nas.provenance import plugin_digests, versions
 from nas.result import Result
 from nas.run import Run
-from nas.searching import examined, go
+from nas.salvage import check_ledger, examined
+from nas.searching import go
 from nas.space import SearchSpace, read_space
 from nas.view import Plain, View
 
@@ -60,8 +60,7 @@ def _resume(run: Run, facts: dict[str, Any], space: SearchSpace, chosen: Setting
     run.lock()
     try:
         with examined(run):
-            if run.study.exists():
-                check_database(run.study)
+            check_ledger(run)
         with hands_of(chosen) as hands:
             card = prepare(hands, chosen, view, deadline)
         if card.digest != facts["digests"].get("data"):

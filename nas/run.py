@@ -89,7 +89,7 @@ class Run:
     def create(cls, out: str | Path | None, label: str) -> Run:
         """A new folder: `out`, or the first of `results/<label>-1`, `-2`, … that is not there yet. Raises RunError."""
         cls.check_new(out)
-        folder = Path(out).expanduser() if out is not None else RESULTS
+        folder = Path(os.path.expanduser(out)) if out is not None else RESULTS
         label = re.sub(r"[^\w.-]", "_", label).lstrip(".")[:80]  # of a data set's name, which may be anything
         try:
             if out is None:
@@ -110,7 +110,7 @@ class Run:
         """Raise RunError if `out` is taken: before the data is prepared, so that a slip shows at once."""
         if out is None:
             return
-        folder = Path(out).expanduser()
+        folder = Path(os.path.expanduser(out))
         if (folder / "run.yaml").exists():
             raise RunError(f"holds a run already; go on with it by 'nas resume {folder}', or give another --out", str(folder))
         if folder.exists() and (not folder.is_dir() or not _hollow(folder)):
@@ -124,7 +124,7 @@ class Run:
             if not runs:
                 raise RunError("there is no run in results/ yet; start one with 'nas search'")
             return cls(runs[-1].parent)
-        folder = Path(folder).expanduser()
+        folder = Path(os.path.expanduser(folder))
         if not (folder / "run.yaml").is_file():
             known = sorted(file.parent.as_posix() for file in RESULTS.glob("*/run.yaml"))
             hint = f"\n       runs here: {', '.join(known)}" if known else ""
@@ -150,11 +150,15 @@ class Run:
         except Timeout:
             who = owner.read_text() if owner.exists() else "another process"
             raise RunError(f"is in use by {who}; wait for it, or end it", str(self.folder)) from None
+        try:
+            for file in self.folder.iterdir():  # what a driver that was killed had begun to write
+                if _TEMPORARY.fullmatch(file.name) and file.is_file():
+                    file.unlink(missing_ok=True)
+            write_whole(owner, f"process {os.getpid()} on {socket.gethostname()}")
+        except OSError:
+            lock.release()
+            raise
         self._lock = lock
-        for file in self.folder.iterdir():  # what a driver that was killed had begun to write
-            if _TEMPORARY.fullmatch(file.name) and file.is_file():
-                file.unlink(missing_ok=True)
-        write_whole(owner, f"process {os.getpid()} on {socket.gethostname()}")
 
     def driven(self) -> bool:
         """Whether a driver holds the run at this moment."""

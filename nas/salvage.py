@@ -10,18 +10,46 @@ import os
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from nas import leaderboard
-from nas.ledger import record_of
+from nas.errors import Damaged, InputError, RunError
+from nas.ledger import check_database, record_of
 from nas.messages import Record
 from nas.run import Run, write_whole
 
 _Row = tuple[Any, ...]
 _UNREADABLE = (sqlite3.Error, UnicodeDecodeError, MemoryError)  # a name or a message in it may be no text, a size absurd
 MOST_LOST = 100_000  # rows that are looked for one by one between the readable ones
+
+
+def check_ledger(run: Run) -> None:
+    """Raise Damaged if a run's ledger is, or if it has lost candidates that the leaderboard knows."""
+    known = 0
+    with suppress(InputError):  # no leaderboard yet, or a damaged one: then there is nothing to compare with
+        known = len(leaderboard.read_csv(run.leaderboard))
+    if not run.study.exists():
+        if known:
+            raise Damaged(f"is gone, but the leaderboard has {known} candidates", str(run.study))
+        return  # a driver was killed before it had begun
+    check_database(run.study)
+    found = len(salvage(run.study))
+    if found < known:
+        raise Damaged(f"is damaged: it has {found} candidates, the leaderboard {known}", str(run.study))
+
+
+@contextmanager
+def examined(run: Run) -> Iterator[None]:
+    """A damaged ledger is told, and the leaderboard rebuilt from what can be read of it."""
+    try:
+        yield
+    except Damaged as problem:
+        read, rows = rebuild_leaderboard(run)
+        words = f"{read} candidates can still be read of it; the leaderboard has {rows} rows"
+        hint = f"Models and leaderboard stay as they are; put back a copy of {run.study.name}, or start a new search"
+        raise RunError(f"{problem}\n       {words}. {hint}") from None
 
 
 def rebuild_leaderboard(run: Run) -> tuple[int, int]:

@@ -7,8 +7,7 @@ over to `driver.py`; read that next.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from nas.blueprint import check_networks, express
 from nas.config import Settings, settings
 from nas.datasets.prepare import describe
 from nas.driver import deadline_of, drive
-from nas.errors import ConfigError, Damaged, RunError
+from nas.errors import ConfigError
 from nas.evaluator import Evaluate, search_with
 from nas.executors import Executor
 from nas.forecast import forecast
@@ -28,7 +27,7 @@ from nas.preparing import disk_told, hands_of, prepare, with_whole_paths
 from nas.provenance import provenance
 from nas.result import Result
 from nas.run import Run, write_whole
-from nas.salvage import rebuild_leaderboard
+from nas.salvage import examined
 from nas.space import SearchSpace, read_space
 from nas.strategies import make_strategy
 from nas.strategies.asking import Asking
@@ -134,15 +133,3 @@ def go(space: SearchSpace, chosen: Settings, run: Run, card: DataCard, view: Vie
     limits = limits_of(chosen)
     with examined(run), closing(Ledger(run.study, space, chosen.strategy)) as ledger:
         return drive(chosen, ledger, asking, view, to_job, f"{WORKER}:train", run, chosen.epochs, deadline, limits, hand_over)
-
-
-@contextmanager
-def examined(run: Run) -> Iterator[None]:
-    """A damaged ledger is told, and the leaderboard rebuilt from what can be read of it."""
-    try:
-        yield
-    except Damaged as problem:
-        read, rows = rebuild_leaderboard(run)
-        words = f"{read} candidates can still be read of it; the leaderboard has {rows} rows"
-        hint = f"Models and leaderboard stay as they are; put back a copy of {run.study.name}, or start a new search"
-        raise RunError(f"{problem}\n       {words}. {hint}") from None

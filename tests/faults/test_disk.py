@@ -111,6 +111,22 @@ def test_rows_that_cannot_be_read_any_more_keep_what_the_leaderboard_had(copy: R
     assert copy.leaderboard.read_text() == whole
 
 
+@pytest.mark.parametrize("lost", ["gone", "empty", "without a candidate"])
+def test_ledger_that_has_lost_its_candidates_is_told_and_nothing_is_begun_anew(copy: Run, lost: str) -> None:
+    before = {file: file.read_bytes() for file in (copy.leaderboard, copy.best, *(copy.folder / "models").iterdir())}
+    if lost == "without a candidate":
+        with closing(sqlite3.connect(copy.study)) as connection:
+            connection.execute("delete from trials where number = 1")
+            connection.commit()
+    else:
+        copy.study.unlink() if lost == "gone" else copy.study.write_bytes(b"")
+    found = nas("resume", copy.folder, "--budget=9", cwd=copy.folder.parent)
+    assert found.returncode == 2
+    assert found.stderr.startswith(f"error: {copy.study}: is ")
+    assert "the leaderboard has 3 rows" in found.stderr
+    assert {file: file.read_bytes() for file in before} == before
+
+
 def test_ledger_damaged_anywhere_never_hinders_the_reading_of_the_rest(copy: Run) -> None:
     content = copy.study.read_bytes()
     rng, most = random.Random(0), 0
