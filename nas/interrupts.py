@@ -62,6 +62,9 @@ class Interrupts:
         outer, self._holding = self._holding, True
         try:
             yield
+        except BaseException:
+            self._waiting = False  # what ends the search says more than that somebody wanted it ended
+            raise
         finally:
             self._holding = outer
         if self._waiting and not outer:

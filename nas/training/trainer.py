@@ -30,7 +30,7 @@ from nas.training.weights import Arrays, load_checkpoint, save_checkpoint, weigh
 Report: TypeAlias = Callable[[News], bool]
 """Hears of an epoch, or of a pulse; False for an epoch ends the training."""
 
-VALIDATION_BATCH = 500
+VALIDATION_BATCH = 500  # at most; and at most four training batches, or a network that could be trained could not be validated
 PULSE = 1.0  # seconds between two signs of life
 WARM_UP = 0.05  # part of all steps in which the cosine schedule's rate rises from a tenth (Goyal et al. 2017, section 2.2)
 
@@ -47,7 +47,7 @@ def train(job: Job, report: Report) -> Outcome:
     outputs = int(network.output_shape[-1])
     hot = targets(labels, outputs)
     fitting = Batches(images, hot, train_index, job.recipe.batch_size, (job.seed, job.number))
-    validation = Batches(images, hot, validation_index, VALIDATION_BATCH)
+    validation = Batches(images, hot, validation_index, min(VALIDATION_BATCH, 4 * job.recipe.batch_size))
     model = with_augmentation(network, job.recipe, seed)
     optimizer = make_optimizer(job.recipe, job.epochs * len(fitting))
     compile_model(model, job.recipe, optimizer, outputs, job.blueprint.nodes[-1].layer)

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from nas.interrupts import Interrupts
 from nas.searching import search
 from nas.view import Silent
 from tests.faults import switch
@@ -88,6 +89,17 @@ def test_what_is_being_written_is_finished_before_an_interrupt_is_obeyed(tmp_pat
     process.send_signal(getattr(signal, name))
     assert process.communicate(timeout=60)[0] == "written\ninterrupted\n"
     assert process.returncode == 3
+
+
+def test_error_while_something_is_written_is_not_hidden_by_an_interrupt() -> None:
+    with pytest.raises(OSError, match="no room"), Interrupts() as interrupts:
+        try:
+            with interrupts.held():
+                os.kill(os.getpid(), signal.SIGINT)
+                raise OSError("no room")
+        finally:
+            with interrupts.held():
+                pass
 
 
 def test_second_interrupt_ends_the_command_line_at_once(tmp_path: Path) -> None:
