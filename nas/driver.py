@@ -54,6 +54,7 @@ class Driver:
     ended: str = ""  # why the loop ended: budget, time, or an exhausted space
     began: int = 0  # candidates that were there when the loop began
     _losses: dict[int, int] = field(default_factory=dict)  # number → epochs it had when it was last lost
+    _spent: dict[int, float] = field(default_factory=dict)  # number → seconds of the tries that came to nothing
     _best: Record | None = None
     _interrupts: Interrupts = field(default_factory=Interrupts)
 
@@ -68,10 +69,8 @@ class Driver:
             except _TimeOver:
                 self.ended = "time"
             except OSError as problem:
-                full = disk_trouble(problem)
-                if full is None:
-                    raise
-                raise RunFailed(full) from None
+                # The driver's own files: a full disk, a folder that was removed.
+                raise RunFailed(disk_trouble(problem) or f"{problem.filename}: {problem.strerror}") from None
             finally:
                 with self._interrupts.held():
                     self.executor.close()
@@ -94,7 +93,8 @@ class Driver:
                 if candidate is None:
                     break
                 number = candidate.number
-                self.executor.submit(number, self.job_for(candidate), self.ledger.seconds(number))
+                spent = max(self.ledger.seconds(number), self._spent.get(number, 0.0))
+                self.executor.submit(number, self.job_for(candidate), spent)
                 self.view.started(candidate, self.ledger.record(number).architecture)
                 running += 1
             if time.monotonic() >= self.deadline and (running or again or self._room()):
@@ -146,6 +146,7 @@ class Driver:
         """Enter an outcome; False if the candidate was lost or too large and has to be sent out again."""
         outcome, number = finished.outcome, finished.number
         epochs = self.ledger.record(number).epochs
+        self._spent[number] = finished.seconds
         if isinstance(outcome, Blocked):
             raise RunFailed(outcome.reason)
         if isinstance(outcome, Lost):
@@ -238,7 +239,9 @@ def drive(
     records = tuple(ledger.records())
     if asking.refused:
         view.note("refused before training: " + ", ".join(f"{count} {why}" for why, count in asking.refused.items()))
-    if driver.began == len(records) == sum(record.finished for record in records):
+    if driver.ended == "time":
+        view.note(f"the time is over: {sum(record.finished for record in records)} of {chosen.budget} candidates are done")
+    elif driver.ended == "budget" and driver.began == len(records) == sum(record.finished for record in records):
         view.note(f"nothing was left to do: {len(records)} candidates are done, and the budget is {chosen.budget}")
     if driver.ended == "space":
         view.note(f"the space has nothing new within the limits after {len(records)} candidates; the search ends")

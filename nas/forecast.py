@@ -36,7 +36,10 @@ def forecast(space: SearchSpace, chosen: Settings, card: DataCard, hands: Execut
         left = deadline - time.monotonic()
         try:
             rehearsed.append((job, hands.call(f"{WORKER}:rehearse", job, lambda done, total: None, left)))
-        except RunFailed as problem:  # too large for this machine, or a mistake in a part of the user's own
+        except RunFailed as problem:
+            if time.monotonic() >= deadline:
+                raise
+            # Too large for this machine, or a mistake in a part of the user's own
             failed = f"a network of {job.blueprint.flops / 1e6:,.1f} MFLOPs could not be trained here: {problem}"
     if not rehearsed:
         raise RunFailed(failed)

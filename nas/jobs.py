@@ -60,7 +60,9 @@ def limits_of(chosen: Settings) -> Limits:
 
 def check_memory(chosen: Settings, machine: dict[str, str]) -> None:
     """Raise ConfigError if a worker is over its limit before it has trained anything."""
-    needed = machine["worker_memory"]
-    if isinstance(chosen.trial_memory, int) and chosen.trial_memory < float(needed.split()[0]) * 2**30:
-        found = f"{chosen.trial_memory / 2**30:.2f} GiB"
-        raise ConfigError(f"a worker takes {needed} before it trains anything; found {found}", "--trial-memory")
+    most, needed = limits_of(chosen).memory, str(machine["worker_memory"])
+    if most is not None and most < float(needed.split()[0]) * 2**30:
+        words = f"a worker takes {needed} before it trains anything; found {most / 2**30:.2f} GiB"
+        if chosen.trial_memory == "auto":
+            raise ConfigError(f"{words} for each of {chosen.workers}; use fewer, or give --trial-memory", "--workers")
+        raise ConfigError(words, "--trial-memory")

@@ -39,11 +39,15 @@ class Keeping:
         # A worker writes its model before its outcome is heard, and another outcome may be entered in between.
         running = [record.number for record in records if record.state == "running"]
         kept |= {self.run.checkpoint(number) for number in running} | {self.run.model(number) for number in running}
+        known = {str(record.number) for record in records}
         self._hand_over(best_of(records))
         for name in PARTS:
             for file in (self.run.folder / name).iterdir():
                 # What begins with a point is being written by a worker, unless nothing runs.
                 if file in kept or (file.name.startswith(".") and not remnants):
+                    continue
+                # Of a candidate that the ledger does not know, nothing is removed: the ledger may be the one that is wrong.
+                if not file.name.startswith(".") and file.stem not in known:
                     continue
                 if file.is_dir():
                     shutil.rmtree(file, ignore_errors=True)

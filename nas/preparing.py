@@ -61,8 +61,9 @@ def hands_of(chosen: Settings) -> Iterator[Executor]:
     kept and named if they fail unexpectedly."""
     folder = tempfile.mkdtemp(prefix="nas-")
     log = Path(folder) / "log.txt"
-    executor = EXECUTORS[chosen.executor](Work(f"{WORKER}:train", lambda _: True, 1, chosen.plugin, str(log)))
+    executor: Executor | None = None
     try:
+        executor = EXECUTORS[chosen.executor](Work(f"{WORKER}:train", lambda _: True, 1, chosen.plugin, str(log)))
         yield executor
     except RunFailed as problem:
         raise RunFailed(f"{problem}; see {log}") from None
@@ -72,4 +73,5 @@ def hands_of(chosen: Settings) -> Iterator[Executor]:
     else:
         shutil.rmtree(folder, ignore_errors=True)
     finally:
-        executor.close()
+        if executor is not None:
+            executor.close()

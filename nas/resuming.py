@@ -15,6 +15,7 @@ from nas.config import Settings, settings
 from nas.datasets.prepare import describe
 from nas.driver import deadline_of
 from nas.errors import ConfigError, RunError
+from nas.jobs import check_memory
 from nas.machine import default_threads
 from nas.preparing import disk_told, hands_of, prepare, with_whole_paths
 from nas.provenance import plugin_digests, versions
@@ -48,6 +49,9 @@ def resume(folder: str | Path | None, view: View | None = None, **changes: Any) 
         changed = {"threads": default_threads(changed["workers"]), **changed}
     chosen = settings(None, facts["settings"], **changed)
     for plugin in chosen.plugin:
+        # A run folder may come from somebody else; going on with it must not run what lies in it.
+        if not Path(plugin).is_absolute() or Path(plugin).resolve().is_relative_to(run.folder.resolve()):
+            raise RunError(f"names a plugin in a place that it may not have: {plugin}", str(run.settings))
         plugins.load(plugin)
     chosen = with_whole_paths(chosen)
     space = _space_of(run, facts, chosen)
@@ -71,6 +75,8 @@ def _resume(run: Run, facts: dict[str, Any], space: SearchSpace, chosen: Setting
         if other:
             view.note(f"not the same as when this run began, so scores may differ: {other}")
         run.write_settings({**facts, "settings": chosen.model_dump(mode="json")})
+        if "worker_memory" in (facts.get("machine") or {}):
+            check_memory(chosen, facts["machine"])
         view.note(f"run: {run.folder}, going on to {chosen.budget} candidates")
         return go(space, chosen, run, card, view, deadline)
     finally:

@@ -21,6 +21,7 @@ from nas.yamlfile import dumped, read
 
 RESULTS = Path("results")
 PARTS = ("models", "checkpoints")
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9]+")  # as `write_whole` calls what it is writing
 
 
@@ -43,8 +44,8 @@ def write_whole(file: Path, data: str | bytes) -> None:
 
 
 def disk_trouble(problem: BaseException) -> str | None:
-    """What is wrong with the disk, in words, if that is what an error says: a full one, a folder that is gone, no rights."""
-    if isinstance(problem, OSError) and problem.errno not in (None, errno.ENOMEM):
+    """What is wrong with the disk, in words, if that is what an error says (a full one, one that cannot be written)."""
+    if isinstance(problem, OSError) and problem.errno in _FULL:
         where = f"{problem.filename}: " if problem.filename else ""
         return f"{where}{os.strerror(problem.errno)}"
     if os.strerror(errno.ENOSPC) in str(problem) or "database or disk is full" in str(problem):

@@ -9,7 +9,7 @@ import json
 import os
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ def examined(run: Run) -> Iterator[None]:
     except Damaged as problem:
         read, rows = rebuild_leaderboard(run)
         words = f"{read} candidates can still be read of it; the leaderboard has {rows} rows"
-        hint = f"Models and leaderboard stay as they are; put back a copy of {run.study.name}, or start a new search"
+        hint = f"Models stay as they are; put back a copy of {run.study.name}, or start a new search"
         raise RunError(f"{problem}\n       {words}. {hint}") from None
 
 
@@ -66,7 +66,7 @@ def rebuild_leaderboard(run: Run) -> tuple[int, int]:
 
 
 def salvage(file: Path) -> list[Record]:
-    """All candidates of which number, state and genotype can be read, by number. Never raises for what the file holds."""
+    """All candidates that can be read whole, by number. Never raises for what the file holds."""
     found: list[Record] = []
     place = Path(os.path.realpath(file)).as_uri()  # `resolve` fails at a link to itself
     with suppress(*_UNREADABLE), closing(sqlite3.connect(f"{place}?mode=ro", uri=True)) as connection:
@@ -82,10 +82,22 @@ def salvage(file: Path) -> list[Record]:
         for trial, number, state in _rows(connection, "trials", "trial_id, number, state"):
             with suppress(KeyError, TypeError, ValueError, AttributeError, OverflowError):
                 finished = state in ("COMPLETE", "PRUNED")
+                if not _whole(finished, state == "COMPLETE", values.get(trial), scores[trial], attributes[trial]):
+                    continue  # the row that the leaderboard had is better than one with gaps
                 record = record_of(int(number), finished, values.get(trial), scores[trial], attributes[trial])
                 leaderboard.rows([record])  # fails where a fact is not of its kind
                 found.append(record)
     return sorted({record.number: record for record in found}.values(), key=lambda record: record.number)
+
+
+def _whole(finished: bool, trained: bool, value: float | None, scores: Mapping[int, float], facts: Mapping[str, Any]) -> bool:
+    """Whether nothing of a candidate is missing: its outcome, its value, and the score and metrics of each epoch."""
+    epochs = range(1, len(scores) + 1)
+    known = {int(key.removeprefix("epoch ")) for key in facts if key.startswith("epoch ")}
+    complete = sorted(scores) == list(epochs) and (not known or known >= set(epochs))
+    if "blueprint" in facts:  # an evaluator need not report
+        complete = complete and known == set(epochs) and (bool(scores) or not trained)
+    return complete and (not finished or "outcome" in facts) and (not trained or value is not None)
 
 
 def _rows(connection: sqlite3.Connection, table: str, columns: str) -> Iterator[_Row]:

@@ -7,6 +7,7 @@ over to `driver.py`; read that next.
 from __future__ import annotations
 
 import dataclasses
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from nas.space import SearchSpace, read_space
 from nas.strategies import make_strategy
 from nas.strategies.asking import Asking
 from nas.view import Plain, Silent, View
+
+HAND_OVER = 20.0  # seconds that may pass, after the time is over, until a model is made of what there is
 
 
 def search(
@@ -97,7 +100,7 @@ def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | Non
         card = prepare(hands, chosen, view, deadline)
         view.note(describe(card))
         check_networks(space, card.pictures)
-        machine = hands.call(f"{WORKER}:machine", None, view.preparing)
+        machine = hands.call(f"{WORKER}:machine", None, view.preparing, deadline - time.monotonic())
         chosen = resolved(chosen, card, machine)
         check_memory(chosen, machine)
         view.note(forecast(space, chosen, card, hands, deadline))
@@ -128,7 +131,7 @@ def go(space: SearchSpace, chosen: Settings, run: Run, card: DataCard, view: Vie
 
     def hand_over(executor: Executor, candidate: Candidate) -> None:
         job = dataclasses.replace(to_job(candidate), model=str(run.best.absolute()))
-        executor.call(f"{WORKER}:hand_over", job, lambda done, total: None)
+        executor.call(f"{WORKER}:hand_over", job, lambda done, total: None, HAND_OVER)
 
     limits = limits_of(chosen)
     with examined(run), closing(Ledger(run.study, space, chosen.strategy)) as ledger:

@@ -49,6 +49,10 @@ def work(function: str, argument: Any, pipe: Connection, plugins: tuple[str, ...
     try:
         for plugin in plugins:
             importlib.import_module("nas.plugins").load(plugin)
+    except NasError as problem:  # no fault of a candidate's: the next one would meet it too
+        pipe.send(("blocked", str(problem)))
+        return
+    try:
         pipe.send(("done", by_name(function)(argument, told)))
     except NasError as problem:
         # As words: an error class of a plugin may not survive the journey.

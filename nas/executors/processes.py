@@ -25,7 +25,7 @@ from nas import errors
 from nas.errors import RunFailed
 from nas.executors.base import Told, Work, over_time, register_executor
 from nas.executors.child import OVER_MEMORY, work
-from nas.messages import Finished, Infeasible, Lost, Outcome, OutOfMemory
+from nas.messages import Blocked, Finished, Infeasible, Lost, Outcome, OutOfMemory
 
 PRELOAD = "nas.training.worker"
 PATIENCE = 5.0  # seconds that a process may take to end after its last word
@@ -113,6 +113,8 @@ class Processes:
                     told(*content)
                 elif kind == "done":
                     return content
+                elif kind == "blocked":
+                    raise RunFailed(content)
                 elif kind == "error":
                     error, words = content
                     raise getattr(errors, error, RunFailed)(words)
@@ -121,13 +123,22 @@ class Processes:
         finally:
             self._end(running)
 
-    def _start(self, function: str, argument: Any, memory: int | None = None, spent: float = 0.0) -> _Running:
+    def _start(
+        self, function: str, argument: Any, memory: int | None = None, spent: float = 0.0, again: bool = True
+    ) -> _Running:
         ours, theirs = self._context.Pipe()
         arguments = (function, argument, theirs, self.work.plugins, self.work.log, memory)
         process = self._context.Process(target=work, args=arguments, daemon=True)
         kills = _kills_for_memory()
-        with _without_main():
-            process.start()
+        try:
+            with _without_main():
+                process.start()
+        except (EOFError, OSError):  # the server died meanwhile, or could not fork: a new one is asked
+            ours.close()
+            theirs.close()
+            if not again:
+                raise RunFailed("no worker could be started: the system gives no more processes") from None
+            return self._start(function, argument, memory, spent, again=False)
         theirs.close()
         return _Running(process, ours, spent, kills)
 
@@ -148,13 +159,15 @@ class Processes:
         if kind == "done":
             outcome: Outcome = content
             return outcome
+        if kind == "blocked":
+            return Blocked(content)
         return self._died(running)
 
     def _died(self, running: _Running) -> Outcome:
         """The outcome of a worker that ended without a last word."""
         how = _how_it_ended(running)
         if running.process.exitcode == OVER_MEMORY:
-            return OutOfMemory(f"over the limit of {(self.work.limits.memory or 0) / 1e9:.2g} GB (--trial-memory)")
+            return OutOfMemory(f"over the limit of {(self.work.limits.memory or 0) / 1e9:.3g} GB (--trial-memory)")
         if running.process.exitcode == -signal.SIGKILL and _kills_for_memory() > running.out_of_memory:
             return OutOfMemory("the system had no memory left and ended the worker")
         return Lost(f"the worker {how}")

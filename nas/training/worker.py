@@ -5,6 +5,7 @@ The driver never imports this file; an executor does, in the process where the w
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable
 
@@ -84,7 +85,8 @@ def train(job: Job, report: trainer.Report) -> Outcome:
         full = disk_trouble(problem)
         if full is not None or isinstance(problem, DatasetError):  # the next candidate would meet the same
             return Blocked(full or str(problem))
-        if isinstance(problem, MemoryError) or any(sign in f"{text}\n{problem}" for sign in _OUT_OF_MEMORY):
+        starved = isinstance(problem, MemoryError) or getattr(problem, "errno", None) == errno.ENOMEM
+        if starved or any(sign in f"{text}\n{problem}" for sign in _OUT_OF_MEMORY):
             return OutOfMemory(text)
         return Infeasible(text)
 

@@ -16,7 +16,7 @@ import pytest
 from nas.errors import RunFailed
 from nas.executors import Work
 from nas.executors.processes import Processes
-from nas.messages import Infeasible, Limits, Lost, OutOfMemory, Trained
+from nas.messages import Blocked, Infeasible, Limits, Lost, OutOfMemory, Trained
 from tests.executors.jobs import HERE
 from tests.helpers import ROOT, python, until, wait_for, workers
 
@@ -191,6 +191,13 @@ def test_task_that_takes_too_long_is_ended(executor: Processes) -> None:
     with pytest.raises(RunFailed, match="the time was over before the worker that ran sleep had ended"):
         executor.call(f"{HERE}:sleep", 10_000.0, lambda done, total: None, seconds=1)
     assert workers() == []
+
+
+def test_plugin_that_is_gone_is_no_fault_of_a_candidate(tmp_path: Path) -> None:
+    executor = Processes(Work(f"{HERE}:finish", lambda _: True, plugins=(str(tmp_path / "gone.py"),)))
+    executor.submit(0, 1.0)
+    assert wait_for(executor) == Blocked(f"--plugin: there is no Python file '{tmp_path / 'gone.py'}'")
+    executor.close()
 
 
 CGROUPS = Path("/sys/fs/cgroup/memory")

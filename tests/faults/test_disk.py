@@ -102,6 +102,35 @@ def test_damaged_ledger_is_told_and_the_leaderboard_rebuilt_from_what_can_be_rea
     assert copy.study.read_bytes() == bytes(damaged), "what is left of it is not touched"
 
 
+def test_candidates_of_which_a_part_is_lost_keep_the_rows_they_had(copy: Run) -> None:
+    whole = copy.leaderboard.read_text()
+    damaged = bytearray(copy.study.read_bytes())
+    with closing(sqlite3.connect(copy.study)) as connection:
+        words = "select rootpage from sqlite_master where name = 'trial_intermediate_values'"
+        (root,) = connection.execute(words).fetchone()
+        (size,) = connection.execute("pragma page_size").fetchone()
+    damaged[(root - 1) * size : root * size] = b"\xff" * size
+    copy.study.write_bytes(damaged)
+    assert "0 candidates can still be read of it; the leaderboard has 3 rows" in refused(copy)
+    assert copy.leaderboard.read_text() == whole
+
+
+def test_models_of_candidates_that_the_ledger_does_not_know_are_not_removed(copy: Run) -> None:
+    copy.model(77).write_bytes(b"of a ledger that was lost")
+    assert nas("resume", copy.folder, cwd=copy.folder.parent).returncode == 0
+    assert copy.model(77).exists()
+
+
+def test_plugin_in_a_run_folder_is_not_run(copy: Run) -> None:
+    evil = copy.folder / "evil.py"
+    evil.write_text("open('exploded', 'w').close()\n")
+    copy.settings.write_text(copy.settings.read_text().replace("plugin: []", f"plugin: [{evil}]"))
+    found = nas("resume", copy.folder, "--budget=9", cwd=copy.folder.parent)
+    assert found.returncode == 2
+    assert "names a plugin in a place that it may not have" in found.stderr
+    assert not (copy.folder.parent / "exploded").exists()
+
+
 @pytest.mark.parametrize("damage", ["no database", "cut", "nothing left"])
 def test_rows_that_cannot_be_read_any_more_keep_what_the_leaderboard_had(copy: Run, damage: str) -> None:
     whole = copy.leaderboard.read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 from pathlib import Path
 
 import keras
@@ -60,3 +61,16 @@ def test_memory_that_cannot_be_had_is_told_as_that(digits: DataCard, tmp_path: P
     outcome = worker.train(make_job(digits, tmp_path), hungry)
     assert isinstance(outcome, OutOfMemory)
     assert "Unable to allocate" in outcome.reason
+
+
+def test_memory_that_the_system_refuses_is_told_as_that_and_a_file_that_is_not_there_is_the_candidates_own(
+    digits: DataCard, tmp_path: Path
+) -> None:
+    def starved(news: News) -> bool:
+        raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+    def mistaken(news: News) -> bool:
+        return bool((tmp_path / "table.csv").read_text())
+
+    assert isinstance(worker.train(make_job(digits, tmp_path), starved), OutOfMemory)
+    assert isinstance(worker.train(make_job(digits, tmp_path), mistaken), Infeasible)
