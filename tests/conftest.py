@@ -15,6 +15,8 @@ from tests.helpers import SMALL_SEARCH, class_folder
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and so would every process that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):  # and `nohup` that a terminal was closed
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 _DATA_DIR = os.environ.get("NAS_DATA_DIR")
 
