@@ -74,9 +74,9 @@ def _resume(run: Run, facts: dict[str, Any], space: SearchSpace, chosen: Setting
         other = version_changes({**(facts.get("versions") or {}), **(facts.get("plugins") or {})}, _versions(chosen))
         if other:
             view.note(f"not the same as when this run began, so scores may differ: {other}")
-        run.write_settings({**facts, "settings": chosen.model_dump(mode="json")})
         if "worker_memory" in (facts.get("machine") or {}):
             check_memory(chosen, facts["machine"])
+        run.write_settings({**facts, "settings": chosen.model_dump(mode="json")})
         view.note(f"run: {run.folder}, going on to {chosen.budget} candidates")
         return go(space, chosen, run, card, view, deadline)
     finally:
