@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nas.config import Settings
-from nas.errors import NasError, RunFailed
+from nas.errors import NasError, RunFailed, counted
 from nas.executors import EXECUTORS, Executor, Work
 from nas.interrupts import Interrupts
 from nas.keeping import Keeping
 from nas.ledger import Ledger
-from nas.messages import Blocked, Candidate, Finished, Infeasible, Limits, Lost, News, OutOfMemory, Pulse, Record
+from nas.messages import Blocked, Candidate, Finished, Infeasible, Limits, Lost, News, OutOfMemory, Pulse
 from nas.pruners import PRUNERS, Prune
 from nas.result import Result, best_of, goodness
-from nas.run import Run, disk_trouble
+from nas.run import Run, disk_told
 from nas.strategies.asking import Asking
 from nas.view import View
 
@@ -55,7 +55,6 @@ class Driver:
     began: int = 0  # candidates that were there when the loop began
     _losses: dict[int, int] = field(default_factory=dict)  # number → epochs it had when it was last lost
     _spent: dict[int, float] = field(default_factory=dict)  # number → seconds of the tries that came to nothing
-    _best: Record | None = None
     _interrupts: Interrupts = field(default_factory=Interrupts)
 
     def loop(self) -> None:
@@ -65,12 +64,10 @@ class Driver:
         """
         with self._interrupts:
             try:
-                self._loop()
+                with disk_told():
+                    self._loop()
             except _TimeOver:
                 self.ended = "time"
-            except OSError as problem:
-                # The driver's own files: a full disk, a folder that was removed.
-                raise RunFailed(disk_trouble(problem) or f"{problem.filename}: {problem.strerror}") from None
             finally:
                 with self._interrupts.held():
                     self.executor.close()
@@ -84,18 +81,18 @@ class Driver:
         running = 0
         again = self.ledger.unfinished()
         self.began = len(self.ledger.records())
-        self._best = best_of(self.ledger.records())
         self._keep(begun=True)  # an earlier driver may have ended between an outcome and its consequences
-        self.view.begin(self.settings.budget, self.ledger.records())
+        self.view.begin(self.settings.budget, self.ledger.records(), self.deadline)
         while True:
             while self.executor.free and time.monotonic() < self.deadline:
                 candidate = again.pop(0) if again else self._ask()
                 if candidate is None:
                     break
                 number = candidate.number
-                spent = max(self.ledger.seconds(number), self._spent.get(number, 0.0))
+                record = self.ledger.record(number)
+                spent = max(record.seconds, self._spent.get(number, 0.0))
                 self.executor.submit(number, self.job_for(candidate), spent)
-                self.view.started(candidate, self.ledger.record(number).architecture)
+                self.view.started(candidate, record.architecture)
                 running += 1
             if time.monotonic() >= self.deadline and (running or again or self._room()):
                 self.ended = "time"
@@ -136,10 +133,12 @@ class Driver:
         records = self.ledger.records()
         candidate = self.asking.next(records, len(records))
         if candidate is None:
-            self.ended = "space"
+            if time.monotonic() < self.deadline:
+                self.ended = "space"
             return None
         with self._interrupts.held():
             self.ledger.add(candidate)
+            self._write_leaderboard()
         return candidate
 
     def _tell(self, finished: Finished) -> bool:
@@ -155,6 +154,7 @@ class Driver:
                 self._note(f"#{number}: {outcome.reason}; it goes on after epoch {epochs}")
                 return False
             outcome = Infeasible(f"{outcome.reason}, twice after epoch {epochs}")
+            self._log(f"#{number}: {outcome.reason}")
         if isinstance(outcome, OutOfMemory):
             halved = self.ledger.halve(number, outcome.reason)
             if halved is not None:
@@ -164,22 +164,23 @@ class Driver:
             half = f", with half the batch ({tried.recipe['batch_size']}) as well" if tried.reason else ""
             outcome = Infeasible(f"out of memory{half}: {outcome.reason}")
         record = self.ledger.tell(number, outcome, finished.seconds)
-        if record.state == "trained" and (self._best is None or goodness(record) > goodness(self._best)):
-            self._best = record
         self._keep()
-        self.view.finished(record, self._best)
+        self.view.finished(record, best_of(self.ledger.records()))
         return True
 
     def _note(self, text: str) -> None:
         """Tell the user, and the log."""
         self.view.note(text)
+        self._log(text)
+
+    def _log(self, text: str) -> None:
         if self.keeping is not None:
             self.keeping.note(text)
 
     def _hand_over_what_there_is(self) -> None:
         """Where the time was over before any candidate was done: the best epoch of the best one in flight, as `best.keras`."""
         begun = [record for record in self.ledger.records() if record.state == "running" and record.value is not None]
-        if self._best is not None or self.hand_over is None or not begun:
+        if best_of(self.ledger.records()) is not None or self.hand_over is None or not begun:
             return
         record = max(begun, key=goodness)
         try:
@@ -187,14 +188,20 @@ class Driver:
         except (NasError, OSError) as problem:
             self._note(f"no model could be made of #{record.number}: {problem}")
         else:
-            self._note(f"no candidate was done; best.keras is the best of #{record.number} after {record.epochs} epochs")
+            self._note(
+                f"no candidate was done; best.keras is the best of #{record.number} after {counted(record.epochs, 'epoch')}"
+            )
 
     def _keep(self, begun: bool = False, ended: bool = False) -> None:
         """Bring the folder up to date with the records."""
         if self.keeping is not None:
             records = self.ledger.records()
             self.keeping.tidy(records, remnants=begun or ended)
-            self.keeping.write_leaderboard(records, ended)
+            self._write_leaderboard(ended)
+
+    def _write_leaderboard(self, ended: bool = False) -> None:
+        if self.keeping is not None:
+            self.keeping.write_leaderboard(self.ledger.records(), ended)
 
 
 def deadline_of(chosen: Settings) -> float:
@@ -225,7 +232,7 @@ def drive(
     executor, prune = EXECUTORS[chosen.executor](work), PRUNERS[chosen.pruner]
     keeping = Keeping(run, chosen.keep) if run else None
     driver = Driver(chosen, ledger, asking, executor, prune, view, job_for, keeping, last_epoch, deadline, hand_over)
-    again = f"nas resume {run.folder}" if isinstance(function, str) and run else f"nas.search(…, out='{run and run.folder}')"
+    again = f"nas resume {run.name}" if isinstance(function, str) and run else f"nas.search(…, out='{run and run.folder}')"
     try:
         driver.loop()
     except KeyboardInterrupt:
@@ -240,12 +247,16 @@ def drive(
     if asking.refused:
         view.note("refused before training: " + ", ".join(f"{count} {why}" for why, count in asking.refused.items()))
     if driver.ended == "time":
-        view.note(f"the time is over: {sum(record.finished for record in records)} of {chosen.budget} candidates are done")
+        done = sum(record.finished for record in records)
+        view.note(f"the time is over: {done} of {counted(chosen.budget, 'candidate')} done")
     elif driver.ended == "budget" and driver.began == len(records) == sum(record.finished for record in records):
-        view.note(f"nothing was left to do: {len(records)} candidates are done, and the budget is {chosen.budget}")
+        view.note(f"nothing was left to do: {counted(len(records), 'candidate')} done, and the budget is {chosen.budget}")
     if driver.ended == "space":
-        view.note(f"the space has nothing new within the limits after {len(records)} candidates; the search ends")
+        view.note(f"the space has nothing new within the limits after {counted(len(records), 'candidate')}; the search ends")
         view.note(asking.exhausted)
+    if driver.ended == "time" and run is not None and all(record.value is None for record in records):
+        hint = f"nothing is lost; give it more: {again} --time …" if isinstance(function, str) else "nothing is lost"
+        raise RunFailed(f"the time was over before any candidate had been trained for an epoch; {hint}")
     if records and all(record.state == "infeasible" for record in records):
         where = f"; see {run.log}" if run else ""
         raise RunFailed(f"no candidate could be trained; the last one: {records[-1].reason}{where}")

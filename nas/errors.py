@@ -70,9 +70,21 @@ def print_traceback() -> None:
         traceback.print_exc()
 
 
+def first_line(words: object) -> str:
+    """The first line of an error's message, or of any text; pages may follow it. An error without a message is called by its
+    kind."""
+    lines = str(words).strip().splitlines()
+    return (lines[0] if lines else type(words).__name__ if isinstance(words, BaseException) else "")[:300]
+
+
 def listing(names: Iterable[object]) -> str:
     """Names for a message: `a, b, c`."""
     return ", ".join(str(name) for name in names)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 candidate`, `1,200 candidates`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def did_you_mean(found: object, allowed: Iterable[object]) -> str:

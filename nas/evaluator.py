@@ -6,18 +6,19 @@ The loop, the ledger and the strategies are those of a search on pictures; this 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import TypeAlias
 
+from nas.changes import space_changes
 from nas.config import Settings
 from nas.driver import deadline_of, drive
 from nas.errors import RunError
 from nas.jobs import limits_of
 from nas.ledger import Ledger
 from nas.messages import Candidate, Infeasible, Outcome, Progress, Stopped, Trained
+from nas.paths import expanded
 from nas.provenance import provenance
 from nas.result import Result
 from nas.run import Run
@@ -51,7 +52,7 @@ def search_with(evaluate: Evaluate, space: SearchSpace, chosen: Settings, out: s
                 check_ledger(run)
             name = getattr(evaluate, "__name__", "a function")
             run.write_settings({**provenance(space, chosen, None, {}), "evaluator": name})
-        asking, limits = Asking(space, strategy, chosen), limits_of(chosen)
+        asking, limits = Asking(space, strategy, chosen, deadline=deadline), limits_of(chosen)
         with closing(Ledger(run.study if run else None, space, chosen.strategy)) as ledger:
             return drive(chosen, ledger, asking, view, lambda each: each, score, run, deadline=deadline, limits=limits)
     finally:
@@ -61,19 +62,26 @@ def search_with(evaluate: Evaluate, space: SearchSpace, chosen: Settings, out: s
 
 def _run_folder(space: SearchSpace, chosen: Settings, out: str | Path) -> Run:
     """The folder for an evaluator's search: a new one, or one of the same search, which then goes on. Raises RunError."""
-    if not (Path(os.path.expanduser(out)) / "run.yaml").exists():
+    if not (expanded(out) / "run.yaml").exists():
         run = Run.create(out, space.name)
     else:
         run = Run.open(out)
         facts = run.read_settings()
+        if not facts.get("evaluator"):
+            raise RunError("holds a search on pictures; go on with it by nas.resume(…), or give another folder", str(out))
         before = facts["settings"]
-        same = (space.digest, chosen.strategy, chosen.seed) == (
-            facts["digests"].get("space"),
-            before.get("strategy"),
-            before.get("seed"),
-        )
-        if not facts.get("evaluator") or not same:
-            raise RunError("holds another search (of another space, strategy or seed); give another folder", str(out))
+        differing = [
+            f"{name} {then!r}, here {now!r}"
+            for name, then, now in (
+                ("strategy", before.get("strategy"), chosen.strategy),
+                ("seed", before.get("seed"), chosen.seed),
+            )
+            if then != now
+        ]
+        if facts["digests"].get("space") != space.digest:
+            differing.append(f"another space: {space_changes(facts['space'], space.source)}")
+        if differing:
+            raise RunError(f"holds another search ({'; '.join(differing)}); give another folder", str(out))
     return run
 
 

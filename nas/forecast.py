@@ -8,12 +8,12 @@ import statistics
 import time
 
 from nas import pruners
-from nas.blueprint import express
 from nas.config import Settings
-from nas.errors import BlueprintError, ConfigError, RunFailed
-from nas.executors import Executor
-from nas.jobs import WORKER, job_for
-from nas.messages import Candidate, DataCard, Job, Proposal
+from nas.errors import BlueprintError, ConfigError, RunFailed, counted
+from nas.executors import Executor, Task
+from nas.jobs import WORKER, job_for, limits_of, networks_of, training_pictures
+from nas.messages import Candidate, DataCard, Job, Limits, Proposal
+from nas.preparing import time_left
 from nas.space import SearchSpace
 from nas.strategies.asking import make_candidate, over_limit
 from nas.view import duration
@@ -29,13 +29,14 @@ def forecast(space: SearchSpace, chosen: Settings, card: DataCard, hands: Execut
     Raises ConfigError if no network of the space is within the limits, RunFailed if none of the two could be trained.
     """
     within = sorted(_within_limits(space, chosen, card), key=_flops)
+    memory = limits_of(chosen).memory
     jobs = [job_for(each, chosen, card) for each in (within[-1], within[len(within) // 2])]
     rehearsed: list[tuple[Job, float]] = []
     failed = ""
     for job in jobs:
-        left = deadline - time.monotonic()
+        limits = Limits(time_left(deadline), memory, chosen.hang_time)
         try:
-            rehearsed.append((job, hands.call(f"{WORKER}:rehearse", job, lambda done, total: None, left)))
+            rehearsed.append((job, hands.call(Task(f"{WORKER}:rehearse", job, "the rehearsal", limits))))
         except RunFailed as problem:
             if time.monotonic() >= deadline:
                 raise
@@ -46,24 +47,25 @@ def forecast(space: SearchSpace, chosen: Settings, card: DataCard, hands: Execut
     # Seconds for one FLOP of one picture, from whichever of the two networks uses the machine less well.
     each_flop = max(s / (job.recipe.batch_size * job.blueprint.flops) for job, s in rehearsed)
     usual = statistics.mean(map(_flops, within))
-    pictures = sum(card.counts) * (1 - (chosen.validation_part or 0)) * (chosen.train_part or 1)
+    pictures = training_pictures(card, chosen)
     candidate = START_UP + each_flop * usual * pictures * expected_epochs(chosen)
     total = candidate * chosen.budget / chosen.workers
-    words = f"about {duration(total)} for {chosen.budget} candidates"
+    words = f"about {duration(total)} for {counted(chosen.budget, 'candidate')}"
     if chosen.time is not None and chosen.time < total:
-        words = f"{duration(chosen.time)}, enough for about {max(1, round(chosen.budget * chosen.time / total))} candidates"
-    words += f": {pictures:,.0f} pictures for up to {chosen.epochs} epochs each, {chosen.workers} at a time"
-    return f"{words}\n{failed}; such candidates will be infeasible" if failed else words
+        enough = max(1, round(chosen.budget * chosen.time / total))
+        words = f"{duration(chosen.time)}, enough for about {counted(enough, 'candidate')}"
+    words += f": {pictures:,.0f} pictures for up to {counted(chosen.epochs, 'epoch')} each, {chosen.workers} at a time"
+    return f"{words}\n{failed}; such candidates may be infeasible" if failed else words
 
 
 def _within_limits(space: SearchSpace, chosen: Settings, card: DataCard) -> list[Candidate]:
-    rng = random.Random(chosen.seed)
+    rng, network = random.Random(chosen.seed), networks_of(card, chosen)
     within: list[Candidate] = []
     least = [math.inf] * 3
     for _ in range(DRAWN):
         proposal = Proposal(space.sample(rng))
         try:
-            candidate = make_candidate(space, proposal, 0, lambda genotype: express(genotype, card.pictures))
+            candidate = make_candidate(space, proposal, 0, network)
         except BlueprintError:  # a block may refuse a combination of genes that are each fine
             continue
         if over_limit(candidate, chosen) is None:

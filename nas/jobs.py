@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
+from nas.blueprint import Blueprint, express
 from nas.config import Settings
 from nas.datasets.split import default_train_part, default_validation_part
 from nas.errors import ConfigError
 from nas.machine import default_memory, default_threads
 from nas.messages import Candidate, DataCard, Job, Limits
+from nas.recipe import Recipe
 from nas.run import Run
+from nas.space import Genotype
+from nas.strategies.asking import Express
 
 WORKER = "nas.training.worker"  # by name: the driver never imports it
 
@@ -32,6 +37,22 @@ def job_for(candidate: Candidate, chosen: Settings, card: DataCard, run: Run | N
         checkpoint=str(run.checkpoint(candidate.number).absolute()) if run else "",
         model=str(run.model(candidate.number).absolute()) if run else "",
     )
+
+
+def networks_of(card: DataCard, chosen: Settings) -> Express:
+    """Genotype → network and recipe, for these data: a batch is at most all training pictures."""
+    most = max(1, round(training_pictures(card, chosen)))
+
+    def network(genotype: Genotype) -> tuple[Blueprint, Recipe]:
+        blueprint, recipe = express(genotype, card.pictures)
+        return blueprint, dataclasses.replace(recipe, batch_size=min(recipe.batch_size, most))
+
+    return network
+
+
+def training_pictures(card: DataCard, chosen: Settings) -> float:
+    """Pictures in one epoch, nearly: each class is rounded for itself."""
+    return sum(card.counts) * (1 - (chosen.validation_part or 0)) * (chosen.train_part or 1)
 
 
 def resolved(chosen: Settings, card: DataCard, machine: dict[str, str]) -> Settings:
@@ -61,8 +82,8 @@ def limits_of(chosen: Settings) -> Limits:
 def check_memory(chosen: Settings, machine: dict[str, str]) -> None:
     """Raise ConfigError if a worker is over its limit before it has trained anything."""
     most, needed = limits_of(chosen).memory, str(machine["worker_memory"])
-    if most is not None and most < float(needed.split()[0]) * 2**30:
-        words = f"a worker takes {needed} before it trains anything; found {most / 2**30:.2f} GiB"
+    if most is not None and most < float(needed.split()[0]) * 1e9:
+        words = f"a worker takes {needed} before it trains anything; found {most / 1e9:.2f} GB"
         if chosen.trial_memory == "auto":
             raise ConfigError(f"{words} for each of {chosen.workers}; use fewer, or give --trial-memory", "--workers")
         raise ConfigError(words, "--trial-memory")

@@ -9,6 +9,7 @@ import contextlib
 import csv
 import io
 import re
+import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -140,6 +141,9 @@ def read_csv(file: Path) -> list[Row]:
         return [{c: row[c] if c in _TEXT else _number(row[c]) for c in COLUMNS} for row in table]
     except UnicodeDecodeError:
         raise InputError("cannot be read: it is not text in UTF-8", str(file)) from None
+    except FileNotFoundError:
+        hint = f"'nas resume {shlex.quote(str(file.parent))}' writes it anew"
+        raise InputError(f"is not there (yet); {hint}", str(file)) from None
     except (OSError, csv.Error) as problem:
         raise InputError(f"cannot be read: {getattr(problem, 'strerror', None) or problem}", str(file)) from None
 

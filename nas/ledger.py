@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from nas.blueprint import Blueprint, summary
 from nas.distributions import parameters
-from nas.errors import Damaged, NasError, RunError, RunFailed
+from nas.errors import Damaged, NasError, RunError, RunFailed, first_line
 from nas.messages import Candidate, Infeasible, Outcome, Progress, Record, Stopped, Trained
 from nas.recipe import Recipe
 from nas.run import disk_trouble
@@ -74,8 +74,7 @@ class Ledger:
             full = disk_trouble(problem)
             if full is not None:
                 raise RunFailed(f"{file}: {full}") from None
-            words = (str(problem).splitlines() or [""])[0]
-            raise Damaged(f"is damaged: {type(problem).__name__}: {words}", str(file)) from None
+            raise Damaged(f"is damaged: {type(problem).__name__}: {first_line(str(problem))}", str(file)) from None
         self._trials: dict[int, Trial] = {
             trial.number: self._handle(trial) for trial in trials if not trial.state.is_finished()
         }
@@ -137,12 +136,13 @@ class Ledger:
             if progress.metrics:  # before the score, whose presence says that the epoch is kept
                 trial.set_user_attr(f"epoch {progress.epoch}", progress.metrics)
             trial.report(progress.value, progress.epoch)
-        curve = (*record.curve, progress.value)
+        curve, seconds = (*record.curve, progress.value), record.seconds + progress.metrics.get("seconds", 0.0)
         better = record.value is None or progress.value > record.value
         self._keep(
             dataclasses.replace(
                 record,
                 curve=curve,
+                seconds=seconds,
                 value=progress.value if better else record.value,
                 metrics=progress.metrics if better else record.metrics,
             )
@@ -209,16 +209,12 @@ class Ledger:
         except (TypeError, ValueError, AttributeError) as problem:
             raise Damaged(f"is damaged: an epoch of candidate {number}: {problem}", str(self.file)) from None
 
-    def seconds(self, number: int) -> float:
-        """What the epochs of one candidate took so far."""
-        return sum(metrics.get("seconds", 0.0) for metrics in self.epochs(number))
-
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:
             yield
         except (SQLAlchemyError, OptunaError, sqlite3.Error) as problem:
-            words = disk_trouble(problem) or (str(problem).splitlines() or [""])[0]
+            words = disk_trouble(problem) or first_line(problem)
             raise RunFailed(f"{self.file or 'the ledger'} cannot be written: {words}") from None
 
     def _keep(self, record: Record) -> None:
@@ -263,6 +259,7 @@ def record_of(
         value = max(curve, default=None)
     best = curve.index(max(curve)) + 1 if curve else 0
     recipe = facts.get("recipe", {})
+    so_far = sum(_numbers(facts.get(f"epoch {epoch}", {})).get("seconds", 0.0) for epoch in range(1, len(curve) + 1))
     return Record(
         number=number,
         genotype=facts["genotype"],
@@ -273,7 +270,7 @@ def record_of(
         operator=facts["operator"],
         strategy=facts["strategy"],
         digest=facts["digest"],
-        seconds=float(outcome.get("seconds", 0.0)),
+        seconds=float(outcome.get("seconds", so_far)),
         curve=curve,
         metrics=_numbers(facts.get(f"epoch {best}", {})),
         parameters=facts.get("parameters"),

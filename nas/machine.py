@@ -1,13 +1,18 @@
-"""What this machine gives: cores, and memory."""
+"""What this machine gives: cores, and memory.
+
+Memory may be limited by control groups (Linux; of a container, a batch system, a desktop session), one nested in another.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
 
-_CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")  # version 2, version 1
+_LIMITS = ("memory.max", "memory.limit_in_bytes")  # control groups of version 2, of version 1
+_EVENTS = ("memory.events", "memory.oom_control")
 SPARED = 0.1  # part of the memory that is left to the driver and to everything else
 
 
@@ -18,13 +23,14 @@ def default_threads(workers: int) -> int:
 
 
 def default_memory(workers: int) -> int:
-    """Bytes of one candidate: the memory of this machine, or of the container around it, but for a tenth, divided."""
+    """Bytes of one candidate: the memory of this machine, or of the narrowest group around it, but for a tenth, divided."""
     total = psutil.virtual_memory().total
-    for file in _CGROUP_LIMITS:
-        try:
-            total = min(total, int(Path(file).read_text()))
-        except (OSError, ValueError):  # not there, or `max`
-            continue
+    for group in memory_groups():
+        for name in _LIMITS:
+            try:
+                total = min(total, int((group / name).read_text()))
+            except (OSError, ValueError):  # not there, or `max`
+                continue
     return int(total * (1 - SPARED) / max(1, workers))
 
 
@@ -32,3 +38,32 @@ def own_memory() -> int:
     """Bytes that this process holds for itself: without the files that it has mapped, which the system can drop."""
     facts = psutil.Process().memory_info()
     return int(facts.rss - getattr(facts, "shared", 0))
+
+
+def memory_groups(process: int | str = "self") -> list[Path]:
+    """The control groups that a process is in and that may limit its memory, each followed by those around it."""
+    found: list[Path] = []
+    try:
+        lines = Path(f"/proc/{process}/cgroup").read_text().splitlines()
+    except OSError:
+        return found
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "memory" not in controllers.split(","):
+            continue
+        root = Path("/sys/fs/cgroup/memory" if controllers else "/sys/fs/cgroup")
+        own = root / path.lstrip("/")
+        found += [each for each in (own, *own.parents) if each.is_relative_to(root)]
+    return found
+
+
+def kills_for_memory(groups: Sequence[Path]) -> int:
+    """How many processes the system has ended for want of memory in the innermost of these groups that says it, or, if none
+    does, on the whole machine; 0 where it does not say."""
+    for file in (*(group / name for group in groups for name in _EVENTS), Path("/proc/vmstat")):
+        try:
+            lines = file.read_text().splitlines()
+            return next(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+        except (OSError, ValueError, StopIteration):
+            continue
+    return 0

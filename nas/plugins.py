@@ -12,11 +12,12 @@ import zlib
 from pathlib import Path
 
 from nas.errors import ConfigError, NasError
+from nas.paths import expanded
 
 
 def load(file: str) -> None:
     """Run a plugin file, once for each process. Raises ConfigError if it is missing or fails."""
-    path = Path(os.path.realpath(os.path.expanduser(file)))
+    path = Path(os.path.realpath(expanded(file)))
     name = f"nas_plugin_{zlib.crc32(str(path).encode()):08x}_{path.stem}"
     if name in sys.modules:
         return

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import tempfile
@@ -17,46 +18,42 @@ from typing import Any
 from nas.config import Settings
 from nas.datasets import DATASETS
 from nas.errors import RunFailed
-from nas.executors import EXECUTORS, Executor, Work
+from nas.executors import EXECUTORS, Executor, Task, Work
 from nas.jobs import WORKER
-from nas.messages import DataCard, DataRequest
-from nas.run import disk_trouble
+from nas.messages import DataCard, DataRequest, Limits
+from nas.paths import expanded
 from nas.shipped import shipped
 from nas.view import View
+
+LONGEST_SILENCE = 3600.0  # seconds that a preparation may say nothing: a download does not
 
 
 def with_whole_paths(chosen: Settings) -> Settings:
     """Relative paths of data, space and plugins made absolute: `nas resume` may be typed in another folder."""
-    update: dict[str, Any] = {"plugin": tuple(os.path.realpath(os.path.expanduser(file)) for file in chosen.plugin)}
+    update: dict[str, Any] = {"plugin": tuple(os.path.realpath(expanded(file)) for file in chosen.plugin)}
     for name, known in (("dataset", DATASETS), ("data_dir", ()), ("space", shipped("search_spaces"))):
         value = getattr(chosen, name)
         # What is not there stays as it was typed, for the message.
-        if value is not None and value not in known and os.path.exists(os.path.expanduser(value)):
-            update[name] = str(Path(os.path.expanduser(value)).absolute())
+        if value is not None and value not in known and os.path.exists(expanded(value)):
+            update[name] = str(expanded(value).absolute())
     return chosen.model_copy(update=update)
 
 
 def prepare(hands: Executor, chosen: Settings, view: View, deadline: float) -> DataCard:
     """Have the data decoded, or found decoded. Raises DatasetError, or RunFailed if the deadline passes."""
     request = DataRequest(chosen.dataset, chosen.data_dir, chosen.image_size)
-    card: DataCard = hands.call(f"{WORKER}:prepare", request, view.preparing, deadline - time.monotonic())
+    limits = Limits(time_left(deadline), None, LONGEST_SILENCE)
+    card: DataCard = hands.call(Task(f"{WORKER}:prepare", request, "preparing the data", limits), view.preparing)
     return card
 
 
-@contextmanager
-def disk_told() -> Iterator[None]:
-    """What the disk does not take is told as a sentence."""
-    try:
-        yield
-    except OSError as problem:
-        words = disk_trouble(problem)
-        if words is None:
-            raise
-        raise RunFailed(words) from None
+def time_left(deadline: float) -> float | None:
+    """Seconds until `deadline` (by time.monotonic), None for one that never comes."""
+    return max(0.0, deadline - time.monotonic()) if math.isfinite(deadline) else None
 
 
 @contextmanager
-def hands_of(chosen: Settings) -> Iterator[Executor]:
+def hands_of(chosen: Settings, view: View) -> Iterator[Executor]:
     """An executor for tasks, which run where jobs will. What workers say before there is a run folder goes to a file; it is
     kept and named if they fail unexpectedly."""
     folder = tempfile.mkdtemp(prefix="nas-")
@@ -66,7 +63,15 @@ def hands_of(chosen: Settings) -> Iterator[Executor]:
         executor = EXECUTORS[chosen.executor](Work(f"{WORKER}:train", lambda _: True, 1, chosen.plugin, str(log)))
         yield executor
     except RunFailed as problem:
-        raise RunFailed(f"{problem}; see {log}") from None
+        if log.exists() and log.stat().st_size:
+            raise RunFailed(f"{problem}; see {log}") from None
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    except KeyboardInterrupt:
+        shutil.rmtree(folder, ignore_errors=True)
+        view.end()
+        view.note("interrupted while the search was prepared; nothing was begun yet")
+        raise
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -14,17 +14,17 @@ from nas.changes import data_changes, space_changes, version_changes
 from nas.config import Settings, settings
 from nas.datasets.prepare import describe
 from nas.driver import deadline_of
-from nas.errors import ConfigError, RunError
+from nas.errors import ConfigError, RunError, counted
 from nas.jobs import check_memory
 from nas.machine import default_threads
-from nas.preparing import disk_told, hands_of, prepare, with_whole_paths
+from nas.preparing import hands_of, prepare, with_whole_paths
 from nas.provenance import plugin_digests, versions
 from nas.result import Result
-from nas.run import Run
+from nas.run import Run, disk_told
 from nas.salvage import check_ledger, examined
 from nas.searching import go
 from nas.space import SearchSpace, read_space
-from nas.view import Plain, View
+from nas.view import Plain, View, duration
 
 CHANGEABLE = (
     *("budget", "time", "workers", "threads", "keep", "max_params", "max_flops", "max_memory"),
@@ -65,7 +65,7 @@ def _resume(run: Run, facts: dict[str, Any], space: SearchSpace, chosen: Setting
     try:
         with examined(run):
             check_ledger(run)
-        with hands_of(chosen) as hands:
+        with hands_of(chosen, view) as hands:
             card = prepare(hands, chosen, view, deadline)
         if card.digest != facts["digests"].get("data"):
             what = f"the data '{card.name}' has changed since this run began: {data_changes(facts.get('data') or {}, card)}"
@@ -77,7 +77,8 @@ def _resume(run: Run, facts: dict[str, Any], space: SearchSpace, chosen: Setting
         if "worker_memory" in (facts.get("machine") or {}):
             check_memory(chosen, facts["machine"])
         run.write_settings({**facts, "settings": chosen.model_dump(mode="json")})
-        view.note(f"run: {run.folder}, going on to {chosen.budget} candidates")
+        most = f", for at most {duration(chosen.time)} (--time none for no limit)" if chosen.time is not None else ""
+        view.note(f"run: {run.folder}, going on to {counted(chosen.budget, 'candidate')}{most}")
         return go(space, chosen, run, card, view, deadline)
     finally:
         run.unlock()

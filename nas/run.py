@@ -11,11 +11,14 @@ import errno
 import itertools
 import os
 import re
+import shlex
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nas.errors import RunError, SpaceError
+from nas.errors import RunError, RunFailed, SpaceError
+from nas.paths import expanded
 from nas.space import read_space
 from nas.yamlfile import dumped, read
 
@@ -35,12 +38,33 @@ def write_whole(file: Path, data: str | bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(file)
+        _sync_folder(file.parent)
     except OSError as problem:
         problem.filename = str(file)  # for the message; not every call of the system says it
         raise
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the disk keep a new name in a folder, should the power fail. Where a folder cannot be synced, the system does it."""
+    with contextlib.suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)
+
+
+@contextlib.contextmanager
+def disk_told() -> Iterator[None]:
+    """What the disk does not take, or does not have any more, is told as a sentence: RunFailed."""
+    try:
+        yield
+    except OSError as problem:
+        where = f"{problem.filename}: " if problem.filename else ""
+        raise RunFailed(disk_trouble(problem) or f"{where}{problem.strerror or problem}") from None
 
 
 def disk_trouble(problem: BaseException) -> str | None:
@@ -90,7 +114,7 @@ class Run:
     def create(cls, out: str | Path | None, label: str) -> Run:
         """A new folder: `out`, or the first of `results/<label>-1`, `-2`, … that is not there yet. Raises RunError."""
         cls.check_new(out)
-        folder = Path(os.path.expanduser(out)) if out is not None else RESULTS
+        folder = expanded(out) if out is not None else RESULTS
         label = re.sub(r"[^\w.-]", "_", label).lstrip(".")[:80]  # of a data set's name, which may be anything
         try:
             if out is None:
@@ -111,11 +135,14 @@ class Run:
         """Raise RunError if `out` is taken: before the data is prepared, so that a slip shows at once."""
         if out is None:
             return
-        folder = Path(os.path.expanduser(out))
+        folder = expanded(out)
         if (folder / "run.yaml").exists():
             raise RunError(f"holds a run already; go on with it by 'nas resume {folder}', or give another --out", str(folder))
         if folder.exists() and (not folder.is_dir() or not _hollow(folder)):
             raise RunError("is not empty; give a folder that is not there yet", f"--out {folder}")
+        above = next(each for each in (folder, *folder.absolute().parents) if os.path.exists(each))
+        if not os.path.isdir(above) or not os.access(above, os.W_OK | os.X_OK):
+            raise RunError(f"cannot be made: '{above}' is no folder that can be written", f"--out {folder}")
 
     @classmethod
     def open(cls, folder: str | Path | None) -> Run:
@@ -125,7 +152,7 @@ class Run:
             if not runs:
                 raise RunError("there is no run in results/ yet; start one with 'nas search'")
             return cls(runs[-1].parent)
-        folder = Path(os.path.expanduser(folder))
+        folder = expanded(folder)
         if not (folder / "run.yaml").is_file():
             known = sorted(file.parent.as_posix() for file in RESULTS.glob("*/run.yaml"))
             hint = f"\n       runs here: {', '.join(known)}" if known else ""
@@ -144,7 +171,7 @@ class Run:
                 )
         for name in PARTS:
             (self.folder / name).mkdir(exist_ok=True)
-        lock = FileLock(self.folder / ".lock", timeout=0)
+        lock = FileLock(self.folder / ".lock", timeout=1)  # who looks whether it is driven holds it for a moment
         owner = self.folder / ".driver"
         try:
             lock.acquire()
@@ -180,6 +207,11 @@ class Run:
             (self.folder / ".driver").unlink(missing_ok=True)
             self._lock.release()
             self._lock = None
+
+    @property
+    def name(self) -> str:
+        """The folder as one types it in a shell."""
+        return shlex.quote(str(self.folder))
 
     def write_settings(self, facts: dict[str, Any]) -> None:
         """`run.yaml`: the resolved settings and everything needed to do the run again."""

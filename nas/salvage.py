@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nas import leaderboard
-from nas.errors import Damaged, InputError, RunError
+from nas.errors import Damaged, InputError, RunError, counted
 from nas.ledger import check_database, record_of
 from nas.messages import Record
 from nas.run import Run, write_whole
@@ -39,7 +39,8 @@ def check_ledger(run: Run) -> None:
     with suppress(*_UNREADABLE), closing(sqlite3.connect(f"{run.study.resolve().as_uri()}?mode=ro", uri=True)) as connection:
         found = sum(1 for _ in _rows(connection, "trials", "number"))  # whole or not: one may have been killed in the middle
     if found < known:
-        raise Damaged(f"is damaged: it has {found} candidates, the leaderboard {known}", str(run.study))
+        words = f"is damaged, or an older copy: it has {counted(found, 'candidate')}, the leaderboard {known}"
+        raise Damaged(f"{words}; to go on with what it has, remove {run.leaderboard.name}", str(run.study))
 
 
 @contextmanager

@@ -7,27 +7,26 @@ over to `driver.py`; read that next.
 from __future__ import annotations
 
 import dataclasses
-import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from nas import plugins
-from nas.blueprint import check_networks, express
+from nas.blueprint import check_networks
 from nas.config import Settings, settings
 from nas.datasets.prepare import describe
 from nas.driver import deadline_of, drive
 from nas.errors import ConfigError
 from nas.evaluator import Evaluate, search_with
-from nas.executors import Executor
+from nas.executors import Executor, Task
 from nas.forecast import forecast
-from nas.jobs import WORKER, check_memory, job_for, limits_of, resolved
+from nas.jobs import WORKER, check_memory, job_for, limits_of, networks_of, resolved
 from nas.ledger import Ledger
-from nas.messages import Candidate, DataCard, Job
-from nas.preparing import disk_told, hands_of, prepare, with_whole_paths
+from nas.messages import Candidate, DataCard, Job, Limits
+from nas.preparing import hands_of, prepare, time_left, with_whole_paths
 from nas.provenance import provenance
 from nas.result import Result
-from nas.run import Run, write_whole
+from nas.run import Run, disk_told, write_whole
 from nas.salvage import examined
 from nas.space import SearchSpace, read_space
 from nas.strategies import make_strategy
@@ -96,11 +95,12 @@ def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | Non
     Run.check_new(out)
     make_strategy(chosen.strategy, space, chosen.seed, chosen)  # a wrong name shows before the data is read
     limits_of(chosen)
-    with hands_of(chosen) as hands:
+    with hands_of(chosen, view) as hands:
         card = prepare(hands, chosen, view, deadline)
         view.note(describe(card))
         check_networks(space, card.pictures)
-        machine = hands.call(f"{WORKER}:machine", None, view.preparing, deadline - time.monotonic())
+        limits = Limits(time_left(deadline), None, chosen.hang_time)
+        machine = hands.call(Task(f"{WORKER}:machine", None, "a look at this machine", limits))
         chosen = resolved(chosen, card, machine)
         check_memory(chosen, machine)
         view.note(forecast(space, chosen, card, hands, deadline))
@@ -122,16 +122,12 @@ def go(space: SearchSpace, chosen: Settings, run: Run, card: DataCard, view: Vie
     def to_job(candidate: Candidate) -> Job:
         return job_for(candidate, chosen, card, run)
 
-    asking = Asking(
-        space,
-        make_strategy(chosen.strategy, space, chosen.seed, chosen),
-        chosen,
-        lambda genotype: express(genotype, card.pictures),
-    )
+    strategy = make_strategy(chosen.strategy, space, chosen.seed, chosen)
+    asking = Asking(space, strategy, chosen, networks_of(card, chosen), deadline)
 
     def hand_over(executor: Executor, candidate: Candidate) -> None:
         job = dataclasses.replace(to_job(candidate), model=str(run.best.absolute()))
-        executor.call(f"{WORKER}:hand_over", job, lambda done, total: None, HAND_OVER)
+        executor.call(Task(f"{WORKER}:hand_over", job, "making a model", Limits(HAND_OVER)))
 
     limits = limits_of(chosen)
     with examined(run), closing(Ledger(run.study, space, chosen.strategy)) as ledger:

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from nas.errors import InputError, did_you_mean, listing
+from nas.paths import expanded
 
 _PACKAGE = Path(__file__).parent
 
@@ -26,8 +27,7 @@ def shipped_file(folder: str, name: str, what: str, error: type[InputError]) -> 
     known = shipped(folder)
     if name in known:
         return known[name]
-    # Unlike those of `Path`, these three take any name: that of a user who is not there, one that is too long.
-    file = Path(os.path.expanduser(name))
+    file = expanded(name)  # `os.path.isfile` and `isdir`, unlike those of `Path`, take a name that is too long
     if os.path.isfile(file):
         return file
     if os.path.isdir(file):

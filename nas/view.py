@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TextIO, cast
 
+from nas.errors import counted
 from nas.messages import Candidate, Progress, Pulse, Record
 from nas.result import best_of
 
@@ -42,7 +43,7 @@ class View(Protocol):
 
     def note(self, text: str) -> None: ...
     def preparing(self, done: int, total: int) -> None: ...
-    def begin(self, budget: int, records: Sequence[Record]) -> None: ...
+    def begin(self, budget: int, records: Sequence[Record], deadline: float = math.inf) -> None: ...
     def started(self, candidate: Candidate, label: str) -> None: ...
     def pulse(self, pulse: Pulse) -> None: ...
     def progress(self, progress: Progress, curve: Sequence[float]) -> None: ...
@@ -74,7 +75,7 @@ class Silent:
 
     def note(self, text: str) -> None: ...
     def preparing(self, done: int, total: int) -> None: ...
-    def begin(self, budget: int, records: Sequence[Record]) -> None: ...
+    def begin(self, budget: int, records: Sequence[Record], deadline: float = math.inf) -> None: ...
     def started(self, candidate: Candidate, label: str) -> None: ...
     def pulse(self, pulse: Pulse) -> None: ...
     def progress(self, progress: Progress, curve: Sequence[float]) -> None: ...
@@ -83,10 +84,11 @@ class Silent:
 
 
 class _Clock:
-    """Foretells the end from the candidates that ended so far; the recent ones count, since a search gets slower or faster."""
+    """Foretells the end from the candidates that ended so far; the recent ones count, since a search gets slower or faster.
+    It comes at `deadline` (by time.monotonic) at the latest."""
 
-    def __init__(self, budget: int, records: Sequence[Record]) -> None:
-        self.budget = budget
+    def __init__(self, budget: int, records: Sequence[Record], deadline: float) -> None:
+        self.budget, self.deadline = budget, deadline
         self.done = sum(record.finished for record in records)
         self.started = time.monotonic()
         self.ends: list[float] = []
@@ -96,11 +98,12 @@ class _Clock:
         self.ends.append(time.monotonic())
 
     def left(self) -> str:
-        recent = [self.started, *self.ends][-15:]
+        recent, now = [self.started, *self.ends][-15:], time.monotonic()
+        most = max(0.0, self.deadline - now)
         if len(recent) < 2:
-            return "?"
-        each = (time.monotonic() - recent[0]) / (len(recent) - 1)
-        return duration(each * max(0, self.budget - self.done))
+            return duration(most) if math.isfinite(most) else "?"
+        each = (now - recent[0]) / (len(recent) - 1)
+        return duration(min(most, each * max(0, self.budget - self.done)))
 
 
 class Plain(Silent):
@@ -119,14 +122,14 @@ class Plain(Silent):
             self._tenths = done * 10 // total
             self.note(f"decoding pictures: {done:,} of {total:,}")
 
-    def begin(self, budget: int, records: Sequence[Record]) -> None:
-        self._clock = _Clock(budget, records)
+    def begin(self, budget: int, records: Sequence[Record], deadline: float = math.inf) -> None:
+        self._clock = _Clock(budget, records, deadline)
 
     def finished(self, record: Record, best: Record | None) -> None:
         self._clock.tick()
         score = f"{record.value:.4f}" if record.value is not None else "  –   "
         top = f"best {best.value:.4f} (#{best.number})" if best and best.value is not None else "no best yet"
-        said = record.reason if record.state == "infeasible" else f"{record.epochs} epochs" if record.epochs else ""
+        said = record.reason if record.state == "infeasible" else counted(record.epochs, "epoch") if record.epochs else ""
         self.note(
             f"[{self._clock.done:>3}/{self._clock.budget}] #{record.number:<3} {record.state:<10} {score} "
             f"{sparkline(record.curve):<8} {said}, {record.seconds:.0f} s  {record.architecture}  | {top}, "
@@ -173,10 +176,10 @@ class Live(Silent):
             self._bar.stop()
             self._bar = None
 
-    def begin(self, budget: int, records: Sequence[Record]) -> None:
+    def begin(self, budget: int, records: Sequence[Record], deadline: float = math.inf) -> None:
         from rich.live import Live as RichLive
 
-        self._clock = _Clock(budget, records)
+        self._clock = _Clock(budget, records, deadline)
         self._best = best_of(records)
         self._live = RichLive(get_renderable=self._draw, console=self.console, refresh_per_second=2, transient=True)
         self._live.start()

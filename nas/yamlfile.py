@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nas.errors import InputError
+from nas.errors import InputError, first_line
 
 Path_ = tuple[str | int, ...]
 MOST_BYTES = 1_000_000  # a space or a configuration is a page; a larger file is a mistake
@@ -69,7 +69,7 @@ def parse(text: str, name: str, error: type[InputError]) -> Document:
     except yaml.MarkedYAMLError as problem:
         raise error(f"is not valid YAML: {problem.problem}", _at(name, problem.problem_mark)) from None
     except (yaml.YAMLError, RecursionError) as problem:
-        raise error(f"is not valid YAML: {str(problem).splitlines()[0]}", name) from None
+        raise error(f"is not valid YAML: {first_line(problem)}", name) from None
     except (ValueError, OverflowError):  # PyYAML looks at the digits of an escape, not at what they stand for
         found = _NO_CHARACTER.search(text)
         words = f"the escape {found[0]} stands for no character" if found else "an escape in it stands for no character"

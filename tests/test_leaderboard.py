@@ -99,8 +99,12 @@ def test_pandas_reads_the_same_numbers_and_words(file):
 
 def test_what_is_no_leaderboard_is_told(tmp_path):
     file = tmp_path / "leaderboard.csv"
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match=r"is not there \(yet\); 'nas resume .*' writes it anew"):
         read_csv(file)
+    file.mkdir()
+    with pytest.raises(InputError, match="cannot be read: Is a directory"):
+        read_csv(file)
+    file.rmdir()
     file.write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match="has no column 'rank'; it was not written by nas"):
         read_csv(file)

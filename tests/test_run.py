@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -50,6 +51,54 @@ def test_a_write_that_cannot_be_put_in_place_leaves_nothing_behind(tmp_path):
     with pytest.raises(OSError, match=r"a\.txt"):
         write_whole(tmp_path / "a.txt", "new")
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_a_file_is_on_the_disk_before_it_gets_its_name_and_the_name_after(tmp_path, monkeypatch):
+    """What a power cut could undo: the system's own calls are listened to, in their order."""
+    calls = []
+
+    def listened(name):
+        real = getattr(os, name)
+
+        def call(*arguments, **named):
+            first = arguments[0]
+            where = os.readlink(f"/proc/self/fd/{first}") if isinstance(first, int) else os.fspath(first)
+            calls.append((name, os.path.basename(where)))
+            return real(*arguments, **named)
+
+        monkeypatch.setattr(os, name, call)
+
+    if not os.path.isdir("/proc/self/fd"):
+        pytest.skip("only Linux tells which file a call is about")
+    listened("fsync")
+    listened("replace")
+    write_whole(tmp_path / "a.txt", "new")
+    temporary = f".a.txt.{os.getpid()}"
+    assert calls == [("fsync", temporary), ("replace", temporary), ("fsync", tmp_path.name)]
+
+
+def test_a_folder_that_cannot_be_made_is_told_at_once(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"cannot be made: '.*file' is no folder that can be written"):
+        Run.check_new(tmp_path / "file" / "a" / "b")
+    Run.check_new(tmp_path / "a" / "b")
+    assert not (tmp_path / "a").exists()
+
+
+def test_who_looks_whether_a_run_is_driven_does_not_hinder_its_driver(run):
+    looking = threading.Thread(target=lambda: [run.driven() for _ in range(300)])
+    looking.start()
+    try:
+        for _ in range(30):
+            other = Run(run.folder)
+            other.lock()
+            other.unlock()
+    finally:
+        looking.join()
+
+
+def test_the_name_of_a_run_is_as_one_types_it(tmp_path):
+    assert Run(tmp_path / "my run's").name == f"'{tmp_path}/my run'\"'\"'s'"
 
 
 def test_new_runs_are_numbered(tmp_path, monkeypatch):

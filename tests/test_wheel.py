@@ -61,4 +61,4 @@ def test_spaces_come_from_the_wheel(installed: Path, tmp_path: Path) -> None:
 
 def test_command_is_installed(installed: Path) -> None:
     (entries,) = (installed / "site").glob("nas-*.dist-info/entry_points.txt")
-    assert "nas = nas.cli:main" in entries.read_text()
+    assert "nas = nas.__main__:main" in entries.read_text()

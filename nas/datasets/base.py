@@ -15,6 +15,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from nas.errors import DatasetError
+from nas.paths import expanded
 from nas.registry import Registry
 
 Part = Literal["train", "test"]
@@ -80,7 +81,7 @@ def data_dir(option: str | None) -> Path | None:
     name, source = (option, "--data-dir") if option else (os.environ.get("NAS_DATA_DIR"), "NAS_DATA_DIR")
     if not name:
         return None
-    folder = Path(os.path.expanduser(name))  # unlike that of `Path`, it takes any name
+    folder = expanded(name)
     if not os.path.isdir(folder):
         raise DatasetError(f"the folder '{name}' does not exist", source)
     return folder

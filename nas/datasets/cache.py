@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -17,26 +18,28 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
+import psutil
 from numpy.lib.format import open_memmap
 
 from nas.datasets import images
 from nas.datasets.base import Arrays, Files
 from nas.errors import DatasetError
 from nas.messages import DataCard
+from nas.paths import expanded
 
 Told: TypeAlias = Callable[[int, int], None]
 """Hears how many pictures are decoded, and of how many."""
 
 CARD_KEYS = {"digest", "classes", "counts", "mean", "std", "skipped"}
 PIECE = 4096  # pictures read at once
-FORGOTTEN = 86_400  # seconds after which a cache that is still being built is one whose builder was killed
+FORGOTTEN = 86_400  # seconds after which a cache that another machine was building is given up
 
 
 def cache_root() -> Path:
     """Where decoded pictures are kept: NAS_CACHE_DIR, or the user's cache folder."""
     own = os.environ.get("NAS_CACHE_DIR")
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nas"
-    return Path(os.path.expanduser(own)) if own else base
+    return expanded(own) if own else base
 
 
 def open_cache(card: DataCard) -> tuple[np.ndarray, np.ndarray]:
@@ -76,9 +79,10 @@ def write(cache: Path, source: Arrays | Files, shape: tuple[int, int, int], told
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
         for left in cache.parent.glob(".*"):
-            if time.time() - left.stat().st_mtime > FORGOTTEN:
+            if _forgotten(left):
                 shutil.rmtree(left, ignore_errors=True)
-        building = Path(tempfile.mkdtemp(prefix=f".{cache.name}.", dir=cache.parent))
+        prefix = f".{cache.name}.{socket.gethostname()}.{os.getpid()}."
+        building = Path(tempfile.mkdtemp(prefix=prefix, dir=cache.parent))
     except OSError as problem:
         raise DatasetError(
             f"the cache cannot be made: {problem.strerror}; set NAS_CACHE_DIR to another folder", str(cache.parent)
@@ -112,6 +116,14 @@ def write(cache: Path, source: Arrays | Files, shape: tuple[int, int, int], told
             ) from None
     finally:
         shutil.rmtree(building, ignore_errors=True)
+
+
+def _forgotten(building: Path) -> bool:
+    """Whether a cache that is not whole has lost its builder: its process is gone, or is on another machine and silent."""
+    host, _, process = building.name.rpartition(".")[0].rpartition(".")
+    if host.endswith(f".{socket.gethostname()}") and process.isdecimal():
+        return not psutil.pid_exists(int(process))
+    return time.time() - building.stat().st_mtime > FORGOTTEN
 
 
 def _fill(pictures: np.ndarray, labels: np.ndarray, source: Arrays | Files, told: Told) -> list[tuple[str, str]]:

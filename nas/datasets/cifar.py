@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from nas.datasets.base import Arrays, Part, register_dataset
-from nas.errors import DatasetError
+from nas.errors import DatasetError, first_line
 
 _NAMES = {"cifar10": "cifar-10-batches-py", "cifar100": "cifar-100-python"}
 _TRAIN = {"cifar10": tuple(f"data_batch_{i}" for i in range(1, 6)), "cifar100": ("train",)}
@@ -64,9 +64,8 @@ def _download(name: str) -> Path:
     try:
         getattr(keras.datasets, name).load_data()
     except Exception as problem:  # Keras raises a bare Exception when a download fails
-        words = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         raise DatasetError(
-            f"is not on this machine and cannot be downloaded ({words}).\n       To get it: {_GET}", name
+            f"is not on this machine and cannot be downloaded ({first_line(problem)}).\n       To get it: {_GET}", name
         ) from None
     folder = _folder(name, None)
     if folder is None:

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from nas.errors import first_line
+
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 _GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L")
@@ -63,8 +65,7 @@ def why(problem: BaseException) -> str:
         return "is not a JPEG, PNG, BMP or WebP picture"
     if isinstance(problem, OSError) and problem.strerror:  # of the system; Pillow's own have no number
         return f"cannot be read ({problem.strerror})"
-    words = str(problem).strip().splitlines() or [type(problem).__name__]
-    return f"is damaged ({words[0][:200]})"
+    return f"is damaged ({first_line(problem)[:200]})"
 
 
 def measure(file: Path) -> tuple[int, int, bool]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +21,7 @@ from nas.datasets.cache import Told, cache_root, sound, write
 from nas.datasets.folder import load_folder, test_words
 from nas.errors import DatasetError, listing
 from nas.messages import DataCard
+from nas.paths import expanded
 
 LARGEST_DEFAULT = 64  # pixels: a larger side multiplies the time of every candidate, so it must be asked for
 
@@ -41,9 +41,9 @@ def prepare(
         DatasetError: nothing there, a single class, a class without a usable picture.
     """
     source = load(name, folder, "train")
-    test = DATASETS[name].test if name in DATASETS else test_words(_folder(name))
+    test = DATASETS[name].test if name in DATASETS else test_words(expanded(name))
     shape = _shape(source, image_size)
-    words = name if name in DATASETS else _folder(name).resolve().name
+    words = name if name in DATASETS else expanded(name).resolve().name
     cache = cache_root() / f"{''.join(c if c.isalnum() else '_' for c in words)[:40]}-{_key(source, shape)}"
     if not sound(cache):
         write(cache, source, shape, told)
@@ -65,7 +65,7 @@ def load(name: str, folder: str | None, part: Part) -> Arrays | Files:
     """One part of a data set by name or path, checked. Raises DatasetError."""
     if not name:
         raise DatasetError("a name or a folder is needed", "--dataset")
-    source = DATASETS[name].load(part, data_dir(folder)) if name in DATASETS else load_folder(_folder(name), part)
+    source = DATASETS[name].load(part, data_dir(folder)) if name in DATASETS else load_folder(expanded(name), part)
     if len(source.classes) < 2:
         raise DatasetError(f"has {len(source.classes)} class; at least two are needed to tell apart", name)
     if len(source.labels) and not 0 <= min(source.labels) <= max(source.labels) < len(source.classes):
@@ -79,10 +79,6 @@ def load(name: str, folder: str | None, part: Part) -> Arrays | Files:
                 name,
             )
     return source
-
-
-def _folder(name: str) -> Path:
-    return Path(os.path.expanduser(name))  # unlike that of `Path`, it takes an unknown user as it stands
 
 
 def _shape(source: Arrays | Files, image_size: int | None) -> tuple[int, int, int]:

@@ -1,6 +1,6 @@
 """Executors: `base.py` (what one is), `inline.py`, `processes.py`."""
 
 from nas.executors import inline, processes  # noqa: F401  importing them enters them in the table
-from nas.executors.base import EXECUTORS, Executor, Work, register_executor
+from nas.executors.base import EXECUTORS, Executor, Task, Work, register_executor
 
-__all__ = ["EXECUTORS", "Executor", "Work", "register_executor"]
+__all__ = ["EXECUTORS", "Executor", "Task", "Work", "register_executor"]

@@ -1,18 +1,18 @@
 """What an executor is: where jobs run. It knows neither strategies nor the ledger, and of the work only a function's name.
 
 `submit` starts a job, `finished` waits for outcomes; meanwhile the executor passes each `Progress` to the driver's function
-`heard`, whose answer (go on or stop) goes back to the job. `inline.py` and `processes.py` are the two that ship.
+`heard`, whose answer (go on or stop) goes back to the job. `call` runs a task and waits for it. `inline.py` and `processes.py`
+are the two that ship.
 """
 
 from __future__ import annotations
 
 import importlib
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
-from nas.errors import ConfigError
+from nas.errors import ConfigError, RunFailed, first_line
 from nas.messages import Finished, Infeasible, Limits, News
 from nas.registry import Registry
 
@@ -30,7 +30,20 @@ class Work:
     workers: int = 1
     plugins: tuple[str, ...] = ()
     log: str | None = None  # file to which workers' standard error goes
-    limits: Limits = field(default_factory=Limits)  # of each job; a task has none
+    limits: Limits = field(default_factory=Limits)  # of each job
+
+
+@dataclass(frozen=True)
+class Task:
+    """One piece of work that is waited for: `function(argument, told)`, named `module:function`.
+
+    `what` it does stands in messages, such as `preparing the data`.
+    """
+
+    function: str
+    argument: Any
+    what: str
+    limits: Limits = field(default_factory=Limits)
 
 
 class Executor(Protocol):
@@ -44,9 +57,9 @@ class Executor(Protocol):
     def finished(self, timeout: float) -> list[Finished]:
         """Outcomes that came within `timeout` seconds; answers progress and keeps the limits meanwhile."""
 
-    def call(self, function: str, argument: Any, told: Told, seconds: float = math.inf) -> Any:
-        """Run one task `function(argument, told)` where jobs run, and wait for what it returns. Raises what it raises, and
-        RunFailed if it dies (twice) or takes longer than `seconds`."""
+    def call(self, task: Task, told: Told = lambda done, total: None) -> Any:
+        """Run a task where jobs run, and wait for what it returns. Raises what it raises, and RunFailed if it dies or falls
+        silent (twice), or is over its time or memory."""
 
     def close(self) -> None:
         """End all jobs at once; their checkpoints stay."""
@@ -58,13 +71,17 @@ register_executor = EXECUTORS.register
 
 def reason_of(problem: BaseException) -> str:
     """An exception as the reason of an infeasible candidate: its kind and the first line of its message."""
-    words = str(problem).strip().splitlines()
-    return f"{type(problem).__name__}: {words[0] if words else ''}"[:300]
+    return f"{type(problem).__name__}: {first_line(str(problem))}"[:300]
 
 
 def over_time(limits: Limits) -> Infeasible:
     """The outcome of a candidate that took longer than it may."""
     return Infeasible(f"over the limit of {limits.time:g} s (--trial-time)")
+
+
+def task_over_time(task: Task) -> RunFailed:
+    """The error of a task that took longer than it may."""
+    return RunFailed(f"{task.what} did not end in the {task.limits.time or 0:.3g} s that were left for it")
 
 
 def by_name(function: str | Callable[..., Any]) -> Callable[..., Any]:

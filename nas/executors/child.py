@@ -32,8 +32,11 @@ def work(function: str, argument: Any, pipe: Connection, plugins: tuple[str, ...
     _end_with_the_driver(memory)
     _be_the_first_to_go()
     if log is not None:
-        with contextlib.suppress(OSError):  # a full disk: the work has more to say of that
-            os.dup2(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644), 2)
+        try:
+            errors = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        except OSError:  # a full disk, a folder that was removed: the work has more to say of that
+            errors = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(errors, 2)
 
     def told(*content: Any) -> bool:
         """Progress of a job waits for the driver's answer; a pulse and what a task tells do not."""

@@ -6,14 +6,13 @@ says nothing cannot be ended: limits are looked at whenever it reports.
 
 from __future__ import annotations
 
-import math
 import time
 import traceback
 from pathlib import Path
 from typing import Any
 
 from nas.errors import ConfigError
-from nas.executors.base import Told, Work, by_name, over_time, reason_of, register_executor
+from nas.executors.base import Task, Told, Work, by_name, over_time, reason_of, register_executor, task_over_time
 from nas.messages import Finished, Infeasible, News, Outcome
 
 
@@ -59,8 +58,15 @@ class Inline:
         self._waiting.pop(0)
         return [Finished(number, outcome, time.monotonic() - started)]
 
-    def call(self, function: str, argument: Any, told: Told, seconds: float = math.inf) -> Any:
-        return by_name(function)(argument, told)
+    def call(self, task: Task, told: Told = lambda done, total: None) -> Any:
+        started = time.monotonic()
+
+        def heard(done: int, total: int) -> None:
+            if task.limits.time is not None and time.monotonic() - started > task.limits.time:
+                raise task_over_time(task)
+            told(done, total)
+
+        return by_name(task.function)(task.argument, heard)
 
     def close(self) -> None:
         self._waiting.clear()

@@ -8,41 +8,48 @@ runs in the process; here it is heard, and ended when it takes too long or falls
 from __future__ import annotations
 
 import contextlib
-import math
 import multiprocessing
+import multiprocessing.process
+import os
 import signal
 import sys
 import threading
 import time
 import types
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any
 
 from nas import errors
-from nas.errors import RunFailed
-from nas.executors.base import Told, Work, over_time, register_executor
+from nas.errors import RunFailed, first_line
+from nas.executors.base import Task, Told, Work, over_time, register_executor, task_over_time
 from nas.executors.child import OVER_MEMORY, work
+from nas.machine import kills_for_memory, memory_groups
 from nas.messages import Blocked, Finished, Infeasible, Lost, Outcome, OutOfMemory
 
 PRELOAD = "nas.training.worker"
 PATIENCE = 5.0  # seconds that a process may take to end after its last word
+SERVER_PATIENCE = 300.0  # seconds that the server may take to start a worker; the first time it loads Keras before
 LONGEST_LOOK = 5.0  # seconds that may count between two looks at the clock
+TICK = 1.0  # seconds between two looks at a task
 
 
 class _Died(RunFailed):
-    """The worker of a task ended without a last word."""
+    """The worker of a task ended without a last word, or fell silent."""
 
 
 @dataclass
 class _Running:
     process: Any
     pipe: Connection
-    spent: float  # seconds, with those of earlier tries
-    out_of_memory: int  # processes that the system had ended for want of memory when this one began
+    memory: int | None  # bytes that it may hold
+    spent: float = 0.0  # seconds, with those of earlier tries
     silent: float = 0.0  # seconds without a sign of life
+    groups: list[Path] = field(default_factory=list)  # that may limit its memory
+    kills: int = 0  # processes that the system had ended there for want of memory when this one began
 
 
 @register_executor("processes")
@@ -59,6 +66,7 @@ class Processes:
                 forkserver.ensure_running()  # it loads Keras while the driver goes on
         self._running: dict[int, _Running] = {}
         self._looked = time.monotonic()
+        self._raised: BaseException | None = None  # by the driver's function, while other outcomes had been received
 
     @property
     def free(self) -> int:
@@ -69,13 +77,22 @@ class Processes:
         self._running[number] = self._start(str(self.work.function), job, self.work.limits.memory, spent)
 
     def finished(self, timeout: float) -> list[Finished]:
+        if self._raised is not None:
+            raised, self._raised = self._raised, None
+            raise raised
         by_pipe = {running.pipe: number for number, running in self._running.items()}
         ended: dict[int, Outcome] = {}
         for pipe in wait(list(by_pipe), timeout) if by_pipe else []:
             number = by_pipe[pipe]  # type: ignore[index]  # only our own pipes were waited for
             running = self._running[number]
             running.silent = 0.0
-            outcome = self._hear(running)
+            try:
+                outcome = self._hear(running)
+            except BaseException as problem:
+                if not ended:
+                    raise
+                self._raised = problem  # an outcome that was received is handed on before
+                break
             if outcome is not None:
                 ended[number] = outcome
         self._count_time()
@@ -85,12 +102,12 @@ class Processes:
                 ended[number] = outcome
         return [Finished(number, outcome, self._end(self._running.pop(number))) for number, outcome in ended.items()]
 
-    def call(self, function: str, argument: Any, told: Told, seconds: float = math.inf) -> Any:
-        end = time.monotonic() + seconds
+    def call(self, task: Task, told: Told = lambda done, total: None) -> Any:
+        end = time.monotonic() + (float("inf") if task.limits.time is None else task.limits.time)
         try:
-            return self._call(function, argument, told, end)
+            return self._call(task, told, end)
         except _Died:  # like a job, a task is given a second try
-            return self._call(function, argument, told, end)
+            return self._call(task, told, end)
 
     def close(self) -> None:
         for running in self._running.values():
@@ -99,15 +116,20 @@ class Processes:
             self._end(running)
         self._running.clear()
 
-    def _call(self, function: str, argument: Any, told: Told, end: float) -> Any:
-        running = self._start(function, argument)
-        name = function.rpartition(":")[2]
+    def _call(self, task: Task, told: Told, end: float) -> Any:
+        running = self._start(task.function, task.argument, task.limits.memory)
+        self._looked = time.monotonic()
         try:
             while True:
-                if not running.pipe.poll(min(60.0, max(0.0, end - time.monotonic()))):
-                    if time.monotonic() < end:
-                        continue
-                    raise RunFailed(f"the time was over before the worker that ran {name} had ended")
+                if not running.pipe.poll(min(TICK, max(0.0, end - time.monotonic()))):
+                    running.silent += self._passed()
+                    if time.monotonic() >= end:
+                        raise task_over_time(task)
+                    if task.limits.silence is not None and running.silent > task.limits.silence:
+                        raise _Died(f"{task.what}: {_silent(task.limits.silence)}")
+                    continue
+                self._passed()
+                running.silent = 0.0
                 kind, content = _receive(running)
                 if kind == "told":
                     told(*content)
@@ -119,7 +141,8 @@ class Processes:
                     error, words = content
                     raise getattr(errors, error, RunFailed)(words)
                 else:
-                    raise _Died(f"the worker that ran {name} {_how_it_ended(running)}")
+                    outcome = _died(running)
+                    raise (_Died if isinstance(outcome, Lost) else RunFailed)(f"{task.what}: {outcome.reason}")
         finally:
             self._end(running)
 
@@ -129,9 +152,8 @@ class Processes:
         ours, theirs = self._context.Pipe()
         arguments = (function, argument, theirs, self.work.plugins, self.work.log, memory)
         process = self._context.Process(target=work, args=arguments, daemon=True)
-        kills = _kills_for_memory()
         try:
-            with _without_main():
+            with _without_main(), _within(SERVER_PATIENCE):
                 process.start()
         except (EOFError, OSError):  # the server died meanwhile, or could not fork: a new one is asked
             ours.close()
@@ -140,7 +162,8 @@ class Processes:
                 raise RunFailed("no worker could be started: the system gives no more processes") from None
             return self._start(function, argument, memory, spent, again=False)
         theirs.close()
-        return _Running(process, ours, spent, kills)
+        groups = memory_groups(process.pid)
+        return _Running(process, ours, memory, spent, groups=groups, kills=kills_for_memory(groups))
 
     def _hear(self, running: _Running) -> Outcome | None:
         """One message of a worker; its outcome if that was the last."""
@@ -155,29 +178,25 @@ class Processes:
             return None
         if kind == "error":  # one bad candidate is one bad row
             name, words = content
-            return Infeasible(words if name == RunFailed.__name__ else f"{name}: {words.splitlines()[0]}"[:300])
+            return Infeasible(words if name == RunFailed.__name__ else f"{name}: {first_line(words)}"[:300])
         if kind == "done":
             outcome: Outcome = content
             return outcome
         if kind == "blocked":
             return Blocked(content)
-        return self._died(running)
+        return _died(running)
 
-    def _died(self, running: _Running) -> Outcome:
-        """The outcome of a worker that ended without a last word."""
-        how = _how_it_ended(running)
-        if running.process.exitcode == OVER_MEMORY:
-            return OutOfMemory(f"over the limit of {(self.work.limits.memory or 0) / 1e9:.3g} GB (--trial-memory)")
-        if running.process.exitcode == -signal.SIGKILL and _kills_for_memory() > running.out_of_memory:
-            return OutOfMemory("the system had no memory left and ended the worker")
-        return Lost(f"the worker {how}")
-
-    def _count_time(self) -> None:
-        """Time passes for all that runs. While the driver slept (Ctrl-Z, a closed lid) the workers slept as well: of a long
+    def _passed(self) -> float:
+        """Seconds since the last look. While the driver slept (Ctrl-Z, a closed lid) the workers slept as well: of a long
         pause only the beginning counts."""
         now = time.monotonic()
         passed = min(now - self._looked, LONGEST_LOOK)
         self._looked = now
+        return passed
+
+    def _count_time(self) -> None:
+        """Time passes for all that runs."""
+        passed = self._passed()
         for running in self._running.values():
             running.spent += passed
             running.silent += passed
@@ -187,7 +206,7 @@ class Processes:
         if limits.time is not None and running.spent > limits.time:
             return over_time(limits)
         if limits.silence is not None and running.silent > limits.silence:
-            return Lost(f"the worker gave no sign of life for {limits.silence:g} s (--hang-time)")
+            return Lost(_silent(limits.silence))
         return None
 
     def _end(self, running: _Running) -> float:
@@ -195,8 +214,11 @@ class Processes:
         running.process.kill()
         running.pipe.close()
         running.process.join(PATIENCE)
-        with contextlib.suppress(ValueError):  # stuck in the system itself, where no signal reaches: it is left to it
+        try:
             running.process.close()
+        except ValueError:  # stuck in the system itself, where no signal reaches: it is left to it
+            # Python would wait for it when this process ends.
+            multiprocessing.process._children.discard(running.process)  # type: ignore[attr-defined]
         return running.spent
 
 
@@ -209,6 +231,20 @@ def _receive(running: _Running) -> tuple[str, Any]:
         return "lost", None
 
 
+def _died(running: _Running) -> Lost | OutOfMemory:
+    """The outcome of a worker that ended without a last word."""
+    how = _how_it_ended(running)
+    if running.process.exitcode == OVER_MEMORY:
+        return OutOfMemory(f"over the limit of {(running.memory or 0) / 1e9:.3g} GB (--trial-memory)")
+    if running.process.exitcode == -signal.SIGKILL and kills_for_memory(running.groups) > running.kills:
+        return OutOfMemory("the system had no memory left and ended the worker")
+    return Lost(f"the worker {how}")
+
+
+def _silent(seconds: float) -> str:
+    return f"the worker gave no sign of life for {seconds:g} s (--hang-time)"
+
+
 def _how_it_ended(running: _Running) -> str:
     running.process.join(PATIENCE)
     code = running.process.exitcode
@@ -218,13 +254,23 @@ def _how_it_ended(running: _Running) -> str:
     return f"was killed by {known.get(-code, f'signal {-code}')}"
 
 
-def _kills_for_memory() -> int:
-    """How many processes the system has ended for want of memory since it started; 0 where it does not say."""
+@contextlib.contextmanager
+def _within(seconds: float) -> Iterator[None]:
+    """A server of the workers that does not answer in time (one that was stopped) is killed, so that a new one is asked."""
+
+    def kill() -> None:
+        server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+        if server is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(server, signal.SIGKILL)
+
+    timer = threading.Timer(seconds, kill)
+    timer.daemon = True
+    timer.start()
     try:
-        with open("/proc/vmstat", encoding="ascii") as stream:
-            return next((int(line.split()[1]) for line in stream if line.startswith("oom_kill ")), 0)
-    except (OSError, ValueError):
-        return 0
+        yield
+    finally:
+        timer.cancel()
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
 """Who asks a strategy: turns proposals into candidates, and refuses what need not be trained.
 
 Equal networks with equal recipes are trained once, and a blueprint over a limit never; a refusal is shown to the strategy,
-which proposes anew. Refusals for a limit are kept with the candidate that was taken in their place, and shown from then on.
+which proposes anew. Refusals for a limit are kept with the candidate that was taken in their place, and shown from then on;
+what was refused once is turned away at once.
 When nothing new comes, random draws and at last a count of the whole space decide that it is exhausted.
 """
 
@@ -10,7 +11,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
+import math
 import random
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +30,8 @@ from nas.strategies.base import Strategy
 Express: TypeAlias = Callable[[Genotype], tuple[Blueprint, Recipe]]
 
 ASKED = 30  # proposals that a strategy may have refused for one candidate
+PROPOSAL = "the strategy's proposal"
+DUPLICATE = "duplicate"
 DRAWN = 2_000  # random draws after that
 COUNTED = 20_000  # a space of at most so many genotypes is searched through at last
 
@@ -39,28 +44,67 @@ class Asking:
     strategy: Strategy
     settings: Settings
     express: Express | None = None
+    deadline: float = math.inf  # by time.monotonic: proposing ends then, whatever was found
     refused: Counter[str] = field(default_factory=Counter)  # why → how often, for the run's summary
     exhausted: str = ""  # why there was no candidate any more, with the numbers
+    _rows: list[list[Record]] = field(default_factory=list)  # of each candidate, what was refused before it
+    _known: dict[str, str] = field(default_factory=dict)  # genotype → why it was refused
+    _began: int | None = None  # the first number that was asked for here: what was refused before may be allowed now
 
     def next(self, records: Sequence[Record], number: int) -> Candidate | None:
-        """The candidate `number`, or None if the space has nothing (or next to nothing) new within the limits."""
+        """The candidate `number`, or None if the space has nothing (or next to nothing) new within the limits, or the time
+        is over."""
         seen = {record.digest for record in records}
-        shown = _with_refused(records)
+        shown = self._with_refused(records)
         before = Counter(self.refused)
         turned_down: list[Record] = []
+        own: list[tuple[Genotype, str]] = []
         for proposal in self._proposals(shown, turned_down, number):
-            try:
-                candidate = make_candidate(self.space, proposal, number, self.express)
-                why = "duplicate" if candidate.digest in seen else over_limit(candidate, self.settings)
-            except BlueprintError:  # a block may refuse a combination of genes that are each fine
-                why = "no network"
+            if time.monotonic() >= self.deadline:
+                break
+            key = canonical_json(self.space.check(proposal.genotype, PROPOSAL))
+            why = self._known.get(key)
             if why is None:
-                own = tuple((row.genotype, row.reason) for row in turned_down[:ASKED] if row.reason != "duplicate")
-                return dataclasses.replace(candidate, refused=own)
+                candidate, why = self._candidate(proposal, number, seen)
+                if candidate is not None:
+                    return dataclasses.replace(candidate, refused=tuple(own))
+                if why != DUPLICATE and len(turned_down) < ASKED:  # what is drawn after that is not the strategy's
+                    self._known[key] = why
+                    own.append((proposal.genotype, why))
             self.refused[why] += 1
             turned_down.append(_refused(len(shown) + len(turned_down), proposal.genotype, why))
         self.exhausted = self._numbers(self.refused - before, number)
         return None
+
+    def _candidate(self, proposal: Proposal, number: int, seen: set[str]) -> tuple[Candidate | None, str]:
+        """The candidate of a proposal, or why it is none."""
+        try:
+            candidate = make_candidate(self.space, proposal, number, self.express)
+        except BlueprintError:  # a block may refuse a combination of genes that are each fine
+            return None, "no network"
+        why = DUPLICATE if candidate.digest in seen else over_limit(candidate, self.settings)
+        return (candidate, "") if why is None else (None, why)
+
+    def _with_refused(self, records: Sequence[Record]) -> list[Record]:
+        """The records, with what was refused before each of them in front of it, by the limits that hold now."""
+        if self._began is None:
+            self._began = len(records)
+        rows: list[Record] = []
+        for place, record in enumerate(records):
+            if place == len(self._rows):
+                refused = [(genotype, self._still(genotype, why, place)) for genotype, why in record.refused]
+                still = [(genotype, why) for genotype, why in refused if why]
+                self._rows.append([_refused(len(rows) + at, *each) for at, each in enumerate(still)])
+                self._known |= {canonical_json(genotype): why for genotype, why in still}
+            rows += self._rows[place]
+            rows.append(record)
+        return rows
+
+    def _still(self, genotype: Genotype, why: str, place: int) -> str:
+        """Why a genotype that was refused would be refused now; empty if it would not be."""
+        if self._began is None or place >= self._began or self.express is None:
+            return why
+        return self._candidate(Proposal(genotype), place, set())[1]
 
     def _numbers(self, refused: Counter[str], number: int) -> str:
         """What was turned down in vain, with the limits that did it."""
@@ -84,16 +128,6 @@ class Asking:
                 yield Proposal(genotype, operator="random")
 
 
-def _with_refused(records: Sequence[Record]) -> list[Record]:
-    """The records, with what was refused before each of them in front of it."""
-    rows: list[Record] = []
-    for record in records:
-        for genotype, why in record.refused:
-            rows.append(_refused(len(rows), genotype, why))
-        rows.append(record)
-    return rows
-
-
 def _refused(place: int, genotype: Genotype, why: str) -> Record:
     return Record(-1 - place, genotype, "refused", reason=why)
 
@@ -103,7 +137,7 @@ def make_candidate(space: SearchSpace, proposal: Proposal, number: int, express:
 
     Raises SpaceError if the proposal is not of the space.
     """
-    genotype = space.check(proposal.genotype, "the strategy's proposal")
+    genotype = space.check(proposal.genotype, PROPOSAL)
     blueprint, recipe = express(genotype) if express else (None, None)
     facts = [blueprint.digest, recipe.to_dict()] if blueprint and recipe else genotype
     digest = hashlib.sha256(canonical_json(facts).encode()).hexdigest()[:12]

@@ -17,7 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from nas.errors import RunError
+from nas.errors import RunError, first_line
 from nas.messages import Job
 from nas.run import write_whole
 from nas.training.model import build
@@ -98,11 +98,6 @@ def load_model(file: Path) -> HandedOver:
         words = problem.strerror if isinstance(problem, OSError) and problem.strerror else first_line(problem)
         raise RunError(f"cannot be read as a model: {words}", str(file)) from None
     return HandedOver(model, classes, (shape[0], shape[1], shape[2]), facts, file)
-
-
-def first_line(problem: Exception) -> str:
-    """What Keras has to say, without the pages that may follow."""
-    return (str(problem).strip().splitlines() or [type(problem).__name__])[0][:300]
 
 
 def _facts(file: Path) -> dict[str, Any]:

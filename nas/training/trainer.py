@@ -47,7 +47,7 @@ def train(job: Job, report: Report) -> Outcome:
     outputs = int(network.output_shape[-1])
     hot = targets(labels, outputs)
     fitting = Batches(images, hot, train_index, job.recipe.batch_size, (job.seed, job.number))
-    validation = Batches(images, hot, validation_index, min(VALIDATION_BATCH, 4 * job.recipe.batch_size))
+    validation = Batches(images, hot, validation_index, validation_batch(job.recipe))
     model = with_augmentation(network, job.recipe, seed)
     optimizer = make_optimizer(job.recipe, job.epochs * len(fitting))
     compile_model(model, job.recipe, optimizer, outputs, job.blueprint.nodes[-1].layer)
@@ -66,6 +66,11 @@ def train(job: Job, report: Report) -> Outcome:
     if isinstance(outcome, Trained):
         save_model(job, epochs.best, _facts(job, epochs.curve))
     return outcome
+
+
+def validation_batch(recipe: Recipe) -> int:
+    """Pictures that are looked at at once in validation."""
+    return min(VALIDATION_BATCH, 4 * recipe.batch_size)
 
 
 def hand_over(job: Job) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import keras
 import psutil
 
 from nas.datasets import open_cache
 from nas.datasets import prepare as prepare_data
-from nas.errors import DatasetError, print_traceback
+from nas.errors import DatasetError, first_line, print_traceback
 from nas.machine import own_memory
 from nas.messages import Blocked, DataCard, DataRequest, Infeasible, Job, Outcome, OutOfMemory
 from nas.run import disk_trouble
@@ -28,10 +29,10 @@ def machine(_: None, told: Callable[[int, int], None]) -> dict[str, str]:
     backend = keras.backend.backend()
     return {
         "cores": str(psutil.cpu_count()),
-        "memory": f"{psutil.virtual_memory().total / 2**30:.1f} GiB",
+        "memory": f"{psutil.virtual_memory().total / 1e9:.1f} GB",
         "backend": backend,
         "keras": keras.version(),
-        "worker_memory": f"{own_memory() / 2**30:.2f} GiB",  # before it has trained anything
+        "worker_memory": f"{own_memory() / 1e9:.2f} GB",  # before it has trained anything
         "precision": "bfloat16" if backend == "tensorflow" and _computes_bfloat16() else "float32",
     }
 
@@ -51,25 +52,31 @@ def prepare(request: DataRequest, told: Callable[[int, int], None]) -> DataCard:
 
 
 def rehearse(job: Job, told: Callable[[int, int], None]) -> float:
-    """Build a job's network and train it for three steps: the seconds of one later step.
+    """Build a job's network, train it for three steps and look at one batch of validation: the seconds of a later step.
 
-    So a mistake shows in seconds, and the time of a search can be foretold. Raises what Keras raises.
+    So a mistake shows in seconds, a network too large for the memory too, and the time of a search can be foretold. Raises
+    what Keras raises.
     """
     set_threads(job.threads)
     images, labels = open_cache(job.data)
     network = build(job.blueprint, 0, job.precision)
-    usable = (labels >= 0).nonzero()[0][: 3 * job.recipe.batch_size]
+    usable = (labels >= 0).nonzero()[0]
     outputs = int(network.output_shape[-1])
-    batches = Batches(images, targets(labels, outputs), usable, job.recipe.batch_size)
+    hot = targets(labels, outputs)
+    batches = Batches(images, hot, usable, job.recipe.batch_size)
+    validation = Batches(images, hot, usable, trainer.validation_batch(job.recipe))
     model = trainer.with_augmentation(network, job.recipe, 0)
     optimizer = trainer.make_optimizer(job.recipe, 3)
     trainer.compile_model(model, job.recipe, optimizer, outputs, job.blueprint.nodes[-1].layer)
     times = []
     for step in range(3):
-        pictures, hot = batches[step % len(batches)]
+        batch = batches[step % len(batches)]
+        told(step, 3)
         started = time.perf_counter()
-        model.train_on_batch(pictures, hot)
+        model.train_on_batch(*batch)
         times.append(time.perf_counter() - started)
+    told(3, 3)
+    model.test_on_batch(*validation[0])
     return min(times[1:])
 
 
@@ -80,9 +87,11 @@ def train(job: Job, report: trainer.Report) -> Outcome:
         return trainer.train(job, report)
     except Exception as problem:  # one bad candidate is one bad row
         print_traceback()
-        words = (str(problem).strip().splitlines() or [""])[0]
-        text = f"{type(problem).__name__}: {words}"[:300]
+        text = f"{type(problem).__name__}: {first_line(str(problem))}"[:300]
         full = disk_trouble(problem)
+        folder = Path(job.checkpoint).parent
+        if job.checkpoint and not folder.is_dir():
+            return Blocked(f"the folder {folder} is gone")
         if full is not None or isinstance(problem, DatasetError):  # the next candidate would meet the same
             return Blocked(full or str(problem))
         starved = isinstance(problem, MemoryError) or getattr(problem, "errno", None) == errno.ENOMEM

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nas.errors import DatasetError
-from nas.executors import EXECUTORS, Executor, Work
+from nas.executors import EXECUTORS, Executor, Task, Work
 from nas.messages import Infeasible, Progress, Stopped, Trained
 from tests.executors.jobs import HERE
 from tests.helpers import wait_for, workers
@@ -94,13 +94,13 @@ def test_answer_no_stops_the_job(make: Make) -> None:
 
 def test_task_tells_and_returns(make: Make) -> None:
     told: list[tuple[int, int]] = []
-    assert make().call(f"{HERE}:count", 3, lambda done, total: told.append((done, total))) == 6
+    assert make().call(Task(f"{HERE}:count", 3, "counting"), lambda done, total: told.append((done, total))) == 6
     assert told == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_error_of_ours_raised_in_a_task_arrives_as_itself(make: Make) -> None:
     with pytest.raises(DatasetError, match=r"^pictures: there is nothing$") as problem:
-        make().call(f"{HERE}:wrong", "there is nothing", lambda done, total: None)
+        make().call(Task(f"{HERE}:wrong", "there is nothing", "a test"))
     assert problem.value.exit_code == 2
 
 
@@ -117,7 +117,7 @@ def test_plugins_are_loaded_before_the_work(make: Make, tmp_path: Any) -> None:
     from nas import plugins
 
     plugins.load(str(plugin))  # the driver does so itself; inline has no other process
-    assert executor.call(f"{HERE}:environment", "a_plugin_was_here", lambda done, total: None) == ["a_plugin_was_here"]
+    assert executor.call(Task(f"{HERE}:environment", "a_plugin_was_here", "a test")) == ["a_plugin_was_here"]
 
 
 def test_close_ends_everything_and_may_be_called_twice(make: Make) -> None:

@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import psutil
 import pytest
 
 from nas.errors import RunFailed
-from nas.executors import Work
+from nas.executors import Task, Work
 from nas.executors.processes import Processes
 from nas.messages import Blocked, Infeasible, Limits, Lost, OutOfMemory, Trained
 from tests.executors.jobs import HERE
@@ -46,8 +48,8 @@ def test_worker_that_leaves_without_a_word_is_lost(executor: Processes) -> None:
 
 @pytest.mark.parametrize("executor", ["finish"], indirect=True)
 def test_killed_task_is_a_failed_run(executor: Processes) -> None:
-    with pytest.raises(RunFailed, match="the worker that ran die was killed by SIGKILL"):
-        executor.call(f"{HERE}:die", signal.SIGKILL, lambda done, total: None)
+    with pytest.raises(RunFailed, match="a test: the worker was killed by SIGKILL"):
+        executor.call(Task(f"{HERE}:die", signal.SIGKILL, "a test"))
 
 
 @pytest.mark.parametrize("executor", ["busy"], indirect=True)
@@ -75,7 +77,7 @@ def test_close_ends_a_worker_that_ignores_requests(executor: Processes, tmp_path
 @pytest.mark.parametrize("executor", ["finish"], indirect=True)
 def test_interrupt_does_not_reach_a_worker(executor: Processes) -> None:
     """Ctrl-C goes to the whole group; the driver decides what it means."""
-    assert executor.call(f"{__name__}:interrupt_myself", None, lambda done, total: None) == "alive"
+    assert executor.call(Task(f"{__name__}:interrupt_myself", None, "a test")) == "alive"
 
 
 def interrupt_myself(argument: None, told: object) -> str:
@@ -85,7 +87,7 @@ def interrupt_myself(argument: None, told: object) -> str:
 
 @pytest.mark.parametrize("executor", ["finish"], indirect=True)
 def test_workers_have_keras_from_the_start_and_nothing_of_the_driver(executor: Processes) -> None:
-    found = executor.call(f"{HERE}:environment", "keras tensorflow optuna deap sqlalchemy", lambda done, total: None)
+    found = executor.call(Task(f"{HERE}:environment", "keras tensorflow optuna deap sqlalchemy", "a test"))
     assert found == ["keras", "tensorflow"]
 
 
@@ -183,14 +185,95 @@ def test_worker_over_its_memory_is_out_of_memory_and_one_below_is_not() -> None:
 
 @pytest.mark.parametrize("executor", ["finish"], indirect=True)
 def test_killed_task_is_tried_again_once(executor: Processes, tmp_path: Path) -> None:
-    assert executor.call(f"{HERE}:die_once", str(tmp_path / "mark"), lambda done, total: None) == "done"
+    assert executor.call(Task(f"{HERE}:die_once", str(tmp_path / "mark"), "a test")) == "done"
 
 
 @pytest.mark.parametrize("executor", ["finish"], indirect=True)
 def test_task_that_takes_too_long_is_ended(executor: Processes) -> None:
-    with pytest.raises(RunFailed, match="the time was over before the worker that ran sleep had ended"):
-        executor.call(f"{HERE}:sleep", 10_000.0, lambda done, total: None, seconds=1)
+    with pytest.raises(RunFailed, match="sleeping did not end in the 1 s that were left for it"):
+        executor.call(Task(f"{HERE}:sleep", 10_000.0, "sleeping", Limits(time=1)))
     assert workers() == []
+
+
+@pytest.mark.parametrize("executor", ["finish"], indirect=True)
+def test_task_that_falls_silent_is_ended(executor: Processes) -> None:
+    with pytest.raises(RunFailed, match=r"sleeping: the worker gave no sign of life for 2 s \(--hang-time\)"):
+        executor.call(Task(f"{HERE}:sleep", 10_000.0, "sleeping", Limits(silence=2)))
+    assert workers() == []
+
+
+@pytest.mark.parametrize("executor", ["finish"], indirect=True)
+def test_task_over_its_memory_is_ended(executor: Processes) -> None:
+    with pytest.raises(RunFailed, match=r"growing: over the limit of 1\.5 GB \(--trial-memory\)"):
+        executor.call(Task(f"{HERE}:grow", 100_000, "growing", Limits(memory=1_500_000_000)))
+    assert workers() == []
+
+
+@pytest.mark.parametrize("executor", ["finish"], indirect=True)
+def test_server_that_was_stopped_is_replaced(executor: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
+    executor.submit(0, 0.5)
+    assert wait_for(executor) == Trained(0.5)
+    server = the_server()
+    server.suspend()
+    monkeypatch.setattr("nas.executors.processes.SERVER_PATIENCE", 1.0)
+    timer = threading.Timer(0.5, lambda: monkeypatch.setattr("nas.executors.processes.SERVER_PATIENCE", 300.0))
+    timer.start()  # the new one has to load Keras
+    executor.submit(1, 0.25)
+    assert wait_for(executor) == Trained(0.25)
+    assert the_server().pid != server.pid
+    timer.cancel()
+
+
+@pytest.mark.parametrize("executor", ["epochs"], indirect=True)
+def test_outcome_is_not_lost_when_the_news_of_another_worker_end_the_search(executor: Processes) -> None:
+    """Both have spoken when the driver listens: one is done, the other's epoch makes the driver stop."""
+
+    def over(news: object) -> bool:
+        raise TimeoutError
+
+    object.__setattr__(executor.work, "heard", over)
+    executor.submit(0, 0)
+    executor.submit(1, 5)
+    outcomes, raised = [], 0
+    until(lambda: all(each.pipe.poll() for each in executor._running.values()), "both to speak")
+    for _ in range(3):
+        try:
+            outcomes += executor.finished(1.0)
+        except TimeoutError:
+            raised += 1
+    assert [each.outcome for each in outcomes] == [Trained(1.0)]
+    assert raised == 1
+
+
+@pytest.mark.parametrize("executor", ["finish"], indirect=True)
+def test_system_that_runs_out_of_memory_ends_workers_first(executor: Processes) -> None:
+    if sys.platform != "linux":
+        pytest.skip("only Linux can be told")
+    assert executor.call(Task(f"{HERE}:content_of", "/proc/self/oom_score_adj", "a test")).strip() == "1000"
+    assert Path("/proc/self/oom_score_adj").read_text().strip() != "1000"
+
+
+def test_time_in_which_the_driver_slept_is_no_silence() -> None:
+    """A closed lid, Ctrl-Z: of a pause of nine seconds five count."""
+    executor = limited("breathe", silence=7)
+    executor.submit(0, 0.05)
+    until(lambda: executor.finished(0.1) == [] and executor._running[0].pipe.poll(1), "a sign of life")
+    (worker,) = workers()
+    worker.suspend()
+    while executor._running[0].pipe.poll():
+        executor.finished(0.0)
+    time.sleep(9)
+    assert executor.finished(0.1) == []
+    worker.resume()
+    until(lambda: executor._running[0].pipe.poll(1), "a sign of life")
+    assert executor.finished(1.0) == []
+    assert executor._running[0].silent == pytest.approx(0, abs=5.5)
+    executor.close()
+
+
+def the_server() -> psutil.Process:
+    (server,) = [each for each in psutil.Process().children() if "forkserver" in " ".join(each.cmdline())]
+    return server
 
 
 def test_plugin_that_is_gone_is_no_fault_of_a_candidate(tmp_path: Path) -> None:
@@ -217,7 +300,7 @@ def test_worker_that_the_system_ends_for_want_of_memory_is_out_of_memory_and_the
     request.addfinalizer(group.rmdir)
     executor.submit(0, 5)
     assert wait_for(executor) == Trained(5.0)  # the server is there now
-    (server,) = [each for each in psutil.Process().children() if "forkserver" in " ".join(each.cmdline())]
+    server = the_server()
     request.addfinalizer(lambda: (CGROUPS / "tasks").write_text(str(server.pid)))
     (group / "tasks").write_text(str(server.pid))
     executor.submit(1, 100_000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -152,8 +153,8 @@ def test_search_goes_on_when_nobody_reads_what_it_says(tmp_path: Path) -> None:
 def test_time_that_is_over_leaves_a_model_and_a_run_that_can_be_resumed(tmp_path: Path) -> None:
     """Half a minute after the time that was given, at the latest; else `nas` here would be ended and fail. And in a terminal
     that does not know the characters of which curves are drawn."""
-    words = as_options({**SMALL_SEARCH, "budget": 1000, "epochs": 1, "time": 12, "workers": 2})
-    found = nas("search", *words, "--out=run", cwd=tmp_path, timeout=12 + 30, env={"PYTHONIOENCODING": "ascii"})
+    words = as_options({**SMALL_SEARCH, "budget": 1000, "epochs": 1, "time": 20, "workers": 2})
+    found = nas("search", *words, "--out=run", cwd=tmp_path, timeout=20 + 30, env={"PYTHONIOENCODING": "ascii"})
     assert found.returncode == 0, found.stderr
     rows = without_seconds(tmp_path / "run" / "leaderboard.csv")
     states = [row["state"] for row in rows]
@@ -167,12 +168,14 @@ def test_time_that_is_over_leaves_a_model_and_a_run_that_can_be_resumed(tmp_path
 
 @pytest.mark.slow
 def test_time_that_is_over_before_any_candidate_is_done_leaves_the_best_there_is(tmp_path: Path) -> None:
-    words = as_options({**SMALL_SEARCH, **LONG, "time": 10})
-    found = nas("search", *words, "--out=run", cwd=tmp_path, timeout=10 + 30)
+    words = as_options({**SMALL_SEARCH, **LONG, "time": 20})
+    found = nas("search", *words, "--out=run", cwd=tmp_path, timeout=20 + 30)
     assert found.returncode == 0, found.stderr
     assert "no candidate was done; best.keras is the best of #0 after" in found.stdout
     (row,) = without_seconds(tmp_path / "run" / "leaderboard.csv")
     assert (row["state"], row["number"]) == ("interrupted", "0")
+    assert (tmp_path / "run" / "checkpoints" / "0.npz").exists()
+    assert "go on:    nas resume run --time none" in found.stdout
     looked = nas("predict", "run", ROOT / "docs" / "pictures" / "digit-3.png", cwd=tmp_path)
     assert looked.returncode == 0, looked.stderr
 
@@ -184,8 +187,52 @@ def test_time_that_is_over_ends_the_preparation_of_the_data(tmp_path: Path) -> N
     )
     found = nas("search", "--dataset=slow", "--plugin=slow.py", "--time=3", "--out=run", cwd=tmp_path, timeout=3 + 30)
     assert found.returncode == 1
-    assert found.stderr.startswith("error: the time was over before")
+    assert found.stderr.startswith("error: preparing the data did not end in the")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
+def test_time_that_is_over_before_anything_was_trained_is_a_failed_run_that_can_go_on(tmp_path: Path) -> None:
+    part = switch.plugin(tmp_path, {0: Fault(switch.HANGS)})
+    words = as_options({**SMALL_SEARCH, "time": 20, "plugin": part})
+    found = nas("search", *words, "--out=run", cwd=tmp_path, timeout=20 + 30)
+    assert found.returncode == 1
+    assert "error: the time was over before any candidate had been trained for an epoch; nothing is lost" in found.stderr
+    assert "nas resume run --time" in found.stderr
+
+
+SLOW = (
+    "import time, nas\n\n\n@nas.register_dataset('slow')\ndef slow(part, folder):\n"
+    "    'Never there.'\n    open('begun', 'w').close()\n    time.sleep(100_000)\n"
+)
+
+
+def test_interrupt_while_the_data_are_prepared_says_that_nothing_was_begun(tmp_path: Path) -> None:
+    (tmp_path / "slow.py").write_text(SLOW)
+    command = [sys.executable, "-m", "nas", "search", "--dataset=slow", "--plugin=slow.py", "--out=run"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    driver = subprocess.Popen(command, cwd=tmp_path, text=True, start_new_session=True, **pipes)
+    until((tmp_path / "begun").exists, "the preparation")
+    family = family_of(driver)
+    os.killpg(driver.pid, signal.SIGINT)
+    output, errors = driver.communicate(timeout=60)
+    assert (driver.returncode, errors) == (130, "")
+    assert output == "interrupted while the search was prepared; nothing was begun yet\n"
+    assert psutil.wait_procs(family, timeout=30)[1] == []
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("moment", [0.1, 0.2, 0.4, 0.8])
+def test_interrupt_in_the_first_moments_is_no_traceback_of_ours(tmp_path: Path, moment: float) -> None:
+    command = [sys.executable, "-m", "nas", "search", "--dataset=digits", "--out=run"]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    driver = subprocess.Popen(command, cwd=tmp_path, text=True, start_new_session=True, **pipes)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        driver.wait(moment)
+    os.killpg(driver.pid, signal.SIGINT)
+    _, errors = driver.communicate(timeout=60)
+    assert driver.returncode in (130, -signal.SIGINT)
+    assert str(ROOT / "nas") not in errors  # before a line of ours is run, Python may have its say
 
 
 def test_evaluator_is_ended_when_it_reports_after_the_time(tmp_path: Path) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import sqlite3
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import psutil
 import pytest
 
 from nas.config import settings
-from nas.errors import RunError
-from nas.resuming import resume
+from nas.errors import ConfigError, RunError
+from nas.resuming import CHANGEABLE, resume
 from nas.run import Run
+from nas.salvage import check_ledger, salvage
 from nas.searching import search
 from nas.view import Silent
 from tests.faults import switch
@@ -125,11 +129,60 @@ def test_space_that_was_changed_in_the_run_file_is_refused(small_run: Path, tmp_
 
 def test_limits_budget_and_workers_may_change(small_run: Path, tmp_path: Path) -> None:
     help_of_resume = nas("resume", "--help", cwd=tmp_path).stdout
-    from nas.resuming import CHANGEABLE
-
     for name in CHANGEABLE:
         assert f"--{name.replace('_', '-')}" in help_of_resume
         assert name in type(settings()).model_fields
+
+
+@pytest.mark.slow
+def test_what_may_change_is_what_the_run_goes_on_with(small_run: Path, tmp_path: Path) -> None:
+    """Each of them is given; the run says so from then on, and obeys."""
+    run = Run(shutil.copytree(small_run, tmp_path / "run"))
+    given = {
+        "budget": 5,
+        "time": "1h",
+        "workers": 2,
+        "threads": 1,
+        "keep": 2,
+        "max_params": 200_000,
+        "max_flops": 2_000_000,
+        "max_memory": "1G",
+        "trial_time": 60,
+        "trial_memory": "3G",
+        "hang_time": 50,
+        "data_dir": str(tmp_path),
+    }
+    assert set(given) == set(CHANGEABLE)
+    result = resume(run.folder, view=Silent(), **given)
+    kept = run.read_settings()["settings"]
+    read = {"time": 3600, "max_memory": 10**9, "trial_memory": 3 * 10**9}
+    assert {name: kept[name] for name in given} == {**given, **read}
+    assert len(result.records) == 5
+    assert all(record.flops is not None and record.flops <= 2_000_000 for record in result.records[3:])
+    assert len(list((run.folder / "models").iterdir())) == 2
+
+
+def test_limit_that_cannot_be_kept_is_refused_and_not_written(small_run: Path, tmp_path: Path) -> None:
+    run = Run(shutil.copytree(small_run, tmp_path / "run"))
+    before = run.settings.read_text()
+    with pytest.raises(ConfigError, match=r"a worker takes .* GB before it trains anything"):
+        resume(run.folder, view=Silent(), trial_memory="1M")
+    assert run.settings.read_text() == before
+
+
+def test_driver_killed_between_an_epochs_metrics_and_its_score_leaves_a_sound_ledger(small_run: Path, tmp_path: Path) -> None:
+    """Metrics are written before the score: there may be those of one epoch more."""
+    run = Run(shutil.copytree(small_run, tmp_path / "run"))
+    with closing(sqlite3.connect(run.study)) as connection:
+        connection.execute("delete from trial_intermediate_values where trial_id = 3 and step = 2")
+        connection.execute("delete from trial_user_attributes where trial_id = 3 and key = 'outcome'")
+        connection.execute("delete from trial_values where trial_id = 3")
+        connection.execute("update trials set state = 'RUNNING' where trial_id = 3")
+        connection.commit()
+    assert [(record.number, record.epochs) for record in salvage(run.study)] == [(0, 2), (1, 2), (2, 1)]
+    check_ledger(run)
+    resume(run.folder, view=Silent())
+    assert without_seconds(run.leaderboard) == without_seconds(small_run / "leaderboard.csv")
 
 
 def test_second_driver_is_refused_with_process_and_host_of_the_first(small_run: Path, tmp_path: Path) -> None:

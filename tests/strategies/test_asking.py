@@ -1,7 +1,9 @@
 """Asking: duplicates and networks over a limit are refused and counted, and only a whole count declares a space exhausted."""
 
+import dataclasses
 import json
 import random
+import time
 
 import pytest
 
@@ -57,6 +59,52 @@ def test_a_duplicate_is_refused_shown_and_at_last_replaced_by_a_random_draw():
     assert last[0] == first
     assert [record.state for record in last[1:]] == ["refused"] * (ASKED - 1)
     assert len({record.number for record in last}) == ASKED
+
+
+def test_what_was_refused_for_a_limit_is_turned_away_without_being_drawn_again():
+    """Few networks are within the limit, so every strategy comes back to those that are not."""
+    space = read_space(
+        {
+            "name": "few",
+            "groups": {"blocks": {"repeat": 1, "genes": {"filters": {"ordered": [4, 8, 64, 96]}, "norm": "none"}}},
+            "genes": {"optimizer": {"choice": ["adam", "sgd", "rmsprop"]}},
+        }
+    )
+    for name in ("genetic", "optuna", "random"):
+        chosen = settings(strategy=name, max_params=1000)
+        records, drawn = [], []
+
+        def express_noted(genotype, drawn=drawn):
+            drawn.append(json.dumps(genotype))
+            return express(genotype, PICTURES)
+
+        for restart in (False, True):
+            asking = Asking(space, make_strategy(name, space, 3, chosen), chosen, express_noted)
+            for number in range(len(records), len(records) + 2):
+                candidate = asking.next(records, number)
+                records.append(dataclasses.replace(recorded(candidate), refused=candidate.refused))
+            refused = [json.dumps(genotype) for record in records for genotype, _ in record.refused]
+            assert len(refused) == len(set(refused)), "kept once"
+            most = 2 if restart else 1  # a new driver looks once whether the limits still refuse it
+            assert all(drawn.count(genotype) <= most for genotype in refused)
+
+
+def test_limits_that_were_widened_since_are_the_ones_that_hold():
+    """What a narrower limit refused is not shown as refused any more, and may be a candidate."""
+    genotype = CONNECTED.sample(random.Random(0))
+    first = recorded(make_candidate(CONNECTED, Proposal(CONNECTED.sample(random.Random(1))), 0, express_small))
+    first = dataclasses.replace(first, refused=((genotype, "over max-params"),))
+    for most, shown in ((1, ["refused", "trained"]), (None, ["trained"])):
+        strategy = Stubborn(genotype)
+        asking = Asking(CONNECTED, strategy, settings(max_params=most, max_flops="none"), express_small)
+        candidate = asking.next([first], 1)
+        assert [record.state for record in strategy.shown[0]] == shown
+        assert (candidate is not None and candidate.genotype == genotype) == (most is None)
+
+
+def test_proposing_ends_with_the_time():
+    asking = Asking(SMALL, Stubborn({"x": 1, "y": 2}), settings(), deadline=time.monotonic())
+    assert asking.next([], 0) is None
 
 
 def test_the_last_of_a_space_is_found_and_then_there_is_none():

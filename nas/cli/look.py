@@ -1,0 +1,92 @@
+"""Verbs that look at a run, or with its model: `nas leaderboard`, `show`, `predict`."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import Annotated
+
+import typer
+
+from nas.cli.door import app
+from nas.cli.options import Debug, say
+from nas.errors import InputError
+
+
+@app.command()
+def leaderboard(
+    run: Annotated[str | None, typer.Argument(help="Run folder (default: the newest in results/).")] = None,
+    top: Annotated[int, typer.Option(help="How many rows; 0 for all.", min=0)] = 10,
+    where: Annotated[str | None, typer.Option(help="Such as 'parameters < 200000 and state = trained'.")] = None,
+    sort: Annotated[
+        str | None, typer.Option(help="A column of the CSV; accuracies highest first, the rest lowest first.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="As JSON, all columns.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Print a run's leaderboard, best first."""
+    from nas import leaderboard as board
+    from nas.printing import table
+    from nas.run import Run
+
+    opened = Run.open(run)
+    if run is None:
+        print(f"the newest run: {opened.folder}", file=sys.stderr)  # noqa: T201  not part of the table
+    rows = board.read_csv(opened.leaderboard)
+    if any(row["state"] == "running" for row in rows) and not opened.driven():
+        rows = [{**row, "state": "interrupted"} if row["state"] == "running" else row for row in rows]  # its driver was killed
+    rows = board.where(rows, where) if where else rows
+    rows = board.sort(rows, sort) if sort else rows
+    found = len(rows)
+    rows = rows[:top] if top else rows
+    if json:
+        import json as json_module
+
+        filled = [{name: None if value == "" else value for name, value in row.items()} for row in rows]
+        say(json_module.dumps(filled, indent=1, ensure_ascii=False))
+    else:
+        say(table(rows))
+        if len(rows) < found:
+            say(f"and {found - len(rows)} more: --top 0 shows all")
+
+
+@app.command()
+def show(
+    run: Annotated[str, typer.Argument(help="Run folder.")],
+    number: Annotated[int, typer.Argument(help="Number of the candidate, as in the leaderboard.")],
+    debug: Debug = False,
+) -> None:
+    """Show one candidate: layers with shapes and parameters, recipe, curve, parents."""
+    from nas.ledger import Ledger
+    from nas.printing import candidate_lines
+    from nas.run import Run
+    from nas.space import read_space
+
+    opened = Run.open(run)
+    facts = opened.read_settings()
+    ledger = Ledger(opened.study, read_space(facts["space"]), facts["settings"]["strategy"], reading=True)
+    record = ledger.record(number)
+    if record.state == "running" and not opened.driven():
+        record = dataclasses.replace(record, state="interrupted")
+    say("\n".join(candidate_lines(record, ledger.candidate(number), ledger.epochs(number))))
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="Run folder (its best model so far) or a .keras file.")],
+    pictures: Annotated[list[str], typer.Argument(help="Picture files.")],
+    debug: Debug = False,
+) -> None:
+    """Say what is in a picture, with one probability for each class."""
+    from nas.predict import predict as look
+
+    failed = False
+    for prediction in look(model, pictures):
+        if prediction.reason:
+            failed = True
+            print(f"error: {prediction.file}: {prediction.reason}", file=sys.stderr)  # noqa: T201
+            continue
+        shown = list(prediction.probabilities.items())[:5]
+        say(f"{prediction.file}: {shown[0][0]}   " + "  ".join(f"{name} {share:.1%}" for name, share in shown))
+    if failed:
+        raise typer.Exit(InputError.exit_code)
