@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 import statistics
@@ -9,7 +10,7 @@ import time
 
 from nas import pruners
 from nas.config import Settings
-from nas.errors import BlueprintError, ConfigError, RunFailed, counted
+from nas.errors import BlueprintError, ConfigError, OverMemory, RunFailed, counted
 from nas.executors import Executor, Task
 from nas.jobs import WORKER, job_for, limits_of, networks_of, training_pictures
 from nas.messages import Candidate, DataCard, Job, Limits, Proposal
@@ -29,14 +30,12 @@ def forecast(space: SearchSpace, chosen: Settings, card: DataCard, hands: Execut
     Raises ConfigError if no network of the space is within the limits, RunFailed if none of the two could be trained.
     """
     within = sorted(_within_limits(space, chosen, card), key=_flops)
-    memory = limits_of(chosen).memory
     jobs = [job_for(each, chosen, card) for each in (within[-1], within[len(within) // 2])]
     rehearsed: list[tuple[Job, float]] = []
     failed = ""
     for job in jobs:
-        limits = Limits(time_left(deadline), memory, chosen.hang_time)
         try:
-            rehearsed.append((job, hands.call(Task(f"{WORKER}:rehearse", job, "the rehearsal", limits))))
+            rehearsed.append(_rehearsed(job, hands, chosen, deadline))
         except RunFailed as problem:
             if time.monotonic() >= deadline:
                 raise
@@ -56,6 +55,17 @@ def forecast(space: SearchSpace, chosen: Settings, card: DataCard, hands: Execut
         words = f"{duration(chosen.time)}, enough for about {counted(enough, 'candidate')}"
     words += f": {pictures:,.0f} pictures for up to {counted(chosen.epochs, 'epoch')} each, {chosen.workers} at a time"
     return f"{words}\n{failed}; such candidates may be infeasible" if failed else words
+
+
+def _rehearsed(job: Job, hands: Executor, chosen: Settings, deadline: float) -> tuple[Job, float]:
+    """A job and the seconds of one of its steps; where the memory is too small, with half its batch, as in the search."""
+    limits = Limits(time_left(deadline), limits_of(chosen).memory, chosen.hang_time)
+    try:
+        return job, hands.call(Task(f"{WORKER}:rehearse", job, "the rehearsal", limits))
+    except OverMemory:
+        half = dataclasses.replace(job.recipe, batch_size=max(1, job.recipe.batch_size // 2))
+        job = dataclasses.replace(job, recipe=half)
+        return job, hands.call(Task(f"{WORKER}:rehearse", job, "the rehearsal", limits))
 
 
 def _within_limits(space: SearchSpace, chosen: Settings, card: DataCard) -> list[Candidate]:

@@ -58,8 +58,8 @@ class Executor(Protocol):
         """Outcomes that came within `timeout` seconds; answers progress and keeps the limits meanwhile."""
 
     def call(self, task: Task, told: Told = lambda done, total: None) -> Any:
-        """Run a task where jobs run, and wait for what it returns. Raises what it raises, and RunFailed if it dies or falls
-        silent (twice), or is over its time or memory."""
+        """Run a task where jobs run, and wait for what it returns. Raises what it raises, RunFailed if it dies or falls
+        silent (twice) or is over its time, and OverMemory."""
 
     def close(self) -> None:
         """End all jobs at once; their checkpoints stay."""

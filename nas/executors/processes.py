@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from nas import errors
-from nas.errors import RunFailed, first_line
+from nas.errors import OverMemory, RunFailed, first_line
 from nas.executors.base import Task, Told, Work, over_time, register_executor, task_over_time
 from nas.executors.child import OVER_MEMORY, work
 from nas.machine import kills_for_memory, memory_groups
@@ -142,7 +142,7 @@ class Processes:
                     raise getattr(errors, error, RunFailed)(words)
                 else:
                     outcome = _died(running)
-                    raise (_Died if isinstance(outcome, Lost) else RunFailed)(f"{task.what}: {outcome.reason}")
+                    raise (_Died if isinstance(outcome, Lost) else OverMemory)(f"{task.what}: {outcome.reason}")
         finally:
             self._end(running)
 

@@ -15,7 +15,7 @@ import psutil
 
 from nas.datasets import open_cache
 from nas.datasets import prepare as prepare_data
-from nas.errors import DatasetError, first_line, print_traceback
+from nas.errors import DatasetError, OverMemory, first_line, print_traceback
 from nas.machine import own_memory
 from nas.messages import Blocked, DataCard, DataRequest, Infeasible, Job, Outcome, OutOfMemory
 from nas.run import disk_trouble
@@ -55,9 +55,18 @@ def rehearse(job: Job, told: Callable[[int, int], None]) -> float:
     """Build a job's network, train it for three steps and look at one batch of validation: the seconds of a later step.
 
     So a mistake shows in seconds, a network too large for the memory too, and the time of a search can be foretold. Raises
-    what Keras raises.
+    OverMemory, or what Keras raises.
     """
     set_threads(job.threads)
+    try:
+        return _rehearsed(job, told)
+    except Exception as problem:
+        if _starved(problem):
+            raise OverMemory(first_line(problem)) from None
+        raise
+
+
+def _rehearsed(job: Job, told: Callable[[int, int], None]) -> float:
     images, labels = open_cache(job.data)
     network = build(job.blueprint, 0, job.precision)
     usable = (labels >= 0).nonzero()[0]
@@ -94,14 +103,18 @@ def train(job: Job, report: trainer.Report) -> Outcome:
             return Blocked(f"the folder {folder} is gone")
         if full is not None or isinstance(problem, DatasetError):  # the next candidate would meet the same
             return Blocked(full or str(problem))
-        starved = isinstance(problem, MemoryError) or getattr(problem, "errno", None) == errno.ENOMEM
-        if starved or any(sign in f"{text}\n{problem}" for sign in _OUT_OF_MEMORY):
-            return OutOfMemory(text)
-        return Infeasible(text)
+        return OutOfMemory(text) if _starved(problem) else Infeasible(text)
 
 
 _OUT_OF_MEMORY = ("ResourceExhausted", "RESOURCE_EXHAUSTED", "OutOfMemory", "out of memory", "can't allocate memory")
 """How TensorFlow, JAX and torch say it."""
+
+
+def _starved(problem: Exception) -> bool:
+    """Whether an error says that there is too little memory."""
+    if isinstance(problem, MemoryError) or getattr(problem, "errno", None) == errno.ENOMEM:
+        return True
+    return any(sign in f"{type(problem).__name__}: {problem}" for sign in _OUT_OF_MEMORY)
 
 
 def hand_over(job: Job, told: Callable[[int, int], None]) -> None:

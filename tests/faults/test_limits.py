@@ -104,7 +104,7 @@ def test_search_of_a_space_that_is_used_up_says_so_and_ends_well(tmp_path: Path)
     options = {**SMALL_SEARCH, "space": space, "budget": 9, "epochs": 1, "max_params": 500}
     result = search(out=tmp_path / "run", view=Listening(), **options)
     assert (len(result.records), result.ended) == (1, "space")
-    assert "the space has nothing new within the limits after 1 candidates; the search ends" in notes
+    assert "the space has nothing new within the limits after 1 candidate; the search ends" in notes
     assert any("over max-params (500)" in note for note in notes)
 
 
