@@ -235,10 +235,6 @@ def drive(
     again = f"nas resume {run.name}" if isinstance(function, str) and run else f"nas.search(…, out='{run and run.folder}')"
     try:
         driver.loop()
-    except KeyboardInterrupt:
-        if run is not None:
-            view.note(f"interrupted; every result is kept. Go on with: {again}")
-        raise
     except RunFailed as problem:
         if run is None:
             raise

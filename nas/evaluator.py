@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,6 +19,7 @@ from nas.jobs import limits_of
 from nas.ledger import Ledger
 from nas.messages import Candidate, Infeasible, Outcome, Progress, Stopped, Trained
 from nas.paths import expanded
+from nas.preparing import interrupts_told, kept
 from nas.provenance import provenance
 from nas.result import Result
 from nas.run import Run
@@ -53,7 +54,8 @@ def search_with(evaluate: Evaluate, space: SearchSpace, chosen: Settings, out: s
             name = getattr(evaluate, "__name__", "a function")
             run.write_settings({**provenance(space, chosen, None, {}), "evaluator": name})
         asking, limits = Asking(space, strategy, chosen, deadline=deadline), limits_of(chosen)
-        with closing(Ledger(run.study if run else None, space, chosen.strategy)) as ledger:
+        again = interrupts_told(view, kept(f"nas.search(…, out='{run.folder}')")) if run else nullcontext()
+        with closing(Ledger(run.study if run else None, space, chosen.strategy)) as ledger, again:
             return drive(chosen, ledger, asking, view, lambda each: each, score, run, deadline=deadline, limits=limits)
     finally:
         if run is not None:

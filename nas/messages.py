@@ -171,9 +171,6 @@ class Finished:
     seconds: float
 
 
-STATES = ("trained", "stopped", "running", "interrupted", "infeasible", "refused")
-
-
 @dataclass(frozen=True)
 class Record:
     """One row of the ledger: what strategies, leaderboard and reports read.

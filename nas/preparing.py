@@ -25,6 +25,7 @@ from nas.paths import expanded
 from nas.shipped import shipped
 from nas.view import View
 
+NOTHING_BEGUN = "interrupted while the search was prepared; nothing was begun yet"
 LONGEST_SILENCE = 3600.0  # seconds that a preparation may say nothing: a download does not
 
 
@@ -53,7 +54,23 @@ def time_left(deadline: float) -> float | None:
 
 
 @contextmanager
-def hands_of(chosen: Settings, view: View) -> Iterator[Executor]:
+def interrupts_told(view: View, words: str = NOTHING_BEGUN) -> Iterator[None]:
+    """An interrupt is told in `words`, and passes through."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        view.end()
+        view.note(words)
+        raise
+
+
+def kept(again: str) -> str:
+    """The words for an interrupt of what has begun; `again` is the command that goes on with it."""
+    return f"interrupted; every result is kept. Go on with: {again}"
+
+
+@contextmanager
+def hands_of(chosen: Settings) -> Iterator[Executor]:
     """An executor for tasks, which run where jobs will. What workers say before there is a run folder goes to a file; it is
     kept and named if they fail unexpectedly."""
     folder = tempfile.mkdtemp(prefix="nas-")
@@ -66,11 +83,6 @@ def hands_of(chosen: Settings, view: View) -> Iterator[Executor]:
         if log.exists() and log.stat().st_size:
             raise RunFailed(f"{problem}; see {log}") from None
         shutil.rmtree(folder, ignore_errors=True)
-        raise
-    except KeyboardInterrupt:
-        shutil.rmtree(folder, ignore_errors=True)
-        view.end()
-        view.note("interrupted while the search was prepared; nothing was begun yet")
         raise
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)

@@ -17,7 +17,7 @@ from nas.driver import deadline_of
 from nas.errors import ConfigError, RunError, counted
 from nas.jobs import check_memory
 from nas.machine import default_threads
-from nas.preparing import hands_of, prepare, with_whole_paths
+from nas.preparing import hands_of, interrupts_told, kept, prepare, with_whole_paths
 from nas.provenance import plugin_digests, versions
 from nas.result import Result
 from nas.run import Run, disk_told
@@ -55,8 +55,9 @@ def resume(folder: str | Path | None, view: View | None = None, **changes: Any) 
         plugins.load(plugin)
     chosen = with_whole_paths(chosen)
     space = _space_of(run, facts, chosen)
-    with disk_told():
-        return _resume(run, facts, space, chosen, view or Plain())
+    view = view or Plain()
+    with disk_told(), interrupts_told(view, kept(f"nas resume {run.name}")):
+        return _resume(run, facts, space, chosen, view)
 
 
 def _resume(run: Run, facts: dict[str, Any], space: SearchSpace, chosen: Settings, view: View) -> Result:
@@ -65,7 +66,7 @@ def _resume(run: Run, facts: dict[str, Any], space: SearchSpace, chosen: Setting
     try:
         with examined(run):
             check_ledger(run)
-        with hands_of(chosen, view) as hands:
+        with hands_of(chosen) as hands:
             card = prepare(hands, chosen, view, deadline)
         if card.digest != facts["digests"].get("data"):
             what = f"the data '{card.name}' has changed since this run began: {data_changes(facts.get('data') or {}, card)}"

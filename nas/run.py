@@ -135,14 +135,20 @@ class Run:
         """Raise RunError if `out` is taken: before the data is prepared, so that a slip shows at once."""
         if out is None:
             return
-        folder = expanded(out)
-        if (folder / "run.yaml").exists():
+        folder = _text(expanded(out))
+        if os.path.exists(folder / "run.yaml"):
             raise RunError(f"holds a run already; go on with it by 'nas resume {folder}', or give another --out", str(folder))
-        if folder.exists() and (not folder.is_dir() or not _hollow(folder)):
+        if os.path.exists(folder) and (not folder.is_dir() or not _hollow(folder)):
             raise RunError("is not empty; give a folder that is not there yet", f"--out {folder}")
-        above = next(each for each in (folder, *folder.absolute().parents) if os.path.exists(each))
-        if not os.path.isdir(above) or not os.access(above, os.W_OK | os.X_OK):
-            raise RunError(f"cannot be made: '{above}' is no folder that can be written", f"--out {folder}")
+        missing = [each for each in (folder, *folder.parents) if not os.path.exists(each)]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            raise RunError(f"cannot be made: {problem.strerror}", f"--out {folder}") from None
+        finally:
+            for each in missing:
+                with contextlib.suppress(OSError):
+                    each.rmdir()
 
     @classmethod
     def open(cls, folder: str | Path | None) -> Run:
@@ -152,8 +158,8 @@ class Run:
             if not runs:
                 raise RunError("there is no run in results/ yet; start one with 'nas search'")
             return cls(runs[-1].parent)
-        folder = expanded(folder)
-        if not (folder / "run.yaml").is_file():
+        folder = _text(expanded(folder))
+        if not os.path.isfile(folder / "run.yaml"):
             known = sorted(file.parent.as_posix() for file in RESULTS.glob("*/run.yaml"))
             hint = f"\n       runs here: {', '.join(known)}" if known else ""
             raise RunError(f"is no run folder (it has no run.yaml){hint}", str(folder))
@@ -234,6 +240,16 @@ class Run:
             raise RunError(f"is damaged: {problem}", str(self.settings)) from None
         found: dict[str, Any] = data
         return found
+
+
+def _text(folder: Path) -> Path:
+    """A path whose name is text: SQLite and YAML know no other. Raises RunError."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        words = str(folder).encode(errors="backslashreplace").decode()
+        raise RunError("is a name with bytes that are no text in UTF-8; give another", words) from None
+    return folder
 
 
 def _hollow(folder: Path) -> bool:

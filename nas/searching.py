@@ -23,7 +23,7 @@ from nas.forecast import forecast
 from nas.jobs import WORKER, check_memory, job_for, limits_of, networks_of, resolved
 from nas.ledger import Ledger
 from nas.messages import Candidate, DataCard, Job, Limits
-from nas.preparing import hands_of, prepare, time_left, with_whole_paths
+from nas.preparing import hands_of, interrupts_told, kept, prepare, time_left, with_whole_paths
 from nas.provenance import provenance
 from nas.result import Result
 from nas.run import Run, disk_told, write_whole
@@ -95,7 +95,7 @@ def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | Non
     Run.check_new(out)
     make_strategy(chosen.strategy, space, chosen.seed, chosen)  # a wrong name shows before the data is read
     limits_of(chosen)
-    with hands_of(chosen, view) as hands:
+    with interrupts_told(view), hands_of(chosen) as hands:
         card = prepare(hands, chosen, view, deadline)
         view.note(describe(card))
         check_networks(space, card.pictures)
@@ -111,7 +111,8 @@ def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | Non
         view.note(f"run: {run.folder}")
         if card.skipped:
             write_whole(run.folder / "skipped.txt", "".join(f"{file}: {reason}\n" for file, reason in card.skipped))
-        return go(space, chosen, run, card, view, deadline)
+        with interrupts_told(view, kept(f"nas resume {run.name}")):
+            return go(space, chosen, run, card, view, deadline)
     finally:
         run.unlock()
 

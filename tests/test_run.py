@@ -79,8 +79,14 @@ def test_a_file_is_on_the_disk_before_it_gets_its_name_and_the_name_after(tmp_pa
 
 def test_a_folder_that_cannot_be_made_is_told_at_once(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunError, match=r"cannot be made: '.*file' is no folder that can be written"):
+    with pytest.raises(RunError, match="cannot be made: Not a directory"):
         Run.check_new(tmp_path / "file" / "a" / "b")
+    with pytest.raises(RunError, match="cannot be made: File name too long"):
+        Run.check_new(tmp_path / ("x" * 300))
+    with pytest.raises(RunError, match="is no run folder"):
+        Run.open(tmp_path / ("x" * 300))
+    with pytest.raises(RunError, match=r"\\udcff: is a name with bytes that are no text in UTF-8"):
+        Run.check_new(tmp_path / "\udcff")
     Run.check_new(tmp_path / "a" / "b")
     assert not (tmp_path / "a").exists()
 

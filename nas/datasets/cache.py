@@ -32,6 +32,7 @@ Told: TypeAlias = Callable[[int, int], None]
 
 CARD_KEYS = {"digest", "classes", "counts", "mean", "std", "skipped"}
 PIECE = 4096  # pictures read at once
+ABANDONED = 600  # seconds after which one is, whose builder is gone (containers may share a name, and not their processes)
 FORGOTTEN = 86_400  # seconds after which a cache that another machine was building is given up
 
 
@@ -120,10 +121,11 @@ def write(cache: Path, source: Arrays | Files, shape: tuple[int, int, int], told
 
 def _forgotten(building: Path) -> bool:
     """Whether a cache that is not whole has lost its builder: its process is gone, or is on another machine and silent."""
+    age = time.time() - building.stat().st_mtime
     host, _, process = building.name.rpartition(".")[0].rpartition(".")
     if host.endswith(f".{socket.gethostname()}") and process.isdecimal():
-        return not psutil.pid_exists(int(process))
-    return time.time() - building.stat().st_mtime > FORGOTTEN
+        return age > ABANDONED and not psutil.pid_exists(int(process))
+    return age > FORGOTTEN
 
 
 def _fill(pictures: np.ndarray, labels: np.ndarray, source: Arrays | Files, told: Told) -> list[tuple[str, str]]:

@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from nas.errors import ConfigError
+from nas.errors import ConfigError, NasError, RunFailed
 from nas.executors.base import Task, Told, Work, by_name, over_time, reason_of, register_executor, task_over_time
 from nas.messages import Finished, Infeasible, News, Outcome
 
@@ -53,7 +53,7 @@ class Inline:
         except _OverTime:
             outcome = over_time(self.work.limits)
         except Exception as problem:  # one bad candidate is one bad row
-            self._note(number)
+            self._note(f"candidate {number}")
             outcome = Infeasible(reason_of(problem))
         self._waiting.pop(0)
         return [Finished(number, outcome, time.monotonic() - started)]
@@ -66,13 +66,19 @@ class Inline:
                 raise task_over_time(task)
             told(done, total)
 
-        return by_name(task.function)(task.argument, heard)
+        try:
+            return by_name(task.function)(task.argument, heard)
+        except NasError:
+            raise
+        except Exception as problem:
+            self._note(task.what)
+            raise RunFailed(reason_of(problem)) from None
 
     def close(self) -> None:
         self._waiting.clear()
 
-    def _note(self, number: int) -> None:
+    def _note(self, what: str) -> None:
         """The traceback, for who wants to know, in the log."""
         if self.work.log is not None:
             with Path(self.work.log).open("a", encoding="utf-8") as log:
-                log.write(f"candidate {number}:\n{traceback.format_exc()}\n")
+                log.write(f"{what}:\n{traceback.format_exc()}\n")

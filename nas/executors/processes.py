@@ -7,6 +7,7 @@ runs in the process; here it is heard, and ended when it takes too long or falls
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import multiprocessing
 import multiprocessing.process
@@ -64,22 +65,21 @@ class Processes:
             self._context.set_forkserver_preload([PRELOAD])
             with _without_main(), _deaf_to_interrupts():
                 forkserver.ensure_running()  # it loads Keras while the driver goes on
+            atexit.register(_end_server)
         self._running: dict[int, _Running] = {}
         self._looked = time.monotonic()
         self._raised: BaseException | None = None  # by the driver's function, while other outcomes had been received
 
     @property
     def free(self) -> int:
-        return self.work.workers - len(self._running)
+        return self.work.workers - len(self._running) if self._raised is None else 0
 
     def submit(self, number: int, job: Any, spent: float = 0.0) -> None:
         self._count_time()
         self._running[number] = self._start(str(self.work.function), job, self.work.limits.memory, spent)
 
     def finished(self, timeout: float) -> list[Finished]:
-        if self._raised is not None:
-            raised, self._raised = self._raised, None
-            raise raised
+        self._raise()
         by_pipe = {running.pipe: number for number, running in self._running.items()}
         ended: dict[int, Outcome] = {}
         for pipe in wait(list(by_pipe), timeout) if by_pipe else []:
@@ -89,10 +89,8 @@ class Processes:
             try:
                 outcome = self._hear(running)
             except BaseException as problem:
-                if not ended:
-                    raise
-                self._raised = problem  # an outcome that was received is handed on before
-                break
+                self._raised = self._raised or problem  # what the others have said is heard before
+                continue
             if outcome is not None:
                 ended[number] = outcome
         self._count_time()
@@ -100,7 +98,15 @@ class Processes:
             outcome = ended.get(number) or self._over_limit(running)
             if outcome is not None:
                 ended[number] = outcome
+        if not ended:
+            self._raise()
         return [Finished(number, outcome, self._end(self._running.pop(number))) for number, outcome in ended.items()]
+
+    def _raise(self) -> None:
+        """Raise what the driver's function raised, once all outcomes that came with it were handed on."""
+        raised, self._raised = self._raised, None
+        if raised is not None:
+            raise raised
 
     def call(self, task: Task, told: Told = lambda done, total: None) -> Any:
         end = time.monotonic() + (float("inf") if task.limits.time is None else task.limits.time)
@@ -254,17 +260,19 @@ def _how_it_ended(running: _Running) -> str:
     return f"was killed by {known.get(-code, f'signal {-code}')}"
 
 
+def _end_server() -> None:
+    """End the server of the workers at once: asked politely it would first load Keras to the end."""
+    server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    if server is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(server, signal.SIGKILL)
+
+
 @contextlib.contextmanager
 def _within(seconds: float) -> Iterator[None]:
     """A server of the workers that does not answer in time (one that was stopped) is killed, so that a new one is asked."""
 
-    def kill() -> None:
-        server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
-        if server is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(server, signal.SIGKILL)
-
-    timer = threading.Timer(seconds, kill)
+    timer = threading.Timer(seconds, _end_server)
     timer.daemon = True
     timer.start()
     try:

@@ -62,7 +62,8 @@ class Asking:
         for proposal in self._proposals(shown, turned_down, number):
             if time.monotonic() >= self.deadline:
                 break
-            key = canonical_json(self.space.check(proposal.genotype, PROPOSAL))
+            genotype = self.space.check(proposal.genotype, PROPOSAL)
+            key = canonical_json(genotype)
             why = self._known.get(key)
             if why is None:
                 candidate, why = self._candidate(proposal, number, seen)
@@ -70,9 +71,9 @@ class Asking:
                     return dataclasses.replace(candidate, refused=tuple(own))
                 if why != DUPLICATE and len(turned_down) < ASKED:  # what is drawn after that is not the strategy's
                     self._known[key] = why
-                    own.append((proposal.genotype, why))
+                    own.append((genotype, why))
             self.refused[why] += 1
-            turned_down.append(_refused(len(shown) + len(turned_down), proposal.genotype, why))
+            turned_down.append(_refused(len(shown) + len(turned_down), genotype, why))
         self.exhausted = self._numbers(self.refused - before, number)
         return None
 
@@ -102,7 +103,7 @@ class Asking:
 
     def _still(self, genotype: Genotype, why: str, place: int) -> str:
         """Why a genotype that was refused would be refused now; empty if it would not be."""
-        if self._began is None or place >= self._began or self.express is None:
+        if self._began is None or place >= self._began or self.express is None or time.monotonic() >= self.deadline:
             return why
         return self._candidate(Proposal(genotype), place, set())[1]
 

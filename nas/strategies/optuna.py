@@ -7,6 +7,7 @@ sampler learns to avoid it.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -39,6 +40,9 @@ def _needs(package: str, extra: str) -> None:
         raise ConfigError(f"needs the package '{package}': pip install 'nas[{extra}]'", "--sampler")
 
 
+START_UP, GOOD, MOST_GOOD = 10, 0.1, 25  # as by default in Optuna: random trials, part of the good ones, and at most
+
+
 def _gp(seed: int) -> BaseSampler:
     _needs("torch", "gp")
     return optuna.samplers.GPSampler(seed=seed)
@@ -64,14 +68,26 @@ class _Qmc(optuna.samplers.QMCSampler):
         return self._place
 
 
-SAMPLERS: dict[str, Callable[[int, int, int], BaseSampler]] = {
-    # multivariate with groups: genes that exist together are modelled together
-    "tpe": lambda seed, *_: optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True),
-    "qmc": lambda seed, run, place: _Qmc(seed, run, place),
+def _tpe(seed: int, useful: int, all_told: int) -> BaseSampler:
+    """Multivariate with groups: genes that exist together are modelled together. Only `useful` trials, those with a score, can
+    be among the good ones, or end the random beginning: what was refused is known as bad and nothing else."""
+    return optuna.samplers.TPESampler(
+        seed=seed,
+        multivariate=True,
+        group=True,
+        constant_liar=True,
+        n_startup_trials=START_UP + all_told - useful,
+        gamma=lambda _: min(math.ceil(GOOD * useful), MOST_GOOD),
+    )
+
+
+SAMPLERS: dict[str, Callable[[int, int, int, int, int], BaseSampler]] = {
+    "tpe": lambda seed, run, place, useful, all_told: _tpe(seed, useful, all_told),
+    "qmc": lambda seed, run, place, *_: _Qmc(seed, run, place),
     "gp": lambda seed, *_: _gp(seed),
     "random": lambda seed, *_: optuna.samplers.RandomSampler(seed=seed),
 }
-"""Name → sampler from (seed of this proposal, seed of the run, place in a sequence)."""
+"""Name → sampler from (seed of this proposal, seed of the run, place in a sequence, records with a score, all records)."""
 
 
 @register_strategy("optuna")
@@ -103,8 +119,12 @@ class OptunaStrategy:
     def _make(self, number: int, records: Sequence[Record]) -> BaseSampler:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            warnings.simplefilter("ignore", FutureWarning)  # `gamma` goes with Optuna 6; until then nothing else says it
             tries = refusals(records)
-            return SAMPLERS[self.sampler](seed_for(self.seed, number, tries), self.seed, number + tries * MOST_NUMBERS)
+            ended = [record for record in records if record.finished or record.state == "refused"]
+            useful = sum(record.value is not None for record in ended)
+            place = number + tries * MOST_NUMBERS
+            return SAMPLERS[self.sampler](seed_for(self.seed, number, tries), self.seed, place, useful, len(ended))
 
     def _mirror(self, records: Sequence[Record], number: int) -> optuna.Study:
         study = optuna.create_study(direction="maximize", sampler=self._make(number, records))

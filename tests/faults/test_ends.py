@@ -222,6 +222,25 @@ def test_interrupt_while_the_data_are_prepared_says_that_nothing_was_begun(tmp_p
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("file", ["run.yaml", "study.db"])
+def test_interrupt_before_the_first_candidate_says_how_to_go_on(tmp_path: Path, file: str) -> None:
+    driver = started(tmp_path / "run", **LONG)
+    until((tmp_path / "run" / file).exists, "the run to begin")
+    os.killpg(driver.pid, signal.SIGINT)
+    output, errors = driver.communicate(timeout=60)
+    assert (driver.returncode, errors) == (130, "")
+    assert output.endswith(f"interrupted; every result is kept. Go on with: nas resume {tmp_path / 'run'}\n")
+
+
+@pytest.mark.slow
+def test_search_goes_on_with_nothing_to_write_to(tmp_path: Path) -> None:
+    words = as_options({**SMALL_SEARCH, "budget": 1, "epochs": 1})
+    command = f"{sys.executable} -m nas search {' '.join(words)} --out=run >&- 2>&- <&-"
+    assert subprocess.run(["/bin/sh", "-c", command], cwd=tmp_path, timeout=120, check=False).returncode == 0
+    assert [row["state"] for row in without_seconds(tmp_path / "run" / "leaderboard.csv")] == ["trained"]
+
+
 @pytest.mark.parametrize("moment", [0.1, 0.2, 0.4, 0.8])
 def test_interrupt_in_the_first_moments_is_no_traceback_of_ours(tmp_path: Path, moment: float) -> None:
     command = [sys.executable, "-m", "nas", "search", "--dataset=digits", "--out=run"]

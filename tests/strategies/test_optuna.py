@@ -110,3 +110,30 @@ def test_a_sampler_whose_package_is_missing_is_told_how_to_get_it(sampler, packa
 
 def test_these_are_the_samplers():
     assert list(SAMPLERS) == ["tpe", "qmc", "gp", "random"]
+
+
+def test_what_was_refused_is_never_among_the_good_ones_and_does_not_end_the_random_beginning(monkeypatch):
+    """Fourteen refusals for each trained candidate, as under a tight limit."""
+    from optuna.samplers._tpe import sampler as tpe
+
+    good = []
+    split = tpe._split_trials
+
+    def noted(study, trials, n_below, *rest):
+        below, above = split(study, trials, n_below, *rest)
+        good.append([trial.state for trial in below])
+        return below, above
+
+    monkeypatch.setattr(tpe, "_split_trials", noted)
+    space = read_space({"name": "s", "genes": {"x": {"range": [0, 1000]}, "y": {"range": [0.0, 1.0]}}})
+    rng = random.Random(0)
+    records = []
+    for number in range(16):
+        for _ in range(14):
+            records.append(Record(-1 - len(records), space.sample(rng), "refused", reason="over max-flops"))
+        records.append(Record(number, space.sample(rng), "trained", value=rng.random(), curve=(0.5,)))
+        good.clear()
+        OptunaStrategy(space, 1, settings()).propose(records, number + 1)
+        assert bool(good) == (number >= 9), "ten useful ones end the random beginning"
+        for states in good:
+            assert states.count(optuna.trial.TrialState.COMPLETE) == len(states) <= 2
