@@ -21,7 +21,7 @@ demo: install
 	$(BIN)/nas predict $(OUT) docs/pictures/digit-3.png docs/pictures/digit-5.png docs/pictures/digit-8.png
 
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 test-fast: install
 	$(BIN)/python -m pytest -m "not slow"

@@ -153,8 +153,8 @@ def test_search_goes_on_when_nobody_reads_what_it_says(tmp_path: Path) -> None:
 def test_time_that_is_over_leaves_a_model_and_a_run_that_can_be_resumed(tmp_path: Path) -> None:
     """Half a minute after the time that was given, at the latest; else `nas` here would be ended and fail. And in a terminal
     that does not know the characters of which curves are drawn."""
-    words = as_options({**SMALL_SEARCH, "budget": 1000, "epochs": 1, "time": 20, "workers": 2})
-    found = nas("search", *words, "--out=run", cwd=tmp_path, timeout=20 + 30, env={"PYTHONIOENCODING": "ascii"})
+    words = as_options({**SMALL_SEARCH, "budget": 1000, "epochs": 1, "time": 16, "workers": 2})
+    found = nas("search", *words, "--out=run", cwd=tmp_path, timeout=16 + 30, env={"PYTHONIOENCODING": "ascii"})
     assert found.returncode == 0, found.stderr
     rows = without_seconds(tmp_path / "run" / "leaderboard.csv")
     states = [row["state"] for row in rows]
