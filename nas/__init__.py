@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nas.messages import Proposal, Record
     from nas.result import Result
     from nas.resuming import resume
+    from nas.retraining import retrain
     from nas.searching import search
     from nas.space import SearchSpace, read_space
     from nas.strategies import register_strategy
@@ -29,13 +30,16 @@ _PLACES = {
     "Result": "nas.result",
     "SearchSpace": "nas.space",
     "Sketch": "nas.blueprint",
+    "plan": "nas.planning",
     "read_space": "nas.space",
     "register_block": "nas.blueprint",
     "register_dataset": "nas.datasets",
     "register_executor": "nas.executors",
     "register_strategy": "nas.strategies",
     "resume": "nas.resuming",
+    "retrain": "nas.retraining",
     "search": "nas.searching",
+    "train": "nas.single",
 }
 
 __version__ = "0.1.0"
@@ -48,13 +52,16 @@ __all__ = [
     "Result",
     "SearchSpace",
     "Sketch",
+    "plan",
     "read_space",
     "register_block",
     "register_dataset",
     "register_executor",
     "register_strategy",
     "resume",
+    "retrain",
     "search",
+    "train",
 ]
 
 

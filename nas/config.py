@@ -18,6 +18,7 @@ from nas.yamlfile import Document, read
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _FACTORS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
+GENOTYPE = "genotype"  # what a file of settings may hold beside them
 _MOST = 10**18  # of an amount: what is larger is no limit, and would not be read back from `run.yaml`
 
 
@@ -89,8 +90,12 @@ class Settings(BaseModel):
     epochs: int = Field(default=9, ge=1, le=10_000)
     patience: int = Field(default=0, ge=0)
     train_part: float | None = Field(default=None, gt=0, le=1)
-    validation_part: float | None = Field(default=None, gt=0, lt=1)
+    validation_part: float | None = Field(default=None, ge=0, lt=1)
     pruner: Literal["none", "asha", "median"] = "asha"
+    objective: Literal["accuracy", "balanced_accuracy", "f1", "auc", "loss"] = "accuracy"
+    class_weight: Literal["none", "balanced"] = "none"
+    start_from: tuple[str, ...] = ()
+    retrain: bool = False
     seed: int = Field(default=0, ge=0, lt=2**31)
     workers: int = Field(default=1, ge=1, le=1024)
     threads: int | None = Field(default=None, ge=1, le=1024)
@@ -123,10 +128,13 @@ def settings(file: str | Path | None = None, below: dict[str, Any] | None = None
     given = {key: value for key, value in options.items() if value is not None}
     for source, names in ((doc.data, True), (given, False)):
         for key in source:
+            if key == GENOTYPE and names:  # of a known network; `known.py` reads it
+                continue
             if key not in Settings.model_fields:
                 raise ConfigError(unknown("setting", key, Settings.model_fields), doc.place(key) if names else None)
     try:
-        return Settings(**{**(below or {}), **doc.data, **given})
+        written = {key: value for key, value in doc.data.items() if key != GENOTYPE}
+        return Settings(**{**(below or {}), **written, **given})
     except ValidationError as problem:
         raise ConfigError(*_first(problem, doc, given)) from None
 

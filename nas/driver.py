@@ -22,7 +22,7 @@ from nas.messages import Blocked, Candidate, Finished, Infeasible, Limits, Lost,
 from nas.pruners import PRUNERS, Prune
 from nas.result import Result, best_of, goodness
 from nas.run import Run, disk_told
-from nas.strategies.asking import Asking
+from nas.strategies.asking import Asks
 from nas.view import View
 
 TICK = 0.5  # seconds that the loop waits for news before it looks at the clock
@@ -42,7 +42,7 @@ class Driver:
 
     settings: Settings
     ledger: Ledger
-    asking: Asking
+    asking: Asks
     executor: Executor
     prune: Prune
     view: View
@@ -204,15 +204,15 @@ class Driver:
             self.keeping.write_leaderboard(self.ledger.records(), ended)
 
 
-def deadline_of(chosen: Settings) -> float:
-    """When `--time` is over, counted from now: preparing the data is part of the time that a user gives."""
-    return time.monotonic() + chosen.time if chosen.time is not None else float("inf")
+def deadline_of(chosen: Settings, part: float = 1.0) -> float:
+    """When `part` of `--time` is over, counted from now: preparing the data is in the time that a user gives."""
+    return time.monotonic() + part * chosen.time if chosen.time is not None else float("inf")
 
 
 def drive(
     chosen: Settings,
     ledger: Ledger,
-    asking: Asking,
+    asking: Asks,
     view: View,
     job_for: Callable[[Candidate], Any],
     function: str | Callable[..., Any],
@@ -221,8 +221,9 @@ def drive(
     deadline: float = float("inf"),
     limits: Limits | None = None,
     hand_over: Callable[[Executor, Candidate], None] | None = None,
+    again: str = "",
 ) -> Result:
-    """Set a driver going and sum up.
+    """Set a driver going and sum up. `again` is the command that goes on with it, where it is not `nas resume`.
 
     Raises RunFailed if the disk does not take what is written, or if candidates ended and none of them could be trained.
     """
@@ -232,7 +233,9 @@ def drive(
     executor, prune = EXECUTORS[chosen.executor](work), PRUNERS[chosen.pruner]
     keeping = Keeping(run, chosen.keep) if run else None
     driver = Driver(chosen, ledger, asking, executor, prune, view, job_for, keeping, last_epoch, deadline, hand_over)
-    again = f"nas resume {run.name}" if isinstance(function, str) and run else f"nas.search(…, out='{run and run.folder}')"
+    if not again:
+        by_command = isinstance(function, str) and run is not None
+        again = f"nas resume {run.name}" if by_command and run else f"nas.search(…, out='{run and run.folder}')"
     try:
         driver.loop()
     except RunFailed as problem:

@@ -1,4 +1,8 @@
-"""The rehearsal: two networks of the space are trained for a moment, so that mistakes show now and the time is foretold."""
+"""The rehearsal: some networks of the space are trained for a moment, so that mistakes show now and the time is foretold.
+
+Before a search two networks are rehearsed, the middle one and the largest of sixty; for `nas plan` (`planning.py`) more, and
+longer.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +11,37 @@ import math
 import random
 import statistics
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from nas import pruners
 from nas.config import Settings
 from nas.errors import BlueprintError, ConfigError, OverMemory, RunFailed, counted
 from nas.executors import Executor, Task
 from nas.jobs import WORKER, job_for, limits_of, networks_of, training_pictures
-from nas.messages import Candidate, DataCard, Job, Limits, Proposal
+from nas.messages import Candidate, DataCard, Job, Limits, Proposal, Record, Rehearsal, Rehearsed
 from nas.preparing import time_left
+from nas.pruners import PRUNERS
 from nas.space import SearchSpace
 from nas.strategies.asking import make_candidate, over_limit
 from nas.view import duration
 
-START_UP = 3.0  # seconds until a candidate's first step: process, building, tracing
-WANTED = 60  # random networks within the limits: the largest and the middle one are rehearsed
+AROUND = 1.5  # seconds of a candidate before and after its training: its process, its model's file
+WANTED = 60  # random networks within the limits, from which those to be rehearsed are taken
 DRAWN = 3_000  # draws to find them
+PLAYED = 8  # searches that are played through to see how many epochs a pruner leaves
+MOST_PLAYED = 200  # candidates of such a search
+
+
+@dataclass(frozen=True)
+class Try:
+    """A job that was rehearsed, and what that has shown."""
+
+    job: Job
+    found: Rehearsed
+
+    def epoch_seconds(self, pictures: float, validation: float) -> float:
+        """Of one epoch on so many training and validation pictures."""
+        return pictures / self.job.recipe.batch_size * self.found.step + validation * self.found.look
 
 
 def forecast(space: SearchSpace, chosen: Settings, card: DataCard, hands: Executor, deadline: float = math.inf) -> str:
@@ -29,26 +49,14 @@ def forecast(space: SearchSpace, chosen: Settings, card: DataCard, hands: Execut
 
     Raises ConfigError if no network of the space is within the limits, RunFailed if none of the two could be trained.
     """
-    within = sorted(_within_limits(space, chosen, card), key=_flops)
-    jobs = [job_for(each, chosen, card) for each in (within[-1], within[len(within) // 2])]
-    rehearsed: list[tuple[Job, float]] = []
-    failed = ""
-    for job in jobs:
-        try:
-            rehearsed.append(_rehearsed(job, hands, chosen, deadline))
-        except RunFailed as problem:
-            if time.monotonic() >= deadline:
-                raise
-            # Too large for this machine, or a mistake in a part of the user's own
-            failed = f"a network of {job.blueprint.flops / 1e6:,.1f} MFLOPs could not be trained here: {problem}"
-    if not rehearsed:
-        raise RunFailed(failed)
+    within = within_limits(space, chosen, card)
+    tries, failed = rehearsed((within[-1], within[len(within) // 2]), chosen, card, hands, deadline)
     # Seconds for one FLOP of one picture, from whichever of the two networks uses the machine less well.
-    each_flop = max(s / (job.recipe.batch_size * job.blueprint.flops) for job, s in rehearsed)
-    usual = statistics.mean(map(_flops, within))
-    pictures = training_pictures(card, chosen)
-    candidate = START_UP + each_flop * usual * pictures * expected_epochs(chosen)
-    total = candidate * chosen.budget / chosen.workers
+    pictures, validation = training_pictures(card, chosen), validation_pictures(card, chosen)
+    each_flop = max(each.epoch_seconds(pictures, validation) / each.job.blueprint.flops for each in tries)
+    epoch = each_flop * statistics.mean(map(_flops, within))
+    start = max(each.found.start for each in tries)
+    total = total_seconds(chosen, AROUND + start + epoch * expected_epochs(chosen))
     words = f"about {duration(total)} for {counted(chosen.budget, 'candidate')}"
     if chosen.time is not None and chosen.time < total:
         enough = max(1, round(chosen.budget * chosen.time / total))
@@ -57,18 +65,39 @@ def forecast(space: SearchSpace, chosen: Settings, card: DataCard, hands: Execut
     return f"{words}\n{failed}; such candidates may be infeasible" if failed else words
 
 
-def _rehearsed(job: Job, hands: Executor, chosen: Settings, deadline: float) -> tuple[Job, float]:
-    """A job and the seconds of one of its steps; where the memory is too small, with half its batch, as in the search."""
+def rehearsed(
+    candidates: Sequence[Candidate], chosen: Settings, card: DataCard, hands: Executor, deadline: float, seconds: float = 0.0
+) -> tuple[list[Try], str]:
+    """Rehearse each of some candidates, and say which (the last one) could not be trained. Raises RunFailed if none could."""
+    tries: list[Try] = []
+    failed = ""
+    for candidate in candidates:
+        job = job_for(candidate, chosen, card)
+        try:
+            tries.append(_try(job, chosen, hands, deadline, seconds))
+        except RunFailed as problem:
+            if time.monotonic() >= deadline:
+                raise
+            # Too large for this machine, or a mistake in a part of the user's own
+            failed = f"a network of {job.blueprint.flops / 1e6:,.1f} MFLOPs could not be trained here: {problem}"
+    if not tries:
+        raise RunFailed(failed)
+    return tries, failed
+
+
+def _try(job: Job, chosen: Settings, hands: Executor, deadline: float, seconds: float) -> Try:
+    """One rehearsal; where the memory is too small, with half the batch, as in the search."""
     limits = Limits(time_left(deadline), limits_of(chosen).memory, chosen.hang_time)
     try:
-        return job, hands.call(Task(f"{WORKER}:rehearse", job, "the rehearsal", limits))
+        return Try(job, hands.call(Task(f"{WORKER}:rehearse", Rehearsal(job, seconds), "the rehearsal", limits)))
     except OverMemory:
         half = dataclasses.replace(job.recipe, batch_size=max(1, job.recipe.batch_size // 2))
         job = dataclasses.replace(job, recipe=half)
-        return job, hands.call(Task(f"{WORKER}:rehearse", job, "the rehearsal", limits))
+        return Try(job, hands.call(Task(f"{WORKER}:rehearse", Rehearsal(job, seconds), "the rehearsal", limits)))
 
 
-def _within_limits(space: SearchSpace, chosen: Settings, card: DataCard) -> list[Candidate]:
+def within_limits(space: SearchSpace, chosen: Settings, card: DataCard) -> list[Candidate]:
+    """Random networks within the limits, the cheapest first. Raises ConfigError if there is none."""
     rng, network = random.Random(chosen.seed), networks_of(card, chosen)
     within: list[Candidate] = []
     least = [math.inf] * 3
@@ -91,23 +120,40 @@ def _within_limits(space: SearchSpace, chosen: Settings, card: DataCard) -> list
         found = [f"{name} {most:,}, the least {low:,.0f}" for (name, most), low in zip(limits, least, strict=True) if most]
         words = f"none of {DRAWN:,} random networks of '{space.name}' is within the limits: {'; '.join(found)}"
         raise ConfigError(words, "--space")
-    return within
+    return sorted(within, key=_flops)
 
 
 def _flops(candidate: Candidate) -> int:
     return candidate.blueprint.flops if candidate.blueprint else 0
 
 
+def validation_pictures(card: DataCard, chosen: Settings) -> float:
+    """Pictures that are looked at after each epoch."""
+    return sum(card.counts) * (chosen.validation_part or 0)
+
+
+def total_seconds(chosen: Settings, each: float) -> float:
+    """Of a search whose candidates take `each` on average."""
+    return each * chosen.budget / chosen.workers
+
+
 def expected_epochs(chosen: Settings) -> float:
-    """Epochs that a candidate is trained on average: with ASHA a third goes on at each rung, with the median a half."""
+    """Epochs that a candidate is trained on average: the pruner is played through with random scores.
+
+    The first candidates, which have nobody to be worse than, are trained longer, so the average depends on the budget.
+    """
     if chosen.pruner == "none":
         return chosen.epochs
-    if chosen.pruner == "median":
-        return 1 + (chosen.epochs - 1) / 2
-    expected, going_on, rung = float(pruners.FIRST_RUNG), 1.0, pruners.FIRST_RUNG
-    while rung < chosen.epochs:
-        going_on /= pruners.REDUCTION
-        following = min(rung * pruners.REDUCTION, chosen.epochs)
-        expected += going_on * (following - rung)
-        rung = following
-    return expected
+    prune, rng = PRUNERS[chosen.pruner], random.Random(0)
+    budget = min(chosen.budget, MOST_PLAYED)
+    trained = 0
+    for _ in range(PLAYED):
+        records: list[Record] = []
+        for number in range(budget):
+            score = rng.random()
+            for epoch in range(1, chosen.epochs + 1):
+                records[number:] = [Record(number, {}, "running", curve=(score,) * epoch)]
+                if epoch == chosen.epochs or prune(records, number, epoch):
+                    break
+            trained += records[number].epochs
+    return trained / (budget * PLAYED)

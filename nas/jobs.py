@@ -29,11 +29,13 @@ def job_for(candidate: Candidate, chosen: Settings, card: DataCard, run: Run | N
         data=card,
         epochs=chosen.epochs,
         train_part=chosen.train_part or 1.0,
-        validation_part=chosen.validation_part or 0.1,
+        validation_part=0.1 if chosen.validation_part is None else chosen.validation_part,
         seed=chosen.seed,
         threads=chosen.threads or 1,
         precision=chosen.precision,
         patience=chosen.patience,
+        objective=chosen.objective,
+        class_weight=chosen.class_weight,
         checkpoint=str(run.checkpoint(candidate.number).absolute()) if run else "",
         model=str(run.model(candidate.number).absolute()) if run else "",
     )
@@ -58,7 +60,7 @@ def training_pictures(card: DataCard, chosen: Settings) -> float:
 def resolved(chosen: Settings, card: DataCard, machine: dict[str, str]) -> Settings:
     """Settings with nothing left open: what `auto` and `None` mean for this data and this machine."""
     pictures = sum(card.counts)
-    part = chosen.validation_part or default_validation_part(pictures)
+    part = default_validation_part(pictures) if chosen.validation_part is None else chosen.validation_part
     update: dict[str, Any] = {
         "validation_part": part,
         "train_part": chosen.train_part or default_train_part(round(pictures * (1 - part))),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from nas import leaderboard
 from nas.messages import Record
-from nas.result import best_of, goodness
+from nas.result import best_first, best_of
 from nas.run import PARTS, Run, write_whole
 
 
@@ -34,8 +34,7 @@ class Keeping:
     def tidy(self, records: Sequence[Record], remnants: bool = False) -> None:
         """Remove what is not kept, and have the best model of all at the top of the folder. `remnants` are what workers that
         were killed had begun to write, to be removed while none runs."""
-        trained = sorted((record for record in records if record.state == "trained"), key=goodness, reverse=True)
-        kept = {self.run.model(record.number) for record in trained[: self.most]}
+        kept = {self.run.model(record.number) for record in best_first(records)[: self.most]}
         # A worker writes its model before its outcome is heard, and another outcome may be entered in between.
         running = [record.number for record in records if record.state == "running"]
         kept |= {self.run.checkpoint(number) for number in running} | {self.run.model(number) for number in running}
@@ -55,7 +54,7 @@ class Keeping:
                     file.unlink(missing_ok=True)
 
     def _hand_over(self, best: Record | None) -> None:
-        if best is not None and best.number != self._handed_over:
+        if best is not None and best.number != self._handed_over and not self.run.final.exists():
             model = self.run.model(best.number)
             if model.exists():
                 write_whole(self.run.best, model.read_bytes())

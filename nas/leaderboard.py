@@ -38,6 +38,7 @@ RECIPE_COLUMNS = (
     "contrast",
     "erasing",
 )
+LATER_RECIPE_COLUMNS = ("ema", "cutmix", "mixup", "randaugment")  # columns are added at the end only
 COLUMNS = (
     "rank",
     "number",
@@ -57,6 +58,8 @@ COLUMNS = (
     "architecture",
     *RECIPE_COLUMNS,
     "curve",
+    "score",
+    *LATER_RECIPE_COLUMNS,
 )
 _ORDER = {"trained": 0, "stopped": 1, "running": 2, "interrupted": 2, "infeasible": 3}
 
@@ -74,7 +77,7 @@ def rows(records: Sequence[Record], ended: bool = False) -> list[Row]:
             "number": record.number,
             "state": state,
             "reason": record.reason,
-            "val_accuracy": record.metrics.get("val_accuracy", record.value) if record.value is not None else "",
+            "val_accuracy": _validation_accuracy(record),
             "val_loss": record.metrics.get("val_loss", ""),
             "train_accuracy": record.metrics.get("train_accuracy", ""),
             "epochs": record.epochs,
@@ -87,8 +90,9 @@ def rows(records: Sequence[Record], ended: bool = False) -> list[Row]:
             "digest": record.digest,
             "architecture": record.architecture,
             "curve": " ".join(f"{value:g}" for value in record.curve),
+            "score": _blank(record.value),
         }
-        row |= {column: record.recipe.get(column, "") for column in RECIPE_COLUMNS}
+        row |= {column: record.recipe.get(column, "") for column in (*RECIPE_COLUMNS, *LATER_RECIPE_COLUMNS)}
         found.append({column: row[column] for column in COLUMNS})
     return found
 
@@ -100,6 +104,13 @@ def _key(record: Record) -> tuple[int, float, float, int]:
 def _order(state: str, epochs: int, value: Any, number: int) -> tuple[int, float, float, int]:
     reached = epochs if state != "trained" else 0
     return (_ORDER.get(state, len(_ORDER)), -reached, -(value if value not in (None, "") else -1e300), number)
+
+
+def _validation_accuracy(record: Record) -> Any:
+    """Of somebody's own evaluator it is the score; of a training without validation there is none."""
+    if record.value is None:
+        return ""
+    return record.metrics.get("val_accuracy", "" if record.metrics else record.value)
 
 
 def _blank(value: Any) -> Any:
@@ -124,7 +135,7 @@ def merged(first: list[Row], second: list[Row]) -> list[Row]:
     """The rows of `first`, and those of `second` whose number is not among them, ranked anew."""
     known = {row["number"] for row in first}
     both = [*first, *(row for row in second if row["number"] not in known)]
-    both.sort(key=lambda row: _order(row["state"], row["epochs"], row["val_accuracy"], row["number"]))
+    both.sort(key=lambda row: _order(row["state"], row["epochs"], row["score"], row["number"]))
     return [{**row, "rank": rank} for rank, row in enumerate(both, start=1)]
 
 
@@ -194,7 +205,7 @@ def sort(found: list[Row], column: str) -> list[Row]:
     """Sorted by a column, the best or smallest first; empty cells last. Raises InputError."""
     if column not in COLUMNS:
         raise InputError(unknown("column", column, COLUMNS), "--sort")
-    descending = column in ("val_accuracy", "train_accuracy")
+    descending = column in ("score", "val_accuracy", "train_accuracy")
     filled = [row for row in found if row[column] != ""]
     filled.sort(key=lambda row: (isinstance(row[column], str), row[column]), reverse=descending)
     return filled + [row for row in found if row[column] == ""]

@@ -52,6 +52,40 @@ class DataCard:
 
 
 @dataclass(frozen=True)
+class ScoreRequest:
+    """A finished model and the data whose test part it is to be scored on. `card` is that of the training part."""
+
+    model: str  # file
+    data: DataRequest
+    card: DataCard
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of a score: its name, the class it is of (empty for all), and its interval where it has one."""
+
+    name: str
+    of: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a model did on `pictures` test pictures; `confusion` counts [class, answered class]."""
+
+    classes: tuple[str, ...]
+    pictures: int
+    figures: tuple[Figure, ...]
+    confusion: tuple[tuple[int, ...], ...]
+
+    @property
+    def accuracy(self) -> Figure:
+        return next(each for each in self.figures if each.name == "accuracy" and not each.of)
+
+
+@dataclass(frozen=True)
 class Candidate:
     """A proposal that was accepted. `blueprint` and `recipe` are None where somebody's own evaluator scores it.
 
@@ -88,13 +122,33 @@ class Job:
     data: DataCard
     epochs: int
     train_part: float  # of the training pictures that are left after the validation part
-    validation_part: float
+    validation_part: float  # 0: all are trained on, and the score is that of training
     seed: int
     threads: int
     precision: str  # `float32` or `bfloat16`
     patience: int  # epochs without a better score after which training ends; 0 for never
+    objective: str  # what the score is, see `training/objectives.py`
+    class_weight: str  # `none`, or `balanced`: rare classes count as much as common ones
     checkpoint: str  # file; written after every epoch, read when it is there
     model: str  # file; the trained model, written at the end
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """A job to be tried out: a few steps, for at least so many seconds."""
+
+    job: Job
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """What a rehearsal has shown."""
+
+    start: float  # seconds until the first step and the first look at validation pictures were done
+    step: float  # seconds of a later step
+    look: float  # seconds of validation for one picture
+    memory: int  # bytes that its worker held at most
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from nas.errors import BlueprintError, unknown
 
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
 LOSSES = ("crossentropy", "mse")
-SCHEDULES = ("constant", "cosine")
+SCHEDULES = ("constant", "cosine", "onecycle")
 FLIPS = ("none", "horizontal", "vertical", "both")
 
 
@@ -26,7 +26,8 @@ class Recipe:
     learning_rate: float = 1e-3
     momentum: float = 0.9  # sgd only
     weight_decay: float = 0.0  # decoupled, as in AdamW (Loshchilov & Hutter 2019)
-    schedule: str = "cosine"  # cosine to zero over the epochs of the job, after a short warm-up
+    schedule: str = "cosine"  # `cosine`: to zero over the epochs of the job, after a short warm-up; `onecycle`: a long one
+    ema: float = 0.0  # part of the averaged weights kept at each step (Polyak & Juditsky 1992); these are validated. 0: off
     batch_size: int = 64
     loss: str = "crossentropy"
     label_smoothing: float = 0.0
@@ -39,6 +40,9 @@ class Recipe:
     brightness: float = 0.0
     contrast: float = 0.0
     erasing: float = 0.0  # the chance that a rectangle of the picture is erased
+    cutmix: float = 0.0  # the chance that a batch is mixed in this way
+    mixup: float = 0.0  # or in this
+    randaugment: float = 0.0  # magnitude of two changes drawn at random (Cubuk et al. 2020)
 
     def __post_init__(self) -> None:
         for name, allowed in (("optimizer", OPTIMIZERS), ("loss", LOSSES), ("schedule", SCHEDULES), ("flip", FLIPS)):
@@ -47,11 +51,14 @@ class Recipe:
         _number("learning_rate", self.learning_rate, 1e-8, 100)
         _number("weight_decay", self.weight_decay, 0, 1)
         _number("momentum", self.momentum, 0, 0.9999)
+        _number("ema", self.ema, 0, 0.99999)
         _number("label_smoothing", self.label_smoothing, 0, 0.9)
         if type(self.batch_size) is not int or not 1 <= self.batch_size <= 65_536:
             raise BlueprintError(f"batch_size is a whole number from 1 to 65,536; found {self.batch_size!r}")
         for name in STRENGTHS:
             _number(name, getattr(self, name), 0, 1)
+        if self.cutmix + self.mixup > 1:
+            raise BlueprintError(f"cutmix and mixup are chances that exclude each other; found {self.cutmix} and {self.mixup}")
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -66,7 +73,10 @@ class Recipe:
 
 
 RECIPE_GENES = tuple(field.name for field in dataclasses.fields(Recipe))
-STRENGTHS = ("shift", "rotation", "zoom", "shear", "stretch", "brightness", "contrast", "erasing")
+STRENGTHS = (
+    *("shift", "rotation", "zoom", "shear", "stretch", "brightness", "contrast", "erasing"),
+    *("cutmix", "mixup", "randaugment"),
+)
 
 
 def _number(name: str, value: object, low: float, high: float) -> None:

@@ -36,6 +36,11 @@ def goodness(record: Record) -> tuple[float, int]:
     return (record.value if record.value is not None else -1e300, -record.number)
 
 
+def best_first(records: Iterable[Record]) -> list[Record]:
+    """All candidates that were trained to the end, the best first."""
+    return sorted((record for record in records if record.state == "trained"), key=goodness, reverse=True)
+
+
 def best_of(records: Iterable[Record]) -> Record | None:
     """The best candidate that was trained to the end, or None."""
     return max((record for record in records if record.state == "trained"), key=goodness, default=None)

@@ -6,6 +6,8 @@ rest as for a new search.
 
 from __future__ import annotations
 
+import dataclasses
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,16 @@ from nas.changes import data_changes, space_changes, version_changes
 from nas.config import Settings, settings
 from nas.datasets.prepare import describe
 from nas.driver import deadline_of
-from nas.errors import ConfigError, RunError, counted
+from nas.errors import ConfigError, NasError, RunError, counted
 from nas.jobs import check_memory
 from nas.machine import default_threads
+from nas.messages import DataCard
 from nas.preparing import hands_of, interrupts_told, kept, prepare, with_whole_paths
 from nas.provenance import plugin_digests, versions
 from nas.result import Result
 from nas.run import Run, disk_told
 from nas.salvage import check_ledger, examined
-from nas.searching import go
+from nas.searching import SEARCHING, and_retrain, go
 from nas.space import SearchSpace, read_space
 from nas.view import Plain, View, duration
 
@@ -32,12 +35,43 @@ CHANGEABLE = (
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class Reopened:
+    """A run that was found to be what it was: the facts of its `run.yaml`, its settings with what was changed, its space
+    and data."""
+
+    facts: dict[str, Any]
+    chosen: Settings
+    space: SearchSpace
+    card: DataCard
+    deadline: float  # by time.monotonic
+
+
 def resume(folder: str | Path | None, view: View | None = None, **changes: Any) -> Result:
     """Go on with a run where it stopped, or extend it: `budget`, `time`, `workers`, `threads` and the limits may change.
 
     Raises RunError if the folder is no run, another driver has it, or its data or space are no longer what they were.
     """
-    run = Run.open(folder)
+    run, view, began = Run.open(folder), view or Plain(), time.monotonic()
+    with disk_told(), interrupts_told(view, kept(f"nas resume {run.name}")):
+        run.lock()
+        try:
+            back = reopened(run, view, **changes)
+            run.write_settings({**back.facts, "settings": back.chosen.model_dump(mode="json")})
+            most = (
+                f", for at most {duration(back.chosen.time)} (--time none for no limit)" if back.chosen.time is not None else ""
+            )
+            view.note(f"run: {run.folder}, going on to {counted(back.chosen.budget, 'candidate')}{most}")
+            first = back.facts.get("start") or ()
+            result = go(back.space, back.chosen, run, back.card, view, back.deadline, first)
+        finally:
+            run.unlock()
+    and_retrain(result, back.chosen, view, began)
+    return result
+
+
+def reopened(run: Run, view: View, **changes: Any) -> Reopened:
+    """Check a run whose lock is held, and prepare its data. Raises RunError as `resume` does."""
     facts = run.read_settings()
     if facts.get("evaluator"):
         raise RunError("was scored by a Python function; call nas.search(...) with it and this folder as out=", str(run.folder))
@@ -48,6 +82,7 @@ def resume(folder: str | Path | None, view: View | None = None, **changes: Any) 
     if "workers" in changed:
         changed = {"threads": default_threads(changed["workers"]), **changed}
     chosen = settings(None, facts["settings"], **changed)
+    deadline = deadline_of(chosen, SEARCHING if chosen.retrain else 1.0)
     for plugin in chosen.plugin:
         # A run folder may come from somebody else; going on with it must not run what lies in it.
         if not Path(plugin).is_absolute() or Path(plugin).resolve().is_relative_to(run.folder.resolve()):
@@ -55,39 +90,31 @@ def resume(folder: str | Path | None, view: View | None = None, **changes: Any) 
         plugins.load(plugin)
     chosen = with_whole_paths(chosen)
     space = _space_of(run, facts, chosen)
-    view = view or Plain()
-    with disk_told(), interrupts_told(view, kept(f"nas resume {run.name}")):
-        return _resume(run, facts, space, chosen, view)
-
-
-def _resume(run: Run, facts: dict[str, Any], space: SearchSpace, chosen: Settings, view: View) -> Result:
-    deadline = deadline_of(chosen)
-    run.lock()
-    try:
-        with examined(run):
-            check_ledger(run)
-        with hands_of(chosen) as hands:
-            card = prepare(hands, chosen, view, deadline)
-        if card.digest != facts["digests"].get("data"):
-            what = f"the data '{card.name}' has changed since this run began: {data_changes(facts.get('data') or {}, card)}"
-            raise RunError(f"{what}; undo that, or start a new search", str(run.folder))
-        view.note(describe(card))
-        other = version_changes({**(facts.get("versions") or {}), **(facts.get("plugins") or {})}, _versions(chosen))
-        if other:
-            view.note(f"not the same as when this run began, so scores may differ: {other}")
-        if "worker_memory" in (facts.get("machine") or {}):
-            check_memory(chosen, facts["machine"])
-        run.write_settings({**facts, "settings": chosen.model_dump(mode="json")})
-        most = f", for at most {duration(chosen.time)} (--time none for no limit)" if chosen.time is not None else ""
-        view.note(f"run: {run.folder}, going on to {counted(chosen.budget, 'candidate')}{most}")
-        return go(space, chosen, run, card, view, deadline)
-    finally:
-        run.unlock()
+    with examined(run):
+        check_ledger(run)
+    with hands_of(chosen) as hands:
+        card = prepare(hands, chosen, view, deadline)
+    if card.digest != facts["digests"].get("data"):
+        what = f"the data '{card.name}' has changed since this run began: {data_changes(facts.get('data') or {}, card)}"
+        raise RunError(f"{what}; undo that, or start a new search", str(run.folder))
+    view.note(describe(card))
+    other = version_changes({**(facts.get("versions") or {}), **(facts.get("plugins") or {})}, _versions(chosen))
+    if other:
+        view.note(f"not the same as when this run began, so scores may differ: {other}")
+    if "worker_memory" in (facts.get("machine") or {}):
+        check_memory(chosen, facts["machine"])
+    return Reopened(facts, chosen, space, card, deadline)
 
 
 def _space_of(run: Run, facts: dict[str, Any], chosen: Settings) -> SearchSpace:
-    """The space of a run, from its own copy. Raises RunError if that, or the file that it was read from, has changed."""
+    """The space of a run, from its own copy. Raises RunError if that, or the file that it was read from, has changed, or if
+    what it was to start from is no point of it."""
     space = read_space(facts["space"])
+    try:
+        for genotype in facts.get("start") or ():
+            space.check(genotype, "'start'")
+    except (NasError, TypeError, AttributeError) as problem:
+        raise RunError(f"is damaged: {problem}", str(run.settings)) from None
     again = "undo that, or start a new search"
     if space.digest != facts["digests"].get("space"):
         raise RunError(f"the space in its run.yaml is not the one it began with; {again}", str(run.folder))

@@ -104,6 +104,11 @@ class Run:
     def best(self) -> Path:
         return self.folder / "best.keras"
 
+    @property
+    def final(self) -> Path:
+        """The figures of the test part. Where it is, `best.keras` is the retrained model and stays that."""
+        return self.folder / "final.csv"
+
     def model(self, number: int) -> Path:
         return self.folder / "models" / f"{number}.keras"
 

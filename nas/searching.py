@@ -7,6 +7,8 @@ over to `driver.py`; read that next.
 from __future__ import annotations
 
 import dataclasses
+import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from nas.evaluator import Evaluate, search_with
 from nas.executors import Executor, Task
 from nas.forecast import forecast
 from nas.jobs import WORKER, check_memory, job_for, limits_of, networks_of, resolved
+from nas.known import known
 from nas.ledger import Ledger
 from nas.messages import Candidate, DataCard, Job, Limits
 from nas.preparing import hands_of, interrupts_told, kept, prepare, time_left, with_whole_paths
@@ -28,11 +31,12 @@ from nas.provenance import provenance
 from nas.result import Result
 from nas.run import Run, disk_told, write_whole
 from nas.salvage import examined
-from nas.space import SearchSpace, read_space
+from nas.space import Genotype, SearchSpace, read_space
 from nas.strategies import make_strategy
 from nas.strategies.asking import Asking
 from nas.view import Plain, Silent, View
 
+SEARCHING = 0.35  # part of the time, where a retraining follows
 HAND_OVER = 20.0  # seconds that may pass, after the time is over, until a model is made of what there is
 
 
@@ -83,18 +87,33 @@ def search(
         if chosen.executor != "inline":
             raise ConfigError("an evaluator runs in this process, by the executor 'inline'", "executor")
         return search_with(evaluate, read, chosen, out, view or Silent())
+    began, view = time.monotonic(), view or Plain()
     with disk_told():
-        return _search_pictures(read, chosen, out, view or Plain())
+        result = _search_pictures(read, chosen, out, view)
+    and_retrain(result, chosen, view, began)
+    return result
+
+
+def and_retrain(result: Result, chosen: Settings, view: View, began: float) -> None:
+    """Go straight on with the retraining, if that was asked for and has not been done, in what is left of the time."""
+    from nas.retraining import retrain  # it goes on with a run, and so imports this
+
+    if chosen.retrain and result.folder is not None and not Run(result.folder).final.exists():
+        left = None if chosen.time is None else max(1.0, began + chosen.time - time.monotonic())
+        retrain(result.folder, view, time=left)
 
 
 def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | None, view: View) -> Result:
     if not space.describes_networks:
         raise ConfigError(f"the space '{space.name}' has no group 'blocks', so it describes no networks", "--space")
-    deadline = deadline_of(chosen)
+    if chosen.validation_part == 0:
+        raise ConfigError("a search compares candidates on validation pictures, so some are needed", "--validation-part")
+    deadline = deadline_of(chosen, SEARCHING if chosen.retrain else 1.0)
     check_networks(space)
     Run.check_new(out)
     make_strategy(chosen.strategy, space, chosen.seed, chosen)  # a wrong name shows before the data is read
     limits_of(chosen)
+    first = known(chosen.start_from, space)
     with interrupts_told(view), hands_of(chosen) as hands:
         card = prepare(hands, chosen, view, deadline)
         view.note(describe(card))
@@ -107,24 +126,33 @@ def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | Non
     run = Run.create(out, f"{card.name}-{chosen.strategy}")
     run.lock()
     try:
-        run.write_settings(provenance(space, chosen, card, machine))
+        run.write_settings({**provenance(space, chosen, card, machine), "start": first})
         view.note(f"run: {run.folder}")
         if card.skipped:
             write_whole(run.folder / "skipped.txt", "".join(f"{file}: {reason}\n" for file, reason in card.skipped))
         with interrupts_told(view, kept(f"nas resume {run.name}")):
-            return go(space, chosen, run, card, view, deadline)
+            return go(space, chosen, run, card, view, deadline, first)
     finally:
         run.unlock()
 
 
-def go(space: SearchSpace, chosen: Settings, run: Run, card: DataCard, view: View, deadline: float) -> Result:
-    """Drive a run whose data are prepared, new or not. Raises what `drive` raises, and RunError for a damaged ledger."""
+def go(
+    space: SearchSpace,
+    chosen: Settings,
+    run: Run,
+    card: DataCard,
+    view: View,
+    deadline: float,
+    first: Sequence[Genotype] = (),
+) -> Result:
+    """Drive a run whose data are prepared, new or not; `first` are known networks. Raises what `drive` raises, and RunError for
+    a damaged ledger."""
 
     def to_job(candidate: Candidate) -> Job:
         return job_for(candidate, chosen, card, run)
 
     strategy = make_strategy(chosen.strategy, space, chosen.seed, chosen)
-    asking = Asking(space, strategy, chosen, networks_of(card, chosen), deadline)
+    asking = Asking(space, strategy, chosen, networks_of(card, chosen), first, deadline)
 
     def hand_over(executor: Executor, candidate: Candidate) -> None:
         job = dataclasses.replace(to_job(candidate), model=str(run.best.absolute()))

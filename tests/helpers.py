@@ -123,6 +123,8 @@ def make_job(card: DataCard, folder: Path, genotype: dict[str, Any] | None = Non
         threads=1,
         precision="float32",
         patience=0,
+        objective="accuracy",
+        class_weight="none",
         checkpoint=str(folder / "1.npz"),
         model=str(folder / "1.keras"),
     )

@@ -21,6 +21,12 @@ FLOORS: dict[str, tuple[str, ...]] = {
     ),
     "stories": (
         "searching",
+        "retraining",
+        "single",
+        "fitting",
+        "final",
+        "known",
+        "planning",
         "resuming",
         "preparing",
         "changes",
@@ -50,7 +56,8 @@ PLACES = {
     "sqlalchemy": ("ledger.py",),
     "deap": ("strategies/genetic.py",),
     "ray": ("executors/ray.py",),
-    "sklearn": ("datasets/",),
+    "sklearn": ("datasets/", "training/scoring.py"),
+    "matplotlib": ("final.py",),
     "PIL": ("datasets/",),
     "typer": ("cli/",),
 }

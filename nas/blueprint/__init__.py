@@ -1,5 +1,7 @@
-"""Networks as plain data: `layers.py` → `blueprint.py` → `sketch.py` → `blocks.py` → `express.py`, in order of reading."""
+"""Networks as plain data: `layers.py` → `blueprint.py` → `sketch.py` → `blocks.py`, `stages.py` → `express.py`, in order of
+reading."""
 
+from nas.blueprint import stages  # noqa: F401  importing it enters its blocks in the table
 from nas.blueprint.blocks import BLOCKS, register_block
 from nas.blueprint.blueprint import Blueprint, Node
 from nas.blueprint.express import Pictures, check_networks, express

@@ -1,8 +1,8 @@
 """From genotype to phenotype: a blueprint and a recipe.
 
-A network is: rescaling of raw pixels, the group `blocks` in order, a flattening, the group `dense`, and the output.
-Genes outside the groups belong to the head (`HEAD_GENES`) or to the recipe (`nas/recipe.py`); nothing else is allowed, and
-`check_networks` says so with file and line, before a search begins.
+A network is: rescaling of raw pixels, a stem, the group `blocks` in order, a flattening, the group `dense`, and the output.
+Genes outside the groups belong to the whole network (`NETWORK_GENES`) or to the recipe (`nas/recipe.py`); nothing else is
+allowed, and `check_networks` says so with file and line, before a search begins.
 """
 
 from __future__ import annotations
@@ -17,13 +17,17 @@ from typing import Any
 from nas.blueprint.blocks import BLOCKS, block_genes
 from nas.blueprint.blueprint import Blueprint
 from nas.blueprint.layers import Shape
-from nas.blueprint.sketch import Sketch
+from nas.blueprint.sketch import BATCH_MOMENTUM, Sketch
 from nas.errors import BlueprintError, SpaceError, unknown
 from nas.recipe import RECIPE_GENES, Recipe
 from nas.space import Gene, Genotype, SearchSpace
 from nas.space.space import flatten
 
-HEAD_GENES = ("head", "head_dropout", "output")
+SHARED_GENES = ("activation", "norm")  # for every block that knows them and has none of its own
+NETWORK_GENES = (
+    *("stem_filters", "stem_kernel", "stem_stride", *SHARED_GENES, "norm_momentum"),
+    *("head", "head_dropout", "output"),
+)
 DENSE_GENES = ("units", "activation", "norm", "dropout")
 TRIED = 50  # random networks in which a gene must fail before it is at fault
 OUTPUTS = ("softmax", "sigmoid", "binary")
@@ -46,28 +50,47 @@ def express(genotype: Genotype, pictures: Pictures) -> tuple[Blueprint, Recipe]:
     scale = tuple(round(1 / max(std, 1e-3), 6) for std in pictures.std)
     offset = tuple(round(-mean * factor, 6) for mean, factor in zip(pictures.mean, scale, strict=True))
     net.rescale(scale, offset)
+    whole = {name: genotype[name] for name in NETWORK_GENES if name in genotype}
+    outside = [name for name, value in genotype.items() if not isinstance(value, list)]
+    foreign = [name for name in outside if name not in (*NETWORK_GENES, *RECIPE_GENES)]
+    if foreign:
+        raise BlueprintError(unknown("gene", foreign[0], (*NETWORK_GENES, *RECIPE_GENES)))
+    net.momentum = _momentum(whole.get("norm_momentum", BATCH_MOMENTUM))
+    _stem(net, whole)
+    shared = {name: whole[name] for name in SHARED_GENES if name in whole}
     for index, genes in enumerate(genotype.get("blocks", []), start=1):
         net.stage = f"block{index}_"
-        block = genes.get("block", "conv")
-        _call(block, net, {key: value for key, value in genes.items() if key != "block"})
+        _call(genes.get("block", "conv"), net, {key: value for key, value in genes.items() if key != "block"}, shared)
     net.stage = "head_"
-    head = {name: genotype[name] for name in HEAD_GENES if name in genotype}
-    outside = [name for name, value in genotype.items() if not isinstance(value, list)]
-    foreign = [name for name in outside if name not in (*HEAD_GENES, *RECIPE_GENES)]
-    if foreign:
-        raise BlueprintError(unknown("gene", foreign[0], (*HEAD_GENES, *RECIPE_GENES)))
-    net.flatten(head.get("head", "average"))
-    net.dropout(head.get("head_dropout", 0.0))
+    net.flatten(whole.get("head", "average"))
+    net.dropout(whole.get("head_dropout", 0.0))
     for genes in genotype.get("dense", []):
         _dense(net, genes)
     net.stage = ""
-    _output(net, head.get("output", "softmax"), pictures.classes)
-    recipe = {key: value for key, value in genotype.items() if key not in HEAD_GENES and not isinstance(value, list)}
+    _output(net, whole.get("output", "softmax"), pictures.classes)
+    recipe = {key: value for key, value in genotype.items() if key not in NETWORK_GENES and not isinstance(value, list)}
     return net.blueprint(), Recipe.from_dict(recipe)
 
 
-def _call(block: str, net: Sketch, genes: dict[str, Any]) -> None:
+def _momentum(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+        raise BlueprintError(f"norm_momentum is a part from 0 to below 1; found {value!r}")
+    return float(value)
+
+
+def _stem(net: Sketch, genes: dict[str, Any]) -> None:
+    """A first convolution in front of all blocks; `stem_filters` of 0, or none, for none."""
+    filters = genes.get("stem_filters", 0)
+    if not filters:
+        return
+    net.stage, norm = "stem_", genes.get("norm", "batch")
+    net.conv(filters, genes.get("stem_kernel", 3), genes.get("stem_stride", 1), bias=norm == "none")
+    net.norm(norm).activation(genes.get("activation", "relu"))
+
+
+def _call(block: str, net: Sketch, genes: dict[str, Any], shared: dict[str, Any]) -> None:
     allowed = block_genes(block)
+    genes = {**{key: value for key, value in shared.items() if key in allowed}, **genes}
     foreign = [key for key in genes if key not in allowed]
     if foreign:
         raise BlueprintError(f"the block '{block}': {unknown('gene', foreign[0], allowed)}")
@@ -92,12 +115,11 @@ def _dense(net: Sketch, genes: dict[str, Any]) -> None:
 
 
 def _output(net: Sketch, output: str, classes: int) -> None:
-    """`softmax`; `sigmoid`, one for each class; or `binary`, a single sigmoid for the second of two classes."""
+    """`softmax`; `sigmoid`, one for each class; or `binary`, a single sigmoid for the second of two classes (of more classes,
+    one for each)."""
     if output not in OUTPUTS:
         raise BlueprintError(f"output: {unknown('value', output, OUTPUTS)}")
-    if output == "binary" and classes != 2:
-        raise BlueprintError(f"output: 'binary' is for two classes; here are {classes}. Use softmax or sigmoid")
-    net.dense(1 if output == "binary" else classes)
+    net.dense(1 if output == "binary" and classes == 2 else classes)
     net.activation("softmax" if output == "softmax" else "sigmoid")
 
 

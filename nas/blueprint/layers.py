@@ -44,7 +44,7 @@ def _window(side: int, kernel: int, stride: int, padding: str) -> int:
     return -(-side // stride) if padding == "same" else (side - kernel) // stride + 1
 
 
-def _slide(layer: Conv | Pool, size: int, shape: Shape) -> tuple[int, int]:
+def _slide(layer: Conv | Depthwise | Pool, size: int, shape: Shape) -> tuple[int, int]:
     if len(shape) != 3:
         raise BlueprintError(f"{layer.kind} needs a picture (height, width, channels); found the shape {shape}")
     sides = [_window(side, size, layer.stride, layer.padding) for side in shape[:2]]
@@ -85,12 +85,38 @@ class Conv(Layer):
 
 
 @dataclass(frozen=True)
+class Depthwise(Layer):
+    """A 2-D convolution of each channel by itself (Chollet 2017, section 2). Parameters: kernel² · channels, plus channels
+    with a bias."""
+
+    kind = "depthwise"
+    kernel: int = 3
+    stride: int = 1
+    padding: Padding = "same"
+    bias: bool = True
+
+    def output(self, *inputs: Shape) -> Shape:
+        return (*_slide(self, self.kernel, inputs[0]), inputs[0][2])
+
+    def parameters(self, *inputs: Shape) -> int:
+        return inputs[0][2] * (self.kernel**2 + self.bias)
+
+    def flops(self, *inputs: Shape) -> int:
+        return math.prod(self.output(*inputs)) * (2 * self.kernel**2 + self.bias)
+
+
+@dataclass(frozen=True)
 class Norm(Layer):
-    """Batch, layer or group normalisation over the channels. `groups` is used by `group` only and divides the channels."""
+    """Batch, layer or group normalisation over the channels.
+
+    `groups` is used by `group` only and divides the channels; `momentum` by `batch` only: the part of the moving statistics
+    that is kept at each step.
+    """
 
     kind = "norm"
     type: Literal["batch", "layer", "group"] = "batch"
     groups: int = 1
+    momentum: float = 0.9
 
     def output(self, *inputs: Shape) -> Shape:
         if self.type == "group" and inputs[0][-1] % self.groups:
@@ -137,13 +163,14 @@ class Pool(Layer):
 
 @dataclass(frozen=True)
 class GlobalPool(Layer):
-    """Maximum or average of each channel over the whole picture."""
+    """Maximum or average of each channel over the whole picture: a row of features, or with `keep` a picture of 1×1."""
 
     kind = "global_pool"
     type: Literal["max", "average"] = "average"
+    keep: bool = False
 
     def output(self, *inputs: Shape) -> Shape:
-        return (inputs[0][-1],)
+        return (1, 1, inputs[0][-1]) if self.keep else (inputs[0][-1],)
 
     def flops(self, *inputs: Shape) -> int:
         return math.prod(inputs[0])
@@ -203,6 +230,21 @@ class Add(Layer):
 
 
 @dataclass(frozen=True)
+class Multiply(Layer):
+    """A picture times a second one of 1×1: each channel weighed by a number."""
+
+    kind = "multiply"
+
+    def output(self, *inputs: Shape) -> Shape:
+        if len(inputs) != 2 or inputs[1] != (1, 1, inputs[0][-1]):
+            raise BlueprintError(f"only a picture and one number for each channel can be multiplied; found {listing(inputs)}")
+        return inputs[0]
+
+    def flops(self, *inputs: Shape) -> int:
+        return math.prod(inputs[0])
+
+
+@dataclass(frozen=True)
 class Concat(Layer):
     """Two or more inputs side by side along the channels; height and width must be equal."""
 
@@ -215,7 +257,11 @@ class Concat(Layer):
 
 
 KINDS: dict[str, type[Layer]] = {
-    layer.kind: layer for layer in (Rescale, Conv, Norm, Activation, Pool, GlobalPool, Flatten, Dense, Dropout, Add, Concat)
+    layer.kind: layer
+    for layer in (
+        *(Rescale, Conv, Depthwise, Norm, Activation, Pool, GlobalPool),
+        *(Flatten, Dense, Dropout, Add, Multiply, Concat),
+    )
 }
 
 

@@ -18,10 +18,12 @@ from nas.blueprint.layers import (
     Concat,
     Conv,
     Dense,
+    Depthwise,
     Dropout,
     Flatten,
     GlobalPool,
     Layer,
+    Multiply,
     Norm,
     Padding,
     Pool,
@@ -31,6 +33,7 @@ from nas.blueprint.layers import (
 from nas.errors import BlueprintError, unknown
 
 MOST_LAYERS = 3_000  # far more than was ever trained; without an end, a check of a space can take minutes
+BATCH_MOMENTUM = 0.9  # a search trains for few steps: with Keras's 0.99 the untrained network would still be remembered
 GROUP_CHANNELS = 8  # channels in one group of a group norm, where they divide evenly
 
 
@@ -41,6 +44,7 @@ class Sketch:
         self.picture = picture
         self.tip = "input"
         self.stage = ""  # in front of every layer's name, such as `block1_`
+        self.momentum = BATCH_MOMENTUM  # of every batch normalisation
         self._nodes: list[Node] = []
         self._shapes: dict[str, Shape] = {"input": picture}
 
@@ -77,6 +81,24 @@ class Sketch:
         stride = stride if min(self.shape[:2]) > 1 else 1
         return self.add(Conv(filters, kernel, stride, self._fit(kernel, padding), bias))
 
+    def depthwise(self, kernel: int, stride: int = 1, padding: str = "same", bias: bool = True) -> Sketch:
+        _whole("kernel", kernel)
+        _whole("stride", stride)
+        stride = stride if min(self.shape[:2]) > 1 else 1
+        return self.add(Depthwise(kernel, stride, self._fit(kernel, padding), bias))
+
+    def squeeze(self, part: float) -> Sketch:
+        """Weigh each channel by what all of them say over the whole picture: squeeze-and-excitation (Hu et al. 2018,
+        section 3), whose hidden layer has a `part` of the channels. A part of 0 adds nothing."""
+        if isinstance(part, bool) or not isinstance(part, int | float) or not 0 <= part <= 1:
+            raise BlueprintError(f"squeeze is a part of the channels from 0 to 1; found {part!r}")
+        if not part:
+            return self
+        start, channels = self.tip, self.shape[-1]
+        self.add(GlobalPool("average", keep=True)).conv(max(1, round(channels * part)), 1).activation("relu")
+        self.conv(channels, 1).activation("sigmoid")
+        return self.add(Multiply(), start, self.tip)
+
     def pool(self, type: str, size: int, stride: int, padding: str = "valid") -> Sketch:
         _whole("pool_size", size)
         _whole("pool_stride", stride)
@@ -92,7 +114,10 @@ class Sketch:
         _one_of("normalisation", type, (*NORMS, "none"))
         channels = self.shape[-1]
         groups = channels // next(size for size in range(GROUP_CHANNELS, 0, -1) if channels % size == 0)
-        return self.add(Norm(cast(Literal["batch", "layer", "group"], type), groups if type == "group" else 1))
+        kind = cast(Literal["batch", "layer", "group"], type)
+        if kind == "group":
+            return self.add(Norm(kind, groups))
+        return self.add(Norm(kind, momentum=self.momentum) if kind == "batch" else Norm(kind))
 
     def activation(self, type: str) -> Sketch:
         return self.add(Activation(_one_of("activation", type, ACTIVATIONS)))
@@ -104,9 +129,15 @@ class Sketch:
         return self.add(Dropout(float(rate))) if rate else self
 
     def flatten(self, how: str) -> Sketch:
-        """From a picture to a row of features: `flatten`, or global `average` or `max` pooling."""
-        if _one_of("flattening", how, ("flatten", "average", "max")) == "flatten":
+        """From a picture to a row of features: `flatten`, global `average` or `max` pooling, or `both` of them together."""
+        if _one_of("flattening", how, ("flatten", "average", "max", "both")) == "flatten":
             return self.add(Flatten())
+        if how == "both":
+            start = self.tip
+            self.add(GlobalPool("average"), start)
+            average = self.tip
+            self.add(GlobalPool("max"), start)
+            return self.join("concat", average, self.tip)
         return self.add(GlobalPool(cast(Literal["max", "average"], how)))
 
     def dense(self, units: int, bias: bool = True) -> Sketch:

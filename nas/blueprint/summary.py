@@ -1,7 +1,8 @@
 """A network in one short line, for tables: `C32x2-P | C64x2-P | D256`.
 
 Blocks are parted by bars. `C32x2` two convolutions of 32 filters (`k5` when the kernel is not 3), `/2` a stride, `P`
-pooling, `+` a residual sum, `&` a concatenation, `D256` a dense layer; the output layer is left out.
+pooling, `W` a convolution of each channel by itself, `+` a residual sum, `&` a concatenation, `*` channels weighed
+(squeeze-and-excitation), `D256` a dense layer; the output layer is left out.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 
 from nas.blueprint.blueprint import Blueprint, Node
-from nas.blueprint.layers import Add, Concat, Conv, Dense, Pool
+from nas.blueprint.layers import Add, Concat, Conv, Dense, Depthwise, Multiply, Pool
 
 
 def summary(blueprint: Blueprint) -> str:
@@ -29,11 +30,13 @@ def _mark(node: Node) -> str:
     if isinstance(layer, Conv):
         kernel = f"k{layer.kernel}" if layer.kernel != 3 else ""
         return f"C{layer.filters}{kernel}" + (f"/{layer.stride}" if layer.stride > 1 else "")
+    if isinstance(layer, Depthwise):
+        return "W" + (f"k{layer.kernel}" if layer.kernel != 3 else "") + (f"/{layer.stride}" if layer.stride > 1 else "")
     if isinstance(layer, Pool):
         return "P"
     if isinstance(layer, Dense):
         return f"D{layer.units}"
-    return "+" if isinstance(layer, Add) else "&" if isinstance(layer, Concat) else ""
+    return next((mark for kind, mark in ((Add, "+"), (Concat, "&"), (Multiply, "*")) if isinstance(layer, kind)), "")
 
 
 def _counted(marks: list[str]) -> list[str]:

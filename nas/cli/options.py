@@ -21,6 +21,10 @@ TrialMemory = Annotated[
     str | None, typer.Option(help="Most memory of one candidate's worker, such as 2G or none (default: nine tenths / workers).")
 ]
 HangTime = Annotated[str | None, typer.Option(help="A worker without a sign of life for so long is ended (default 10m).")]
+Objective = Annotated[
+    str | None, typer.Option(help="What is maximised: accuracy (default), balanced_accuracy, f1, auc, or loss (minimised).")
+]
+ClassWeight = Annotated[str | None, typer.Option(help="balanced: rare classes weigh as much as common ones (default none).")]
 Keep = Annotated[int | None, typer.Option(help="Models kept, the best ones (default 5).")]
 DataDir = Annotated[str | None, typer.Option(help="Folder of downloaded data sets (or NAS_DATA_DIR).")]
 Plugin = Annotated[list[str] | None, typer.Option(help="A Python file that registers parts of your own.")]

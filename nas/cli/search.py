@@ -1,13 +1,15 @@
-"""`nas search` and `nas resume`."""
+"""Verbs that train: `nas search`, `plan`, `resume`, `retrain`, `train`."""
 
 from __future__ import annotations
 
+import inspect
 from typing import Annotated, Any
 
 import typer
 
 from nas.cli.door import app
 from nas.cli.options import (
+    ClassWeight,
     DataDir,
     Debug,
     HangTime,
@@ -15,6 +17,7 @@ from nas.cli.options import (
     MaxFlops,
     MaxMemory,
     MaxParams,
+    Objective,
     Plugin,
     Threads,
     Time,
@@ -23,6 +26,7 @@ from nas.cli.options import (
     Workers,
     say,
 )
+from nas.run import Run
 
 
 @app.command()
@@ -64,38 +68,48 @@ def search(
     keep: Keep = None,
     precision: Annotated[str | None, typer.Option(help="auto (default), float32 or bfloat16.")] = None,
     executor: Annotated[str | None, typer.Option(help="processes (default) or inline.")] = None,
+    objective: Objective = None,
+    class_weight: ClassWeight = None,
+    start_from: Annotated[
+        list[str] | None, typer.Option(help="Known networks first: a file, a folder of them, or a run (its best).")
+    ] = None,
+    retrain: Annotated[bool, typer.Option("--retrain", help="Then retrain the best and score it on the test part.")] = False,
     plugin: Plugin = None,
     debug: Debug = False,
 ) -> None:
     """Search for the best network and keep every result."""
+    given = _given(locals())
     from nas.searching import search as run_search
     from nas.view import make_view
 
-    options: dict[str, Any] = {
-        "sampler": sampler,
-        "epochs": epochs,
-        "seed": seed,
-        "time": time,
-        "workers": workers,
-        "threads": threads,
-        "pruner": pruner,
-        "image_size": image_size,
-        "data_dir": data_dir,
-        "train_part": train_part,
-        "validation_part": validation_part,
-        "patience": patience,
-        "max_params": max_params,
-        "max_flops": max_flops,
-        "max_memory": max_memory,
-        "trial_time": trial_time,
-        "trial_memory": trial_memory,
-        "hang_time": hang_time,
-        "keep": keep,
-        "precision": precision,
-        "executor": executor,
-        "plugin": tuple(plugin) if plugin else None,
+    _finish(lambda: run_search(out=out, config=config, view=make_view(), **given))
+
+
+def plan(**given: Any) -> None:
+    """Say what such a search would take here: time, memory, disk. It takes about a minute itself."""
+    from nas.planning import plan as foretell
+    from nas.planning import plan_lines
+    from nas.view import make_view
+
+    for line in plan_lines(foretell(config=given["config"], view=make_view(), **_given(given))):
+        say(line)
+
+
+# The options of `search`, but for those that are about its folder.
+_shown = inspect.signature(search, eval_str=True)
+plan.__signature__ = _shown.replace(  # type: ignore[attr-defined]
+    parameters=[each for name, each in _shown.parameters.items() if name not in ("out", "retrain", "start_from")]
+)
+plan.__annotations__ = {name: each.annotation for name, each in _shown.parameters.items()}
+app.command()(plan)
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """The settings among a verb's options; what was not given is None."""
+    kept = {name: value for name, value in options.items() if name not in ("out", "config", "debug")}
+    return {
+        name: tuple(value) if isinstance(value, list) else None if value is False else value for name, value in kept.items()
     }
-    _finish(lambda: run_search(space, dataset, strategy, budget, out=out, config=config, view=make_view(), **options))
 
 
 @app.command()
@@ -116,23 +130,10 @@ def resume(
     debug: Debug = False,
 ) -> None:
     """Go on with a run where it stopped, or extend it."""
+    changes = {name: value for name, value in _given(locals()).items() if name != "run"}
     from nas.resuming import resume as resume_search
     from nas.view import make_view
 
-    changes = {
-        "budget": budget,
-        "time": time,
-        "workers": workers,
-        "threads": threads,
-        "keep": keep,
-        "max_params": max_params,
-        "max_flops": max_flops,
-        "max_memory": max_memory,
-        "trial_time": trial_time,
-        "trial_memory": trial_memory,
-        "hang_time": hang_time,
-        "data_dir": data_dir,
-    }
     _finish(lambda: resume_search(run, view=make_view(), **changes))
 
 
@@ -140,7 +141,6 @@ def _finish(work: Any) -> None:
     """Run a search, then print its leaderboard and what to do next."""
     from nas.leaderboard import read_csv
     from nas.printing import table
-    from nas.run import Run
 
     result = work()
     run = Run(result.folder)
@@ -150,7 +150,9 @@ def _finish(work: Any) -> None:
         say(f"all {len(rows)}:   nas leaderboard {run.name} --top 0")
     if result.best is None and not run.best.exists():
         say("no candidate was trained to the end, so there is no model yet")
-    if result.ended == "time":
+    if run.final.exists():
+        say(f"figures:  {run.final}")
+    elif result.ended == "time":
         say(f"go on:    nas resume {run.name} --time none, or another time")
     elif result.ended == "budget":
         say(f"go on:    nas resume {run.name} --budget {len(result.records) + 50}")
@@ -158,3 +160,57 @@ def _finish(work: Any) -> None:
         say(f"look:     nas show {run.name} {result.best.number}")
     if run.best.exists():
         say(f"predict:  nas predict {run.name} PICTURE")
+
+
+@app.command()
+def retrain(
+    run: Annotated[str, typer.Argument(help="Run folder.")],
+    top: Annotated[int, typer.Option(help="How many of the best candidates are compared.", min=1)] = 3,
+    number: Annotated[int | None, typer.Option(help="This candidate alone.", min=0)] = None,
+    seeds: Annotated[int, typer.Option(help="Trainings of each, with other random numbers.", min=1)] = 3,
+    epochs: Annotated[int | None, typer.Option(help="Epochs of each (default 30, or what fits the time).", min=1)] = None,
+    time: Time = None,
+    workers: Workers = None,
+    threads: Threads = None,
+    data_dir: DataDir = None,
+    debug: Debug = False,
+) -> None:
+    """Train the best candidates at full length, and score the winner on the test part, once."""
+    from nas.retraining import retrain as retrain_best
+    from nas.view import make_view
+
+    changes = {"workers": workers, "threads": threads, "data_dir": data_dir}
+    done = retrain_best(run, make_view(), top=top, number=number, seeds=seeds, epochs=epochs, time=time, **changes)
+    _handed_over(Run(done.folder))
+
+
+@app.command()
+def train(
+    file: Annotated[str, typer.Argument(help="A YAML file with a genotype, or a shipped name ('baselines/three-blocks').")],
+    epochs: Annotated[int | None, typer.Option(help="Epochs (default: the file's).")] = None,
+    seed: Annotated[int | None, typer.Option(help="Everything random follows from it (default 0).")] = None,
+    time: Time = None,
+    out: Annotated[str | None, typer.Option(help="Run folder (default results/<name>-<n>).")] = None,
+    dataset: Annotated[str | None, typer.Option(help="A name or a folder of pictures (default: the file's).")] = None,
+    image_size: Annotated[int | None, typer.Option(help="Scale pictures to this square.")] = None,
+    data_dir: DataDir = None,
+    threads: Threads = None,
+    precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")] = None,
+    plugin: Plugin = None,
+    debug: Debug = False,
+) -> None:
+    """Train one known network, and score it on the test part."""
+    options = {name: value for name, value in _given(locals()).items() if name != "file"}
+    from nas.leaderboard import read_csv
+    from nas.printing import table
+    from nas.single import train as train_one
+    from nas.view import make_view
+
+    run = Run(train_one(file, make_view(), out, **options).folder)
+    say(table(read_csv(run.leaderboard)))
+    _handed_over(run)
+
+
+def _handed_over(run: Run) -> None:
+    say(f"figures:  {run.final}, {run.folder / 'confusion.png'}")
+    say(f"predict:  nas predict {run.name} PICTURE")

@@ -23,6 +23,7 @@ from nas.errors import DatasetError, listing
 from nas.messages import DataCard
 from nas.paths import expanded
 
+SHOWN_CLASSES = 10  # in a message
 LARGEST_DEFAULT = 64  # pixels: a larger side multiplies the time of every candidate, so it must be asked for
 
 
@@ -59,6 +60,23 @@ def prepare(
     return DataCard(
         words, facts["digest"], source.classes, (height, width, channels), mean, std, counts, str(cache), test, skipped
     )
+
+
+def prepare_test(name: str, folder: str | None, card: DataCard, told: Told = lambda done, total: None) -> DataCard:
+    """Decode the test part (or find it decoded), scaled as the training part was. This opens it: for a last score only.
+
+    Raises DatasetError where there is none, or if its classes are not those of `card`.
+    """
+    source = load(name, folder, "test")
+    if source.classes != card.classes:
+        found = listing(source.classes[:SHOWN_CLASSES])
+        raise DatasetError(f"its test part has other classes than its training part: {found}", name)
+    cache = cache_root() / f"{''.join(c if c.isalnum() else '_' for c in card.name)[:40]}-test-{_key(source, card.shape)}"
+    if not sound(cache):
+        write(cache, source, card.shape, told)
+    facts = json.loads((cache / "card.json").read_text())
+    skipped = (*_pairs(facts["skipped"]), *(source.refused if isinstance(source, Files) else ()))
+    return dataclasses.replace(card, digest=facts["digest"], counts=tuple(facts["counts"]), cache=str(cache), skipped=skipped)
 
 
 def load(name: str, folder: str | None, part: Part) -> Arrays | Files:

@@ -25,12 +25,13 @@ def default_train_part(pictures: int) -> float:
 def split(labels: np.ndarray, seed: int, validation_part: float, train_part: float) -> tuple[np.ndarray, np.ndarray]:
     """Indices (train, validation), each sorted. Depends on the labels, the seed and the parts alone.
 
-    Every class gives at least one picture to each. `train_part` thins what is left for training, class by class.
+    Every class gives at least one picture to each; with a `validation_part` of 0 all are for training. `train_part` thins
+    what is left for training, class by class.
     """
     train, validation = [], []
     for label in np.unique(labels[labels >= 0]):
         own = np.random.default_rng([seed, int(label)]).permutation(np.flatnonzero(labels == label))
-        held = min(max(1, round(validation_part * len(own))), len(own) - 1)
+        held = min(max(1, round(validation_part * len(own))), len(own) - 1) if validation_part else 0
         kept = max(1, round(train_part * (len(own) - held)))
         validation.append(own[:held])
         train.append(own[held : held + kept])

@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 from nas.blueprint import Blueprint
 from nas.config import Settings
@@ -36,6 +36,16 @@ DRAWN = 2_000  # random draws after that
 COUNTED = 20_000  # a space of at most so many genotypes is searched through at last
 
 
+class Asks(Protocol):
+    """What the driver asks for candidates."""
+
+    refused: Counter[str]  # why → how often, for the run's summary
+    exhausted: str  # why there was no candidate any more, with the numbers
+
+    def next(self, records: Sequence[Record], number: int) -> Candidate | None:
+        """The candidate `number`, or None if there is none (any more)."""
+
+
 @dataclass
 class Asking:
     """Asks one strategy. `express` is None where somebody's own evaluator scores the genotypes; then nothing has a size."""
@@ -44,6 +54,7 @@ class Asking:
     strategy: Strategy
     settings: Settings
     express: Express | None = None
+    first: Sequence[Genotype] = ()  # known networks, proposed before the strategy is asked
     deadline: float = math.inf  # by time.monotonic: proposing ends then, whatever was found
     refused: Counter[str] = field(default_factory=Counter)  # why → how often, for the run's summary
     exhausted: str = ""  # why there was no candidate any more, with the numbers
@@ -116,6 +127,8 @@ class Asking:
         return f"of {refused.total():,} proposals for candidate {number} none was new and within the limits: {listing(counts)}"
 
     def _proposals(self, shown: list[Record], turned_down: list[Record], number: int) -> Iterator[Proposal]:
+        for genotype in self.first[number:]:
+            yield Proposal(genotype, operator="known")
         for _ in range(ASKED):
             yield self.strategy.propose([*shown, *turned_down], number)
         rng = random.Random(f"{self.settings.seed}/{number}/drawn")

@@ -1,16 +1,20 @@
-"""Batches of raw pixels from the memory-mapped cache, in an order that follows from (seed, candidate, epoch) alone."""
+"""Batches of raw pixels from the memory-mapped cache, in an order, and with changes, that follow from (seed, candidate, epoch)
+alone."""
 
 from __future__ import annotations
 
 import keras
 import numpy as np
 
+from nas.recipe import Recipe
+from nas.training import pixels
+
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras ships no types
     """uint8 pictures [b, height, width, channels] and float32 targets [b, outputs].
 
-    In training the order changes with `epoch` and the last, smaller batch is left out; without a `seed` all pictures come in
-    their own order.
+    In training the order changes with `epoch`, the last, smaller batch is left out, and what `recipe` asks of `pixels.py` is
+    done; without a `seed` all pictures come as they are, in their own order.
     """
 
     def __init__(
@@ -20,14 +24,17 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras ships no ty
         index: np.ndarray,
         batch_size: int,
         seed: tuple[int, ...] | None = None,
+        recipe: Recipe | None = None,
     ) -> None:
         super().__init__()
         self.images, self.targets, self.index, self.seed = images, targets, index, seed
         self.batch_size = min(batch_size, len(index))
-        self.order = index
+        self.order, self.epoch = index, 0
+        self.recipe = recipe if recipe is not None and seed is not None and pixels.moves(recipe) else None
 
     def set_epoch(self, epoch: int) -> None:
         """Draw the order of one epoch, counted from 0."""
+        self.epoch = epoch
         if self.seed is not None:
             self.order = np.random.default_rng([*self.seed, epoch]).permutation(self.index)
 
@@ -37,7 +44,10 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras ships no ty
 
     def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         rows = self.order[number * self.batch_size : (number + 1) * self.batch_size]
-        return self.images[rows], self.targets[rows]
+        pictures, targets = self.images[rows], self.targets[rows]
+        if self.recipe is None or self.seed is None:
+            return pictures, targets
+        return pixels.changed(pictures, targets, self.recipe, np.random.default_rng([*self.seed, self.epoch, number]))
 
 
 def targets(labels: np.ndarray, outputs: int) -> np.ndarray:

@@ -7,7 +7,7 @@ weights in float32; rescaling and output stay in float32, so that probabilities 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 
@@ -18,23 +18,27 @@ from nas.blueprint.layers import (
     Concat,
     Conv,
     Dense,
+    Depthwise,
     Dropout,
     Flatten,
     GlobalPool,
     Layer,
+    Multiply,
     Norm,
     Pool,
     Rescale,
     Shape,
 )
+from nas.training.fused import FusedBatchNormalization
 from nas.training.seeds import seed_of
 
-# A search trains for few steps; with Keras's 0.99 the moving statistics would still remember the untrained network.
-BATCH_NORM_MOMENTUM = 0.9
 
+def build(blueprint: Blueprint, seed: int = 0, precision: str = "float32", fast: bool = False) -> keras.Model:
+    """A model that takes raw pixels 0–255, float32 [n, height, width, channels], and gives float32 [n, outputs].
 
-def build(blueprint: Blueprint, seed: int = 0, precision: str = "float32") -> keras.Model:
-    """A model that takes raw pixels 0–255, float32 [n, height, width, channels], and gives float32 [n, outputs]."""
+    `fast` is for training: layers of our own may stand in for Keras's, with the same weights (`fused.py`).
+    """
+    makers = {**MAKERS, **FAST} if fast and keras.backend.backend() == "tensorflow" else MAKERS
     made: dict[str, Any] = {"input": keras.Input(blueprint.picture, name="pixels")}
     last = blueprint.nodes[-1].name
     for node in blueprint.nodes:
@@ -43,8 +47,8 @@ def build(blueprint: Blueprint, seed: int = 0, precision: str = "float32") -> ke
         inputs = [made[name] for name in node.inputs]
         common = {"name": node.name, "dtype": policy}
         shape = blueprint.inputs_of(node)[0]
-        layer = MAKERS[type(node.layer)](node.layer, common, seed_of(seed, node.name), shape)
-        made[node.name] = layer(inputs if isinstance(node.layer, Add | Concat) else inputs[0])
+        layer = makers[type(node.layer)](node.layer, common, seed_of(seed, node.name), shape)
+        made[node.name] = layer(inputs if isinstance(node.layer, Add | Multiply | Concat) else inputs[0])
     return keras.Model(made["input"], made[last], name="network")
 
 
@@ -59,10 +63,16 @@ def _activation(layer: Activation, common: dict[str, Any], seed: int, shape: Sha
 
 def _norm(layer: Norm, common: dict[str, Any], seed: int, shape: Shape) -> Any:
     if layer.type == "batch":
-        return keras.layers.BatchNormalization(momentum=BATCH_NORM_MOMENTUM, **common)
+        return keras.layers.BatchNormalization(momentum=layer.momentum, **common)
     if layer.type == "layer":
         return keras.layers.LayerNormalization(epsilon=1e-5, **common)
     return keras.layers.GroupNormalization(groups=layer.groups, epsilon=1e-5, **common)
+
+
+def _fast_norm(layer: Norm, common: dict[str, Any], seed: int, shape: Shape) -> Any:
+    if layer.type == "batch" and len(shape) == 3:
+        return FusedBatchNormalization(momentum=layer.momentum, **common)
+    return _norm(layer, common, seed, shape)
 
 
 def _pool(layer: Pool, common: dict[str, Any], seed: int, shape: Shape) -> Any:
@@ -71,14 +81,16 @@ def _pool(layer: Pool, common: dict[str, Any], seed: int, shape: Shape) -> Any:
 
 
 def _global_pool(layer: GlobalPool, common: dict[str, Any], seed: int, shape: Shape) -> Any:
-    return (keras.layers.GlobalMaxPooling2D if layer.type == "max" else keras.layers.GlobalAveragePooling2D)(**common)
+    kind = keras.layers.GlobalMaxPooling2D if layer.type == "max" else keras.layers.GlobalAveragePooling2D
+    return kind(keepdims=layer.keep, **common)
 
 
 def _weights(seed: int) -> Any:
     return keras.initializers.GlorotUniform(seed=seed)
 
 
-MAKERS: dict[type[Layer], Callable[[Any, dict[str, Any], int, Shape], Any]] = {
+_Maker: TypeAlias = Callable[[Any, dict[str, Any], int, Shape], Any]
+MAKERS: dict[type[Layer], _Maker] = {
     Rescale: lambda layer, common, seed, shape: keras.layers.Rescaling(list(layer.scale), list(layer.offset), **common),
     Conv: lambda layer, common, seed, shape: keras.layers.Conv2D(
         layer.filters,
@@ -87,6 +99,14 @@ MAKERS: dict[type[Layer], Callable[[Any, dict[str, Any], int, Shape], Any]] = {
         padding=layer.padding,
         use_bias=layer.bias,
         kernel_initializer=_weights(seed),
+        **common,
+    ),
+    Depthwise: lambda layer, common, seed, shape: keras.layers.DepthwiseConv2D(
+        layer.kernel,
+        layer.stride,
+        padding=layer.padding,
+        use_bias=layer.bias,
+        depthwise_initializer=_weights(seed),
         **common,
     ),
     Norm: _norm,
@@ -99,5 +119,7 @@ MAKERS: dict[type[Layer], Callable[[Any, dict[str, Any], int, Shape], Any]] = {
     ),
     Dropout: lambda layer, common, seed, shape: keras.layers.Dropout(layer.rate, seed=seed, **common),
     Add: lambda layer, common, seed, shape: keras.layers.Add(**common),
+    Multiply: lambda layer, common, seed, shape: keras.layers.Multiply(**common),
     Concat: lambda layer, common, seed, shape: keras.layers.Concatenate(axis=-1, **common),
 }
+FAST: dict[type[Layer], _Maker] = {Norm: _fast_norm}

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import keras
+import numpy as np
 
 from nas.datasets.cache import open_cache
 from nas.datasets.split import split
@@ -24,6 +25,7 @@ from nas.training.augment import augmentation
 from nas.training.batches import Batches, targets
 from nas.training.handover import save_model
 from nas.training.model import build
+from nas.training.objectives import objective_metrics, score
 from nas.training.seeds import reset_generators, seed_of
 from nas.training.weights import Arrays, load_checkpoint, save_checkpoint, weights_of
 
@@ -32,7 +34,9 @@ Report: TypeAlias = Callable[[News], bool]
 
 VALIDATION_BATCH = 500  # at most; and at most four training batches, or a network that could be trained could not be validated
 PULSE = 1.0  # seconds between two signs of life
-WARM_UP = 0.05  # part of all steps in which the cosine schedule's rate rises from a tenth (Goyal et al. 2017, section 2.2)
+# Schedule → part of all steps in which the rate rises, and from which part of it. A short rise lets large rates begin at all
+# (Goyal et al. 2017, section 2.2); a long one is the first half of a cycle (Smith & Topin 2019, section 4).
+WARM_UP = {"cosine": (0.05, 0.1), "onecycle": (0.3, 0.04)}
 
 
 def train(job: Job, report: Report) -> Outcome:
@@ -43,14 +47,16 @@ def train(job: Job, report: Report) -> Outcome:
     seed = seed_of(job.seed, job.number)
     images, labels = open_cache(job.data)
     train_index, validation_index = split(labels, job.seed, job.validation_part, job.train_part)
-    network = build(job.blueprint, seed, job.precision)
+    network = build(job.blueprint, seed, job.precision, fast=True)
     outputs = int(network.output_shape[-1])
     hot = targets(labels, outputs)
-    fitting = Batches(images, hot, train_index, job.recipe.batch_size, (job.seed, job.number))
+    if not len(validation_index):  # a look at a few, for what is done after each look
+        validation_index = train_index[:VALIDATION_BATCH]
+    fitting = Batches(images, hot, train_index, job.recipe.batch_size, (job.seed, job.number), job.recipe)
     validation = Batches(images, hot, validation_index, validation_batch(job.recipe))
     model = with_augmentation(network, job.recipe, seed)
     optimizer = make_optimizer(job.recipe, job.epochs * len(fitting))
-    compile_model(model, job.recipe, optimizer, outputs, job.blueprint.nodes[-1].layer)
+    compile_model(model, job.recipe, optimizer, outputs, job.blueprint.nodes[-1].layer, job.objective)
     epochs = Epochs(job, network, optimizer, fitting, report)
     if epochs.outcome is None:
         model.fit(
@@ -59,7 +65,8 @@ def train(job: Job, report: Report) -> Outcome:
             epochs=job.epochs,
             initial_epoch=len(epochs.curve),
             shuffle=False,  # the order is ours
-            callbacks=[epochs],
+            callbacks=[epochs, *averaging(job.recipe)],
+            class_weight=class_weights(labels[train_index]) if job.class_weight == "balanced" else None,
             verbose=0,
         )
     outcome = epochs.outcome or Trained(max(epochs.curve))
@@ -75,13 +82,13 @@ def validation_batch(recipe: Recipe) -> int:
 
 def hand_over(job: Job) -> None:
     """Write the model of the best epoch in the job's checkpoint, whatever is still to be trained. Raises RunError."""
-    network = build(job.blueprint, 0, job.precision)
+    network = build(job.blueprint, 0, job.precision, fast=True)
     optimizer = make_optimizer(job.recipe, 1)
     optimizer.build(network.trainable_variables)
     state = load_checkpoint(Path(job.checkpoint), network, optimizer)
     if state is None:
         raise RunError("is no checkpoint of this candidate", job.checkpoint)
-    save_model(job, state[0], _facts(job, [metrics["val_accuracy"] for metrics in state[1]["epochs"]]))
+    save_model(job, state[0], _facts(job, [score(job.objective, metrics) for metrics in state[1]["epochs"]]))
 
 
 def _facts(job: Job, curve: list[float]) -> dict[str, Any]:
@@ -91,7 +98,7 @@ def _facts(job: Job, curve: list[float]) -> dict[str, Any]:
 class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types
     """Seeds each epoch, checkpoints it, reports it, and ends the training when told to or when it fails.
 
-    `curve` is the validation accuracy of each epoch, `best` the weights of the best one, `outcome` why training ended early.
+    `curve` is the score of each epoch, `best` the weights of the best one, `outcome` why training ended early.
     """
 
     def __init__(self, job: Job, network: Any, optimizer: Any, fitting: Batches, report: Report) -> None:
@@ -99,6 +106,7 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
         self.job, self.network, self.optimizer, self.fitting, self.report = job, network, optimizer, fitting, report
         self.curve: list[float] = []
         self.best: Arrays = {}
+        self._looked_at: Arrays = {}  # the weights that were validated last: with averaging, not those that are trained
         self.outcome: Outcome | None = None
         self.history: list[Metrics] = []
         self._started = self._pulse = 0.0
@@ -115,7 +123,7 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
         self.optimizer.iterations.assign(len(history["epochs"]) * len(self.fitting))
         for metrics in history["epochs"]:
             self.history.append(metrics)
-            self.curve.append(metrics["val_accuracy"])
+            self.curve.append(score(self.job.objective, metrics))
             last = len(self.curve) == self.job.epochs
             if not self.report(Progress(self.job.number, len(self.curve), self.curve[-1], metrics)) and not last:
                 self.outcome = Stopped()
@@ -134,6 +142,9 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
         self._alive(1.0)
 
+    def on_test_end(self, logs: Any = None) -> None:
+        self._looked_at = weights_of(self.network)
+
     def _alive(self, done: float) -> None:
         now = time.monotonic()
         if now - self._pulse >= PULSE:
@@ -142,22 +153,23 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         logs = logs or {}
-        metrics = {
-            "val_accuracy": round(float(logs["val_accuracy"]), 6),
-            "val_loss": round(float(logs["val_loss"]), 6),
-            "train_accuracy": round(float(logs["accuracy"]), 6),
-            "train_loss": round(float(logs["loss"]), 6),
-            "seconds": round(time.perf_counter() - self._started, 3),
-        }
+        found = {name: round(float(value), 6) for name, value in logs.items()}
+        metrics = {"train_accuracy": found["accuracy"], "train_loss": found["loss"]}
+        if self.job.validation_part:
+            metrics = {"val_accuracy": found["val_accuracy"], "val_loss": found["val_loss"], **metrics}
+            if "val_objective" in found:
+                metrics[f"val_{self.job.objective}"] = found["val_objective"]
+        metrics["seconds"] = round(time.perf_counter() - self._started, 3)
         if not all(math.isfinite(value) for value in metrics.values()):
             self._end(Infeasible(f"the loss became infinite or no number in epoch {epoch + 1}"))
             return
-        if not self.curve or metrics["val_accuracy"] > max(self.curve):
-            self.best = weights_of(self.network)
-        self.curve.append(metrics["val_accuracy"])
+        value = score(self.job.objective, metrics)
+        if not self.curve or not self.job.validation_part or value > max(self.curve):
+            self.best = self._looked_at
+        self.curve.append(value)
         self.history.append(metrics)
         save_checkpoint(Path(self.job.checkpoint), self.network, self.optimizer, self.best, {"epochs": self.history})
-        go_on = self.report(Progress(self.job.number, epoch + 1, metrics["val_accuracy"], metrics))
+        go_on = self.report(Progress(self.job.number, epoch + 1, value, metrics))
         if not go_on and epoch + 1 < self.job.epochs:
             self._end(Stopped())
         elif self._tired():
@@ -182,15 +194,23 @@ def with_augmentation(network: Any, recipe: Recipe, seed: int) -> Any:
     return keras.Model(pixels, network(pictures))
 
 
+def averaging(recipe: Recipe) -> list[Any]:
+    """Callbacks that put averaged weights in place while the network is validated, after ours has seen them."""
+    return [keras.callbacks.SwapEMAWeights()] if recipe.ema else []
+
+
 def make_optimizer(recipe: Recipe, steps: int) -> Any:
     """The recipe's optimizer with its schedule over `steps` batches. Norms and biases are not decayed."""
     rate: Any = recipe.learning_rate
-    if recipe.schedule == "cosine":
-        warm = max(1, round(WARM_UP * steps))
+    if recipe.schedule in WARM_UP:
+        part, start = WARM_UP[recipe.schedule]
+        warm = max(1, round(part * steps))
         rate = keras.optimizers.schedules.CosineDecay(
-            recipe.learning_rate / 10, max(1, steps - warm), warmup_target=recipe.learning_rate, warmup_steps=warm
+            recipe.learning_rate * start, max(1, steps - warm), warmup_target=recipe.learning_rate, warmup_steps=warm
         )
     common = {"learning_rate": rate, "weight_decay": recipe.weight_decay or None}
+    if recipe.ema:
+        common |= {"use_ema": True, "ema_momentum": recipe.ema}
     if recipe.optimizer == "sgd":
         optimizer = keras.optimizers.SGD(momentum=recipe.momentum, nesterov=True, **common)
     elif recipe.optimizer == "adamw":
@@ -202,7 +222,14 @@ def make_optimizer(recipe: Recipe, steps: int) -> Any:
     return optimizer
 
 
-def compile_model(model: Any, recipe: Recipe, optimizer: Any, outputs: int, last: Any) -> None:
+def class_weights(labels: np.ndarray) -> dict[int, float]:
+    """Class → weight, so that all classes together weigh as much as they are many, whatever their number of pictures."""
+    counts = np.bincount(labels)
+    there = np.count_nonzero(counts)
+    return {label: len(labels) / (there * int(count)) if count else 0.0 for label, count in enumerate(counts)}
+
+
+def compile_model(model: Any, recipe: Recipe, optimizer: Any, outputs: int, last: Any, objective: str = "accuracy") -> None:
     """Loss by recipe and head: categorical cross-entropy behind softmax, binary behind sigmoid, or squared error."""
     softmax = last.type == "softmax"
     if recipe.loss == "mse":
@@ -213,7 +240,8 @@ def compile_model(model: Any, recipe: Recipe, optimizer: Any, outputs: int, last
         loss = keras.losses.BinaryCrossentropy(label_smoothing=recipe.label_smoothing)
     kind = keras.metrics.BinaryAccuracy if outputs == 1 else keras.metrics.CategoricalAccuracy
     # XLA makes convolutions on a CPU several times slower; elsewhere Keras decides.
-    model.compile(optimizer, loss, metrics=[kind(name="accuracy")], jit_compile="auto" if on_accelerator() else False)
+    metrics = [kind(name="accuracy"), *objective_metrics(objective, outputs)]
+    model.compile(optimizer, loss, metrics=metrics, jit_compile="auto" if on_accelerator() else False)
 
 
 def on_accelerator() -> bool:

@@ -1,4 +1,4 @@
-"""What a worker process can be asked for, by name: `machine`, `prepare`, `rehearse`, `train`, `hand_over`.
+"""What a worker process can be asked for, by name: `machine`, `prepare`, `rehearse`, `train`, `hand_over`, `score`.
 
 The driver never imports this file; an executor does, in the process where the work is done.
 """
@@ -6,6 +6,7 @@ The driver never imports this file; an executor does, in the process where the w
 from __future__ import annotations
 
 import errno
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,11 +18,25 @@ from nas.datasets import open_cache
 from nas.datasets import prepare as prepare_data
 from nas.errors import DatasetError, OverMemory, first_line, print_traceback
 from nas.machine import own_memory
-from nas.messages import Blocked, DataCard, DataRequest, Infeasible, Job, Outcome, OutOfMemory
+from nas.messages import (
+    Blocked,
+    DataCard,
+    DataRequest,
+    Infeasible,
+    Job,
+    Outcome,
+    OutOfMemory,
+    Rehearsal,
+    Rehearsed,
+    Score,
+    ScoreRequest,
+)
 from nas.run import disk_trouble
 from nas.training import trainer
 from nas.training.batches import Batches, targets
 from nas.training.model import build
+
+STEPS = 2  # of a rehearsal, at least, behind the first
 
 
 def machine(_: None, told: Callable[[int, int], None]) -> dict[str, str]:
@@ -51,42 +66,51 @@ def prepare(request: DataRequest, told: Callable[[int, int], None]) -> DataCard:
     return prepare_data(request.name, request.folder, request.image_size, told)
 
 
-def rehearse(job: Job, told: Callable[[int, int], None]) -> float:
-    """Build a job's network, train it for three steps and look at one batch of validation: the seconds of a later step.
+def rehearse(rehearsal: Rehearsal, told: Callable[[int, int], None]) -> Rehearsed:
+    """Build a job's network, train it for a few steps and look at a batch of validation.
 
     So a mistake shows in seconds, a network too large for the memory too, and the time of a search can be foretold. Raises
     OverMemory, or what Keras raises.
     """
-    set_threads(job.threads)
+    set_threads(rehearsal.job.threads)
     try:
-        return _rehearsed(job, told)
+        return _rehearsed(rehearsal, told)
     except Exception as problem:
         if _starved(problem):
             raise OverMemory(first_line(problem)) from None
         raise
 
 
-def _rehearsed(job: Job, told: Callable[[int, int], None]) -> float:
+def _rehearsed(rehearsal: Rehearsal, told: Callable[[int, int], None]) -> Rehearsed:
+    job, began = rehearsal.job, time.perf_counter()
     images, labels = open_cache(job.data)
-    network = build(job.blueprint, 0, job.precision)
+    network = build(job.blueprint, 0, job.precision, fast=True)
     usable = (labels >= 0).nonzero()[0]
     outputs = int(network.output_shape[-1])
     hot = targets(labels, outputs)
-    batches = Batches(images, hot, usable, job.recipe.batch_size)
+    batches = Batches(images, hot, usable, job.recipe.batch_size, (job.seed, job.number), job.recipe)
     validation = Batches(images, hot, usable, trainer.validation_batch(job.recipe))
     model = trainer.with_augmentation(network, job.recipe, 0)
     optimizer = trainer.make_optimizer(job.recipe, 3)
-    trainer.compile_model(model, job.recipe, optimizer, outputs, job.blueprint.nodes[-1].layer)
-    times = []
-    for step in range(3):
-        batch = batches[step % len(batches)]
-        told(step, 3)
-        started = time.perf_counter()
-        model.train_on_batch(*batch)
-        times.append(time.perf_counter() - started)
-    told(3, 3)
-    model.test_on_batch(*validation[0])
-    return min(times[1:])
+    trainer.compile_model(model, job.recipe, optimizer, outputs, job.blueprint.nodes[-1].layer, job.objective)
+    model.train_on_batch(*batches[0])
+    told(1, 3)
+    looked = validation[0]
+    model.test_on_batch(*looked)
+    told(2, 3)
+    start = time.perf_counter() - began
+    steps: list[float] = []
+    looks: list[float] = []
+    while len(steps) < STEPS or sum(steps) + sum(looks) < rehearsal.seconds:
+        at = time.perf_counter()
+        model.train_on_batch(*batches[len(steps) % len(batches)])
+        steps.append(time.perf_counter() - at)
+        if len(steps) % 3 == 0 or not looks:
+            at = time.perf_counter()
+            model.test_on_batch(*looked)
+            looks.append(time.perf_counter() - at)
+        told(3, 3)
+    return Rehearsed(start, statistics.median(steps), statistics.median(looks) / len(looked[0]), own_memory())
 
 
 def train(job: Job, report: trainer.Report) -> Outcome:
@@ -120,6 +144,13 @@ def _starved(problem: Exception) -> bool:
 def hand_over(job: Job, told: Callable[[int, int], None]) -> None:
     """Make a model at `job.model` of the best epoch in a checkpoint: where the time was over before a candidate was done."""
     trainer.hand_over(job)
+
+
+def score(request: ScoreRequest, told: Callable[[int, int], None]) -> Score:
+    """Score a finished model on the test part: the only task that opens it. Raises DatasetError or RunError."""
+    from nas.training.scoring import score as look
+
+    return look(request, told)
 
 
 def set_threads(threads: int) -> None:

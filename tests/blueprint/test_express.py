@@ -97,7 +97,11 @@ def test_the_summary_is_one_short_line(genotype, line):
         ({"blocks": [{**CONV, "pool": "min"}]}, "pool is one of none, max, average, stride; found 'min'"),
         ({"dense": [{"unit": 3}]}, "dense: unknown gene 'unit' (did you mean 'units'?)"),
         ({"output": "sofmax"}, "output: unknown value 'sofmax' (did you mean 'softmax'?)"),
-        ({"output": "binary"}, "output: 'binary' is for two classes; here are 3. Use softmax or sigmoid"),
+        ({"blocks": [{"block": "residual_stage", "depth": -1}]}, "depth is a whole number from 0 to 100; found -1"),
+        ({"blocks": [{"block": "residual_stage", "widen": 0}]}, "widen is a factor from 0.1 to 10; found 0"),
+        ({"blocks": [{"block": "dense_stage", "squeeze": 2}]}, "squeeze is a part of the channels from 0 to 1; found 2"),
+        ({"norm_momentum": 1}, "norm_momentum is a part from 0 to below 1; found 1"),
+        ({"stem_filters": -3}, "filters is a whole number"),
         ({"optimiser": "adam"}, "unknown gene 'optimiser' (did you mean 'optimizer'?)"),
         ({"optimizer": "adma"}, "optimizer: unknown value 'adma' (did you mean 'adam'?)"),
     ],
@@ -145,11 +149,14 @@ def test_a_space_that_can_mean_no_network_is_told_its_gene(space, told):
     assert told in str(caught.value)
 
 
-def test_binary_output_is_allowed_or_refused_by_the_classes():
+def test_binary_output_is_one_unit_for_two_classes_and_one_for_each_of_more():
     space = networks(outer={"output": {"choice": ["softmax", "binary"]}})
     check_networks(space)
-    with pytest.raises(SpaceError, match="'binary' is for two classes; here are 3"):
-        check_networks(space, PICTURES)
+    check_networks(space, PICTURES)
+    many = express({"output": "binary"}, PICTURES)[0]
+    assert many.digest == express({"output": "sigmoid"}, PICTURES)[0].digest
+    two = express({"output": "binary"}, Pictures((8, 8, 3), 2, (1.0,) * 3, (1.0,) * 3))[0]
+    assert two.shapes[two.nodes[-1].name] == (1,)
 
 
 def test_a_block_of_ones_own_is_used_by_its_name_and_refused_twice():

@@ -26,6 +26,10 @@ EXTREMES = {
     "pool_size": (1, 3),
     "pool_stride": (1, 3),
     "dropout": (0.0, 0.9),
+    "widen": (0.1, 3.0),
+    "depth": (0, 2),
+    "expansion": (1, 6),
+    "squeeze": (0.0, 1.0),
 }
 
 
@@ -89,8 +93,19 @@ def test_a_block_with_all_genes_at_an_extreme_trains_a_step(block, extreme):
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
 
+def test_stem_and_what_all_blocks_share_are_built_as_counted():
+    genes = {"stem_filters": 8, "stem_kernel": 5, "stem_stride": 2, "activation": "silu", "norm": "batch", "norm_momentum": 0.8}
+    blueprint, _ = express(
+        {**genes, "blocks": [{"block": "residual_stage"}, {"block": "conv", "filters": 4}]}, pictures((9, 7, 2))
+    )
+    model = built(blueprint)
+    assert model.get_layer("stem_conv").strides == (2, 2)
+    assert {model.get_layer(node.name).momentum for node in blueprint.nodes if node.layer.kind == "norm"} == {0.8}
+    assert {node.layer.type for node in blueprint.nodes if node.layer.kind == "activation"} == {"silu", "softmax"}
+
+
 @pytest.mark.parametrize("norm", [*NORMS, "none"])
-@pytest.mark.parametrize("head", ["flatten", "average", "max"])
+@pytest.mark.parametrize("head", ["flatten", "average", "max", "both"])
 def test_the_head_is_built_as_counted(norm, head):
     dense = [{"units": 12, "norm": norm, "activation": "prelu", "dropout": 0.5}, {"units": 5, "norm": norm}]
     built(express({"blocks": [], "head": head, "head_dropout": 0.5, "dense": dense}, pictures((4, 3, 2)))[0])

@@ -22,7 +22,8 @@ def assert_valid(space, genotype, pictures):
     """The genotype is in the space, and its network has an output for each class and no side below 1."""
     assert space.check(genotype) == genotype
     blueprint, _ = express(genotype, pictures)
-    assert list(blueprint.shapes.values())[-1] == (pictures.classes,)
+    single = pictures.classes == 2 and genotype.get("output") == "binary"
+    assert list(blueprint.shapes.values())[-1] == (1 if single else pictures.classes,)
     assert all(min(shape) >= 1 for shape in blueprint.shapes.values())
     assert blueprint.parameters > 0
 

@@ -68,7 +68,7 @@ if multiprocessing.parent_process() is not None:
     from nas.training import trainer
     train, build = trainer.train, trainer.build
     def faulty(job, report):
-        def refuse(*arguments):
+        def refuse(*arguments, **named):
             raise ValueError("Negative dimension size")
         trainer.build = refuse if job.number == {number} else build
         return train(job, report)

@@ -131,6 +131,8 @@ def heard(event: str, args: tuple[Any, ...]) -> None:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where the examples of this file lie, one after the other; what is temporary goes to a folder beside them."""
+    import keras  # noqa: F401  with it comes matplotlib, which makes a folder for itself when it is first loaded
+
     sys.addaudithook(heard)
     base = tmp_path_factory.mktemp("fuzz")
     with pytest.MonkeyPatch.context() as patch:

@@ -11,11 +11,9 @@ from nas.recipe import STRENGTHS, Recipe
 from nas.training.augment import augmentation
 
 pytestmark = pytest.mark.backend
-KINDS: list[dict[str, Any]] = [
-    *({"flip": flip} for flip in ("horizontal", "vertical", "both")),
-    *({name: 0.5} for name in STRENGTHS),
-    *({name: 1.0} for name in STRENGTHS),
-]
+WHOLE_PIXELS = ("shift", "erasing", "cutmix", "mixup")  # in `pixels.py`
+LAYERS = tuple(name for name in STRENGTHS if name not in WHOLE_PIXELS)
+KINDS: list[dict[str, Any]] = [*({name: 0.5} for name in LAYERS), *({name: 1.0} for name in LAYERS)]
 PICTURES = np.random.default_rng(0).integers(0, 256, (16, 12, 12, 3)).astype("float32")
 
 
@@ -44,7 +42,7 @@ def test_layer_does_nothing_outside_training(kind: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_all_layers_together_follow_their_seed(channels: int) -> None:
-    recipe = Recipe(flip="both", **dict.fromkeys(STRENGTHS, 0.2))
+    recipe = Recipe(**dict.fromkeys(LAYERS, 0.2))
     pictures = PICTURES[..., :channels]
     np.testing.assert_array_equal(changed(recipe, 3, pictures), changed(recipe, 3, pictures))
     assert np.abs(changed(recipe, 4, pictures) - changed(recipe, 3, pictures)).max() > 1

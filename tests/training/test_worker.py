@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import pytest
 
-from nas.messages import Blocked, DataCard, DataRequest, Infeasible, News, OutOfMemory
+from nas.messages import Blocked, DataCard, DataRequest, Infeasible, News, OutOfMemory, Rehearsal
 from nas.training import worker
 from tests.helpers import make_job
 
@@ -32,7 +32,10 @@ def test_prepare_answers_the_card(digits: DataCard) -> None:
 
 
 def test_rehearsal_gives_the_seconds_of_a_step(digits: DataCard, tmp_path: Path) -> None:
-    assert 0 < worker.rehearse(make_job(digits, tmp_path), silent) < 60
+    found = worker.rehearse(Rehearsal(make_job(digits, tmp_path), 0.5), silent)
+    assert 0 < found.step < found.start < 60
+    assert 0 < found.look < found.step
+    assert found.memory > 100_000_000
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,0 +1,162 @@
+"""Does a short training tell good networks from bad? Random networks of a space, trained long and in several cheap ways.
+
+    NAS_DATA_DIR=… python benchmarks/fidelity.py --csv fidelity.csv [--space modern] [--candidates 24] [--epochs 20]
+    python benchmarks/fidelity.py --csv fidelity.csv --report
+
+Every training is a row of the CSV when it is done, and is not done again: the benchmark goes on where it was ended. The report
+gives, for each cheap way and each epoch of it, Spearman's correlation with the long score (95% interval by bootstrap, 2,000
+draws), that within the better half by the long score, and its part of the long cost. Scores are of validation pictures; no test
+part is opened.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import random
+import statistics
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from nas.config import settings
+from nas.executors import EXECUTORS, Task, Work
+from nas.forecast import within_limits
+from nas.jobs import WORKER, job_for, resolved
+from nas.messages import Candidate, Job, News, Progress
+from nas.preparing import prepare
+from nas.space import read_space
+from nas.view import Plain
+
+COLUMNS = ("candidate", "way", "architecture", "parameters", "flops", "batch_size", "seconds", "curve")
+CHEAP = ((9, 0.1), (9, 0.2), (5, 0.2), (3, 0.45), (2, 1.0))  # epochs, part of the training pictures
+DRAWS = 2_000
+
+
+def main() -> None:
+    """Train what is missing, then report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--csv", type=Path, required=True)
+    parser.add_argument("--dataset", default="cifar10")
+    parser.add_argument("--space", default="modern")
+    parser.add_argument("--candidates", type=int, default=24)
+    parser.add_argument("--epochs", type=int, default=20, help="of the long training, on all training pictures")
+    parser.add_argument("--max-flops", default="40M")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--report", action="store_true", help="train nothing")
+    options = parser.parse_args()
+    if not options.report:
+        train(options)
+    report(options.csv)
+
+
+def train(options: argparse.Namespace) -> None:
+    """All trainings that the CSV does not have yet, candidate by candidate."""
+    chosen = settings(
+        dataset=options.dataset, space=options.space, max_flops=options.max_flops, seed=options.seed, pruner="none"
+    )
+    space = read_space(options.space)
+    view = Plain(sys.stderr)
+    hands = EXECUTORS["processes"](Work(f"{WORKER}:train", lambda _: True))
+    card = prepare(hands, chosen, view, float("inf"))
+    chosen = resolved(chosen, card, hands.call(Task(f"{WORKER}:machine", None, "a look at this machine")))
+    hands.close()
+    drawn = within_limits(space, chosen, card)
+    picked = random.Random(options.seed).sample(drawn, min(options.candidates, len(drawn)))
+    ways = [("long", options.epochs, 1.0), *((f"{epochs} x {part:g}", epochs, part) for epochs, part in CHEAP)]
+    done = {(row["candidate"], row["way"]) for row in rows(options.csv)}
+    for number, candidate in enumerate(picked):
+        for name, epochs, part in ways:
+            if (str(number), name) in done:
+                continue
+            job = job_for(dataclasses.replace(candidate, number=number), chosen, card)
+            curve, seconds = trained(dataclasses.replace(job, epochs=epochs, train_part=part))
+            append(options.csv, number, name, candidate, curve, seconds)
+            print(f"#{number} {name}: {max(curve, default=0):.4f} in {seconds:.0f} s", file=sys.stderr, flush=True)
+
+
+def trained(job: Job) -> tuple[list[float], float]:
+    """The curve of one job, and the seconds of its epochs."""
+    curve: list[float] = []
+    seconds: list[float] = []
+
+    def heard(news: News) -> bool:
+        if isinstance(news, Progress):
+            curve.append(news.value)
+            seconds.append(news.metrics["seconds"])
+        return True
+
+    with tempfile.TemporaryDirectory() as folder:
+        files = {"checkpoint": str(Path(folder) / "checkpoint.npz"), "model": str(Path(folder) / "model.keras")}
+        executor = EXECUTORS["processes"](Work(f"{WORKER}:train", heard))
+        executor.submit(job.number, dataclasses.replace(job, **files))
+        while not executor.finished(5.0):
+            pass
+        executor.close()
+    return curve, sum(seconds)
+
+
+def append(file: Path, number: int, way: str, candidate: Candidate, curve: Sequence[float], seconds: float) -> None:
+    """One row more."""
+    from nas.blueprint import summary
+
+    assert candidate.blueprint is not None
+    assert candidate.recipe is not None
+    new = not file.exists()
+    with file.open("a", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        if new:
+            writer.writerow(COLUMNS)
+        facts = (summary(candidate.blueprint), candidate.blueprint.parameters, candidate.blueprint.flops)
+        scores = " ".join(f"{value:.4f}" for value in curve)
+        writer.writerow((number, way, *facts, candidate.recipe.batch_size, round(seconds, 1), scores))
+
+
+def rows(file: Path) -> list[dict[str, str]]:
+    if not file.exists():
+        return []
+    with file.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def report(file: Path) -> None:
+    """Correlations of every cheap way, at every epoch, with the long score."""
+    from scipy.stats import spearmanr
+
+    table: dict[str, dict[str, tuple[list[float], float]]] = {}
+    for row in rows(file):
+        table.setdefault(row["way"], {})[row["candidate"]] = ([float(v) for v in row["curve"].split()], float(row["seconds"]))
+    long = {number: max(curve) for number, (curve, _) in table.get("long", {}).items() if curve}
+    rng = random.Random(0)
+    print("way,epoch,candidates,spearman,low,high,better_half,part_of_the_long_cost")
+    for way, found in table.items():
+        shared = [number for number in found if number in long and found[number][0]]
+        if len(shared) < 5 or way == "long":
+            continue
+        for epoch in range(1, min(len(found[number][0]) for number in shared) + 1):
+            cheap = {number: max(found[number][0][:epoch]) for number in shared}
+            pairs = [(cheap[number], long[number]) for number in shared]
+            draws = sorted(_rank([pairs[rng.randrange(len(pairs))] for _ in pairs], spearmanr) for _ in range(DRAWS))
+            low, high = draws[round(0.025 * DRAWS)], draws[round(0.975 * DRAWS)]
+            half = sorted(pairs, key=lambda pair: -pair[1])[: len(pairs) // 2]
+            cost = statistics.mean(
+                found[number][1] * epoch / len(found[number][0]) / table["long"][number][1] for number in shared
+            )
+            print(
+                f"{way},{epoch},{len(pairs)},{_rank(pairs, spearmanr):.3f},{low:.3f},{high:.3f},"
+                f"{_rank(half, spearmanr):.3f},{cost:.3f}"
+            )
+
+
+def _rank(pairs: Sequence[tuple[float, float]], spearmanr: object) -> float:
+    """Spearman's correlation; 0 where one side is constant."""
+    first, second = zip(*pairs, strict=True)
+    if len(set(first)) < 2 or len(set(second)) < 2:
+        return 0.0
+    return float(spearmanr(first, second).statistic)  # type: ignore[operator]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""The last page of a run: `final.csv` with the figures of the test part, and the confusion matrix as CSV and picture."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from nas.errors import InputError
+from nas.messages import Figure, Score
+from nas.run import Run, write_whole
+
+COLUMNS = ("figure", "class", "value", "low", "high")
+MOST_NAMED = 40  # classes whose names and numbers are written into the picture
+SHOWN = ("accuracy", "balanced_accuracy", "f1", "auc", "loss", "calibration_error")
+
+
+def write_final(run: Run, score: Score, facts: dict[str, Any]) -> None:
+    """Write what came out; `facts` (what was trained, how long) are rows of the same table. `final.csv` is written last: where
+    it is, all is."""
+    write_whole(run.folder / "confusion.csv", _confusion_csv(score))
+    write_whole(run.folder / "confusion.png", _confusion_png(score))
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for figure in score.figures:
+        low, high = ("" if each is None else each for each in (figure.low, figure.high))
+        writer.writerow((figure.name, figure.of, figure.value, low, high))
+    writer.writerow(("pictures", "", score.pictures, "", ""))
+    for name, value in facts.items():
+        writer.writerow((name, "", value, "", ""))
+    write_whole(run.final, stream.getvalue())
+
+
+def read_final(file: Path) -> dict[tuple[str, str], dict[str, str]]:
+    """(figure, class) → the row. Raises InputError."""
+    try:
+        with file.open(newline="", encoding="utf-8") as stream:
+            reader = csv.DictReader(stream)
+            if tuple(reader.fieldnames or ()) != COLUMNS:
+                raise InputError("was not written by nas", str(file))
+            return {(row["figure"], row["class"]): row for row in reader}
+    except (OSError, UnicodeDecodeError, csv.Error) as problem:
+        raise InputError(f"cannot be read: {problem}", str(file)) from None
+
+
+def final_lines(score: Score) -> list[str]:
+    """The figures for the terminal."""
+    lines = [f"on {score.pictures:,} test pictures, which nothing has seen before:"]
+    for figure in score.figures:
+        if not figure.of and figure.name in SHOWN:
+            lines.append(f"  {figure.name:<18} {_value(figure)}")
+    each = [figure for figure in score.figures if figure.of]
+    wide = max((len(figure.of) for figure in each), default=0)
+    lines += [f"  {figure.of:<{wide}}  {_value(figure)}" for figure in each[:MOST_NAMED]]
+    return lines
+
+
+def _value(figure: Figure) -> str:
+    interval = f"  (95%: {figure.low:.4f} to {figure.high:.4f})" if figure.low is not None else ""
+    return f"{figure.value:.4f}{interval}"
+
+
+def _confusion_csv(score: Score) -> str:
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(("class", *(f"answered {name}" for name in score.classes)))
+    for name, row in zip(score.classes, score.confusion, strict=True):
+        writer.writerow((name, *row))
+    return stream.getvalue()
+
+
+def _confusion_png(score: Score) -> bytes:
+    """Rows are classes, columns answers; the colour is the part of the row."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Drawing
+
+    count = len(score.classes)
+    side = min(3.0 + 0.45 * count, 16.0)
+    drawing = Drawing(figsize=(side + 0.6, side), dpi=120, layout="constrained")
+    FigureCanvasAgg(drawing)
+    axes = drawing.add_subplot()
+    parts = [[cell / max(1, sum(row)) for cell in row] for row in score.confusion]
+    axes.imshow(parts, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xlabel("answered")
+    axes.set_ylabel("class")
+    axes.set_title(f"accuracy {score.accuracy.value:.2%} on {score.pictures:,} test pictures")
+    if count <= MOST_NAMED:
+        names = [name if len(name) <= 16 else f"{name[:15]}…" for name in score.classes]
+        axes.set_xticks(range(count), names, rotation=90 if count > 5 else 0, parse_math=False)
+        axes.set_yticks(range(count), names, parse_math=False)
+        for y, row in enumerate(score.confusion):
+            for x, cell in enumerate(row):
+                colour = "white" if parts[y][x] > 0.5 else "black"
+                axes.text(x, y, f"{cell}", ha="center", va="center", color=colour, fontsize=7 if count > 5 else 10)
+    buffer = io.BytesIO()
+    drawing.savefig(buffer, format="png")
+    return buffer.getvalue()

@@ -1,0 +1,69 @@
+"""Known networks: genotypes that somebody has written down, or the best of an earlier run, to be trained first or alone.
+
+A file holds a `genotype` and, beside it, settings as in a configuration; `configs/baselines/` has four. A folder stands for all
+such files in it, a run folder for its best candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from nas.errors import ConfigError, NasError, RunError
+from nas.ledger import Ledger
+from nas.paths import expanded
+from nas.result import best_first
+from nas.run import Run
+from nas.shipped import shipped_file
+from nas.space import Genotype, SearchSpace, read_space
+from nas.yamlfile import read
+
+BEST = 5  # candidates of an earlier run
+
+
+def known(sources: Iterable[str], space: SearchSpace) -> list[Genotype]:
+    """The genotypes of all sources, in order. Raises ConfigError for one that is not there, or is no point of the space."""
+    found: list[Genotype] = []
+    for source in sources:
+        for name, genotype in _of(source):
+            try:
+                found.append(space.check(genotype, name))
+            except NasError as problem:
+                raise ConfigError(f"{problem}; so it is not in the space '{space.name}'", "--start-from") from None
+    return found
+
+
+def read_genotype(file: str) -> tuple[Path, Genotype]:
+    """The file meant by a shipped name or a path, and its genotype. Raises ConfigError."""
+    path = shipped_file("configs", file, "network", ConfigError)
+    doc = read(path, ConfigError)
+    genotype = doc.data.get("genotype") if isinstance(doc.data, dict) else None
+    if not isinstance(genotype, dict):
+        raise ConfigError("has no 'genotype', so it describes no network; configs/baselines/ has examples", doc.name)
+    return path, genotype
+
+
+def _of(source: str) -> list[tuple[str, Genotype]]:
+    """The genotypes of one source with the words for where they stand."""
+    place = expanded(source)
+    if (place / "run.yaml").is_file():
+        return _of_run(Run.open(place))
+    if place.is_dir():
+        files = sorted(place.glob("*.yaml"))
+        if not files:
+            raise ConfigError(f"'{source}' is a folder without a YAML file, and no run", "--start-from")
+        return [(str(file), read_genotype(str(file))[1]) for file in files]
+    path, genotype = read_genotype(source)
+    return [(str(path), genotype)]
+
+
+def _of_run(run: Run) -> list[tuple[str, Genotype]]:
+    facts = run.read_settings()
+    ledger = Ledger(run.study, read_space(facts["space"]), facts["settings"]["strategy"], reading=True)
+    try:
+        best = best_first(ledger.records())[:BEST]
+    finally:
+        ledger.close()
+    if not best:
+        raise RunError("has no candidate that was trained to the end", str(run.folder))
+    return [(f"{run.folder}, #{record.number}", dict(record.genotype)) for record in best]

@@ -1,0 +1,119 @@
+"""What a search would take on this machine: what `nas plan` does, in about a minute, without a run folder.
+
+Networks from the cheapest to the dearest within the limits are rehearsed; time, memory and disk follow from them.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from nas import plugins
+from nas.blueprint import check_networks
+from nas.config import Settings, settings
+from nas.datasets.prepare import describe
+from nas.errors import ConfigError, counted
+from nas.executors import Task
+from nas.forecast import AROUND, expected_epochs, rehearsed, total_seconds, validation_pictures, within_limits
+from nas.jobs import WORKER, check_memory, limits_of, resolved, training_pictures
+from nas.messages import Limits
+from nas.preparing import hands_of, interrupts_told, prepare, with_whole_paths
+from nas.run import disk_told
+from nas.space import read_space
+from nas.view import Plain, View, duration
+
+REHEARSED = 8  # networks
+EACH = 3.0  # seconds of steps of one
+WEIGHTS = 4  # times its parameters a candidate in flight keeps on disk: its own and its best weights, two moments
+ROW = 25_000  # bytes of ledger, leaderboard and log for each candidate
+SERVER = 0.5  # gigabytes of driver and server beside the workers; most of the server's memory is shared with them
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to expect. `each` are the seconds of one candidate on average, `low` and `high` of the cheapest and the dearest."""
+
+    each: float
+    low: float
+    high: float
+    seconds: float  # of the whole search
+    epochs: float  # of a candidate on average, with the pruner
+    memory: float  # bytes, at most
+    disk: float  # bytes in the run folder, at its end
+    cache: float  # bytes of decoded pictures
+    chosen: Settings
+
+    def fitting(self, seconds: float) -> int:
+        """Candidates that fit into a time."""
+        return max(1, int(seconds * self.chosen.workers / self.each))
+
+
+def plan(
+    space: str | Path | None = None,
+    dataset: str | Path | None = None,
+    *,
+    config: str | Path | None = None,
+    view: View | None = None,
+    **options: Any,
+) -> Plan:
+    """Foretell a search: the arguments are those of `search`. Raises NasError for anything in the input that is wrong."""
+    view = view or Plain()
+    given = {name: None if value is None else str(value) for name, value in (("space", space), ("dataset", dataset))}
+    chosen = settings(config, **{**options, **given})
+    for plugin in chosen.plugin:
+        plugins.load(plugin)
+    chosen = with_whole_paths(chosen)
+    read = read_space(chosen.space)
+    if not read.describes_networks:
+        raise ConfigError(f"the space '{read.name}' has no group 'blocks', so it describes no networks", "--space")
+    check_networks(read)
+    limits_of(chosen)
+    with disk_told(), interrupts_told(view), hands_of(chosen) as hands:
+        card = prepare(hands, chosen, view, float("inf"))
+        view.note(describe(card))
+        machine = hands.call(Task(f"{WORKER}:machine", None, "a look at this machine", Limits(None, None, chosen.hang_time)))
+        chosen = resolved(chosen, card, machine)
+        check_memory(chosen, machine)
+        within = within_limits(read, chosen, card)
+        places = [round((at + 0.5) * len(within) / REHEARSED) for at in range(REHEARSED)]
+        picked = [within[min(place, len(within) - 1)] for place in places]
+        tries, failed = rehearsed(picked, chosen, card, hands, float("inf"), EACH)
+    if failed:
+        view.note(f"{failed}; such candidates may be infeasible")
+    pictures, validation, epochs = training_pictures(card, chosen), validation_pictures(card, chosen), expected_epochs(chosen)
+    each = [AROUND + one.found.start + epochs * one.epoch_seconds(pictures, validation) for one in tries]
+    parameters = [one.job.blueprint.parameters for one in tries]
+    disk = 4 * (WEIGHTS * max(parameters) * chosen.workers + (chosen.keep + 1) * statistics.mean(parameters))
+    height, width, channels = card.shape
+    return Plan(
+        each=statistics.mean(each),
+        low=min(each),
+        high=max(each),
+        seconds=total_seconds(chosen, statistics.mean(each)),
+        epochs=epochs,
+        memory=max(one.found.memory for one in tries) * chosen.workers + SERVER * 1e9,
+        disk=disk + ROW * chosen.budget,
+        cache=sum(card.counts) * (height * width * channels + 8),
+        chosen=chosen,
+    )
+
+
+def plan_lines(found: Plan) -> list[str]:
+    """A plan for the terminal."""
+    chosen = found.chosen
+    there = psutil.virtual_memory().total
+    lines = [
+        f"one candidate     {found.each:.0f} s on average ({found.low:.0f} to {found.high:.0f}), "
+        f"{found.epochs:.1f} of {counted(chosen.epochs, 'epoch')}",
+        f"the search        {duration(found.seconds)} for {counted(chosen.budget, 'candidate')}, {chosen.workers} at a time",
+        f"memory, at most   {found.memory / 1e9:.1f} GB of {there / 1e9:.1f} GB",
+        f"disk              {found.disk / 1e6:,.0f} MB in the run folder, {found.cache / 1e6:,.0f} MB of decoded pictures",
+    ]
+    if chosen.time is not None:
+        fitting = counted(found.fitting(chosen.time), "candidate")
+        lines.append(f"in {duration(chosen.time):<15}{fitting} fit")
+    return lines

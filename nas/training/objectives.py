@@ -1,0 +1,71 @@
+"""What a score can be: `accuracy`, or what says more where classes are rare: `balanced_accuracy`, `f1`, `auc`; or the `loss`.
+
+All are of validation pictures, from 0 to 1 with 1 the best; only the score by `loss` is its negative.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from nas.messages import Metrics
+
+
+class _Confusion(keras.metrics.Metric):  # type: ignore[misc]  # Keras ships no types
+    """Counts [class, answered class] over all batches; targets are one-hot, or 0 and 1 for a single sigmoid unit."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__(name="objective")
+        self.classes = max(2, outputs)
+        self.counts = self.add_variable((self.classes, self.classes), "zeros", name="counts")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        ops = keras.ops
+        single = y_pred.shape[-1] == 1
+        true = ops.cast(ops.round(y_true[:, 0]), "int32") if single else ops.argmax(y_true, axis=-1)
+        found = ops.cast(y_pred[:, 0] > 0.5, "int32") if single else ops.argmax(y_pred, axis=-1)
+        rows, columns = (ops.one_hot(each, self.classes, dtype="float32") for each in (true, found))
+        self.counts.assign_add(ops.matmul(ops.transpose(rows), columns))
+
+    def _parts(self) -> tuple[Any, Any, Any]:
+        """Of each class: hits, pictures, answers."""
+        counts = keras.ops.convert_to_tensor(self.counts)
+        return keras.ops.diagonal(counts), keras.ops.sum(counts, axis=1), keras.ops.sum(counts, axis=0)
+
+
+class BalancedAccuracy(_Confusion):
+    """The mean over the classes of the part that was recognised."""
+
+    def result(self) -> Any:
+        hits, pictures, _ = self._parts()
+        there = keras.ops.cast(pictures > 0, "float32")
+        return keras.ops.sum(hits / keras.ops.maximum(pictures, 1.0)) / keras.ops.maximum(keras.ops.sum(there), 1.0)
+
+
+class MacroF1(_Confusion):
+    """The mean over the classes of the harmonic mean of precision and recall."""
+
+    def result(self) -> Any:
+        hits, pictures, answers = self._parts()
+        there = keras.ops.cast(pictures + answers > 0, "float32")
+        each = 2 * hits / keras.ops.maximum(pictures + answers, 1.0)
+        return keras.ops.sum(each) / keras.ops.maximum(keras.ops.sum(there), 1.0)
+
+
+def objective_metrics(objective: str, outputs: int) -> list[Any]:
+    """What has to be measured beside accuracy and loss."""
+    if objective == "balanced_accuracy":
+        return [BalancedAccuracy(outputs)]
+    if objective == "f1":
+        return [MacroF1(outputs)]
+    if objective == "auc":  # the area under the ROC curve, the mean over the classes, each against the rest
+        return [keras.metrics.AUC(multi_label=outputs > 1, num_labels=outputs if outputs > 1 else None, name="objective")]
+    return []
+
+
+def score(objective: str, metrics: Metrics) -> float:
+    """The score of an epoch, the higher the better; without validation it is the accuracy in training."""
+    if "val_loss" not in metrics:
+        return metrics["train_accuracy"]
+    return -metrics["val_loss"] if objective == "loss" else metrics[f"val_{objective}"]

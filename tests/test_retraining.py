@@ -1,0 +1,200 @@
+"""Retraining: candidates are compared on validation pictures, the winner alone sees the test part, once, and it resumes."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nas.errors import ConfigError, RunError
+from nas.final import read_final
+from nas.ledger import Ledger
+from nas.messages import Record
+from nas.predict import predict
+from nas.retraining import retrain
+from nas.run import Run
+from nas.searching import search
+from nas.single import train
+from nas.space import read_space
+from nas.view import Silent
+from tests.helpers import ROOT, SMALL_SEARCH, nas, until, without_seconds
+
+FEW: dict[str, Any] = {"top": 2, "seeds": 2, "epochs": 2}
+DIGIT = ROOT / "docs" / "pictures" / "digit-3.png"
+
+
+@pytest.fixture
+def copy(small_run: Path, tmp_path: Path) -> Run:
+    return Run(shutil.copytree(small_run, tmp_path / "run"))
+
+
+class Listening(Silent):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def records(folder: Path) -> list[Record]:
+    run = Run(folder)
+    facts = run.read_settings()
+    ledger = Ledger(run.study, read_space(facts["space"]), facts["settings"]["strategy"], reading=True)
+    return list(ledger.records())
+
+
+@pytest.mark.slow
+def test_best_candidates_are_compared_and_the_winner_is_scored_on_the_test_part(copy: Run) -> None:
+    view = Listening()
+    before = copy.best.read_bytes()
+    done = retrain(copy.folder, view, **FEW)
+    ranked = [record.number for record in sorted(records(copy.folder), key=lambda record: -(record.value or 0))][:2]
+    compared = records(copy.folder / "retrain")
+    assert [record.parents for record in compared] == [(number,) for number in ranked] * 2
+    assert [record.operator for record in compared] == ["seed 0"] * 2 + ["seed 1"] * 2
+    assert all(record.epochs == 2 for record in compared)
+    assert len({record.curve for record in compared}) == 4, "other random numbers each time"
+    means = {number: sum(r.value or 0 for r in compared if r.parents == (number,)) / 2 for number in ranked}
+    assert done.winner == max(means, key=lambda number: means[number])
+    assert done.compared == pytest.approx(means[done.winner])
+    (last,) = records(copy.folder / "final")
+    assert (last.parents, last.metrics.keys()) == ((done.winner,), {"train_accuracy", "train_loss", "seconds"})
+
+    rows = read_final(copy.final)
+    assert (rows["winner", ""]["value"], rows["pictures", ""]["value"]) == (str(done.winner), "360")
+    assert float(rows["accuracy", ""]["value"]) == done.score.accuracy.value > 0.5
+    assert copy.best.read_bytes() != before
+    assert predict(copy.folder, [DIGIT])[0].probabilities
+    assert view.notes[-1].startswith("on 360 test pictures, which nothing has seen before:\n  accuracy")
+
+    # Once: neither a second retraining nor an extended search changes what came out.
+    with pytest.raises(RunError, match="was retrained before, and its test part opened"):
+        retrain(copy.folder, view, **FEW)
+    kept = copy.best.read_bytes()
+    found = nas("resume", copy.folder, "--budget=4", cwd=copy.folder.parent)
+    assert found.returncode == 0, found.stderr
+    assert copy.best.read_bytes() == kept
+
+
+@pytest.mark.slow
+def test_killed_and_repeated_it_ends_as_if_nothing_had_happened(copy: Run, tmp_path: Path) -> None:
+    calm = Run(shutil.copytree(copy.folder, tmp_path / "calm"))
+    retrain(calm.folder, Silent(), **FEW)
+    words = ["--top=2", "--seeds=2", "--epochs=2"]
+    command = [sys.executable, "-m", "nas", "retrain", str(copy.folder), *words]
+    for moment in (copy.folder / "retrain" / "checkpoints" / "1.npz", copy.folder / "final" / "checkpoints" / "0.npz"):
+        driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+        until(moment.exists, "the moment of the kill")
+        driver.send_signal(signal.SIGKILL)
+        driver.wait()
+    found = nas("retrain", copy.folder, cwd=tmp_path)  # as it was planned when it began
+    assert found.returncode == 0, found.stderr
+    assert "going on with the retraining that began" in found.stdout
+    for part in ("retrain", "final"):
+        assert without_seconds(copy.folder / part / "leaderboard.csv") == without_seconds(
+            calm.folder / part / "leaderboard.csv"
+        )
+    assert copy.final.read_text() == calm.final.read_text()
+    assert (copy.folder / "confusion.csv").read_text() == (calm.folder / "confusion.csv").read_text()
+
+
+@pytest.mark.slow
+def test_one_candidate_with_one_seed_is_not_compared_and_a_time_is_kept(copy: Run) -> None:
+    done = retrain(copy.folder, Silent(), number=1, seeds=1, time="30s")
+    assert (done.winner, done.compared) == (1, None)
+    assert not (copy.folder / "retrain").exists()
+    (last,) = records(copy.folder / "final")
+    assert last.state == "trained"
+    assert last.epochs > 2, "as many as fit"
+
+
+@pytest.mark.slow
+def test_search_and_retraining_in_one_go(tmp_path: Path) -> None:
+    few = {**SMALL_SEARCH, "budget": 2, "epochs": 1}
+    options = [f"--{key.replace('_', '-')}={value}" for key, value in few.items()]
+    found = nas("search", *options, "--retrain", "--time=45", "--out=run", cwd=tmp_path, timeout=90)
+    assert found.returncode == 0, found.stderr
+    assert "on 360 test pictures, which nothing has seen before:" in found.stdout
+    assert Run(tmp_path / "run").final.exists()
+
+
+def test_what_cannot_be_retrained_is_told(copy: Run, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--seeds: a whole number from 1 is expected; found 0"):
+        retrain(copy.folder, Silent(), seeds=0)
+    with pytest.raises(ConfigError, match="--time: a time such as 90s, 30m or 1h30m is expected; found 'soon'"):
+        retrain(copy.folder, Silent(), time="soon")
+    with pytest.raises(RunError, match="there is no candidate 99"):
+        retrain(copy.folder, Silent(), number=99)
+    (copy.folder / "retrain.yaml").write_text("candidates: 3\n")
+    with pytest.raises(RunError, match="is damaged; remove it to begin the retraining anew"):
+        retrain(copy.folder, Silent())
+    with pytest.raises(RunError, match="is no run folder"):
+        retrain(tmp_path, Silent())
+    assert not copy.final.exists()
+
+
+NETWORK = """
+dataset: digits
+epochs: 2
+space: connected
+genotype:
+  blocks:
+    - {block: conv, convs: 1, filters: 16, kernel: 3, activation: relu, norm: batch, pool: max, dropout: 0.0}
+    - {block: residual, convs: 2, filters: 16, kernel: 3, activation: relu, norm: batch, pool: max, dropout: 0.0}
+  head: average
+  head_dropout: 0.0
+  output: softmax
+  loss: crossentropy
+  optimizer: adamw
+  learning_rate: 0.005
+  weight_decay: 0.01
+  schedule: cosine
+  batch_size: 32
+  label_smoothing: 0.0
+  flip: none
+  shift: 0.06
+  erasing: 0.0
+"""
+
+
+@pytest.mark.slow
+def test_one_known_network_is_trained_and_scored(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(NETWORK)
+    found = nas("train", "mine.yaml", "--epochs=1", "--out=one", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert "on 360 test pictures" in found.stdout
+    rows = read_final(tmp_path / "one" / "final.csv")
+    assert (rows["network", ""]["value"], rows["epochs", ""]["value"]) == ("mine", "1")
+    assert float(rows["validation_accuracy", ""]["value"]) > 0.1
+    again = nas("train", "mine.yaml", "--out=one", cwd=tmp_path)
+    assert again.returncode == 2
+    assert "is done; its figures are in final.csv" in again.stderr
+
+
+@pytest.mark.slow
+def test_interrupted_training_of_one_network_goes_on_in_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(NETWORK.replace("epochs: 2", "epochs: 40"))
+    command = [sys.executable, "-m", "nas", "train", "mine.yaml", "--out=one"]
+    driver = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    until((tmp_path / "one" / "checkpoints" / "0.npz").exists, "the first epoch")
+    driver.send_signal(signal.SIGINT)
+    output, _ = driver.communicate(timeout=60)
+    assert driver.returncode == 130
+    assert "nas train" in output
+    assert "--out one" in output
+    (tmp_path / "other.yaml").write_text(NETWORK.replace("filters: 16", "filters: 24", 1))
+    with pytest.raises(RunError, match=r"is no training of .*other\.yaml"):
+        train(str(tmp_path / "other.yaml"), Silent(), tmp_path / "one")
+    done = train(str(tmp_path / "mine.yaml"), Silent(), tmp_path / "one")
+    assert done.result.records[0].epochs == 40
+    assert done.score.accuracy.value > 0.8
+
+
+def test_a_search_without_validation_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--validation-part: a search compares candidates on validation pictures"):
+        search(dataset="digits", validation_part=0, out=tmp_path / "run", view=Silent())

@@ -1,0 +1,101 @@
+"""Objectives: what Keras measures while it trains is what scikit-learn says afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from nas.messages import DataCard, Progress, Trained
+from nas.training import trainer
+from nas.training.objectives import objective_metrics, score
+from tests.helpers import GENOTYPE, make_job
+
+pytestmark = pytest.mark.backend
+
+
+def measured(objective: str, targets: np.ndarray, outputs: np.ndarray) -> float:
+    (metric,) = objective_metrics(objective, outputs.shape[1])
+    for start in range(0, len(targets), 7):
+        metric.update_state(targets[start : start + 7], outputs[start : start + 7])
+    return float(np.asarray(metric.result()))
+
+
+RNG = np.random.default_rng(0)
+LABELS = np.array([0] * 30 + [1] * 8 + [2] * 4)
+OUTPUTS = RNG.dirichlet(np.ones(3), len(LABELS)).astype("float32")
+
+
+@pytest.mark.parametrize("units", [3, 1])
+def test_measured_as_by_scikit_learn(units: int) -> None:
+    if units == 3:
+        labels, targets, outputs, found = LABELS, np.eye(3, dtype="float32")[LABELS], OUTPUTS, OUTPUTS.argmax(axis=1)
+    else:
+        labels = (LABELS > 0).astype(int)
+        targets, outputs = labels[:, None].astype("float32"), OUTPUTS[:, :1]
+        found = (outputs[:, 0] > 0.5).astype(int)
+    balanced = reference.balanced_accuracy_score(labels, found)
+    assert measured("balanced_accuracy", targets, outputs) == pytest.approx(balanced, abs=1e-6)
+    assert measured("f1", targets, outputs) == pytest.approx(reference.f1_score(labels, found, average="macro"), abs=1e-6)
+    area = reference.roc_auc_score(targets if units == 3 else labels, outputs, average="macro")
+    assert measured("auc", targets, outputs) == pytest.approx(area, abs=0.02)  # Keras adds up 200 thresholds
+
+
+def test_a_class_that_is_not_there_does_not_count() -> None:
+    targets, outputs = np.eye(3, dtype="float32")[[0, 0, 1]], np.eye(3, dtype="float32")[[0, 1, 1]]
+    assert measured("balanced_accuracy", targets, outputs) == pytest.approx(0.75)
+    assert measured("f1", targets, outputs) == pytest.approx(2 / 3)
+
+
+def test_accuracy_and_loss_need_no_more_than_is_measured_anyway() -> None:
+    assert objective_metrics("accuracy", 3) == objective_metrics("loss", 3) == []
+    facts = {"val_accuracy": 0.5, "val_loss": 1.5, "train_accuracy": 0.75, "val_f1": 0.25}
+    assert [score(name, facts) for name in ("accuracy", "loss", "f1")] == [0.5, -1.5, 0.25]
+    assert score("accuracy", {"train_accuracy": 0.75}) == 0.75
+
+
+@pytest.mark.parametrize("objective", ["balanced_accuracy", "f1", "auc", "loss"])
+def test_a_training_is_scored_by_its_objective(objective: str, digits: DataCard, tmp_path: Path) -> None:
+    heard: list[Progress] = []
+    job = make_job(digits, tmp_path, objective=objective, epochs=2)
+    outcome = trainer.train(job, lambda news: heard.append(news) or True if isinstance(news, Progress) else True)
+    assert isinstance(outcome, Trained)
+    assert outcome.value == max(each.value for each in heard)
+    for each in heard:
+        assert each.value == (-each.metrics["val_loss"] if objective == "loss" else each.metrics[f"val_{objective}"])
+
+
+def test_rare_classes_weigh_as_much_as_common_ones() -> None:
+    weights = trainer.class_weights(np.array([0] * 60 + [1] * 30 + [3] * 10))
+    assert weights == pytest.approx({0: 100 / 180, 1: 100 / 90, 2: 0.0, 3: 100 / 30})
+    assert 60 * weights[0] == pytest.approx(10 * weights[3])
+
+
+def test_without_validation_all_pictures_are_trained_on_and_the_last_weights_are_kept(digits: DataCard, tmp_path: Path) -> None:
+    heard: list[Progress] = []
+    job = make_job(digits, tmp_path, validation_part=0.0, train_part=1.0, epochs=2)
+    outcome = trainer.train(job, lambda news: heard.append(news) or True if isinstance(news, Progress) else True)
+    assert isinstance(outcome, Trained)
+    assert [set(each.metrics) for each in heard] == [{"train_accuracy", "train_loss", "seconds"}] * 2
+    assert [each.value for each in heard] == [each.metrics["train_accuracy"] for each in heard]
+    assert Path(job.model).exists()
+
+
+def test_averaged_weights_are_the_ones_that_are_validated_and_handed_over(digits: DataCard, tmp_path: Path) -> None:
+    """With an average that hardly moves, the network that is looked at is nearly the untrained one, whatever is trained."""
+    from nas.training.handover import load_model
+
+    curves, networks = {}, {}
+    for ema in (0.0, 0.99999):
+        heard: list[Progress] = []
+        (tmp_path / str(ema)).mkdir()
+        job = make_job(digits, tmp_path / str(ema), {**GENOTYPE, "ema": ema}, epochs=6)
+        trainer.train(job, lambda news, heard=heard: heard.append(news) or True if isinstance(news, Progress) else True)
+        curves[ema] = [each.metrics for each in heard]
+        networks[ema] = load_model(Path(job.model)).model.get_weights()
+    assert curves[0.0][-1]["val_accuracy"] > 0.7
+    assert curves[0.99999][-1]["val_accuracy"] < 0.5
+    assert curves[0.99999][-1]["train_accuracy"] > 0.6, "it trains all the same"
+    assert any(np.abs(a - b).max() > 0.01 for a, b in zip(networks[0.0], networks[0.99999], strict=True))
