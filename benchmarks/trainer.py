@@ -20,7 +20,7 @@ from typing import Any
 
 GENOTYPE = {
     "stem_filters": 16,
-    "blocks": [{"block": "residual_stage"}] * 3,
+    "blocks": [{"block": "stage"}] * 3,
     "head": "max",
     "optimizer": "adamw",
     "weight_decay": 0.05,
@@ -69,9 +69,11 @@ def measure(way: str, dataset: str, pictures: int, epochs: int) -> float:
     import numpy as np
 
     from nas.blueprint import express
+    from nas.config import settings
     from nas.datasets import open_cache, prepare
     from nas.datasets.split import split
-    from nas.messages import Job, News, Progress
+    from nas.jobs import job_for
+    from nas.messages import Candidate, News, Progress
     from nas.training import model, trainer, worker
 
     worker.set_threads(2)
@@ -117,24 +119,11 @@ def measure(way: str, dataset: str, pictures: int, epochs: int) -> float:
         return True
 
     precision = "float32" if "float32" in way else worker.machine(None, lambda *_: None)["precision"]
+    chosen = settings(epochs=epochs, train_part=part, validation_part=0.1, threads=2, precision=precision)
+    candidate = Candidate(0, {}, "", blueprint=blueprint, recipe=recipe)
     with tempfile.TemporaryDirectory() as folder:
-        job = Job(
-            number=0,
-            blueprint=blueprint,
-            recipe=recipe,
-            data=card,
-            epochs=epochs,
-            train_part=part,
-            validation_part=0.1,
-            seed=0,
-            threads=2,
-            precision=precision,
-            patience=0,
-            objective="accuracy",
-            class_weight="none",
-            checkpoint=str(Path(folder) / "checkpoint.npz"),
-            model=str(Path(folder) / "model.keras"),
-        )
+        files = {"checkpoint": str(Path(folder) / "checkpoint.npz"), "model": str(Path(folder) / "model.keras")}
+        job = dataclasses.replace(job_for(candidate, chosen, card), **files)
         trainer.train(job, heard)
     return len(train_index) * (len(ends) - 1) / (ends[-1] - ends[0])
 

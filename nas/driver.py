@@ -178,7 +178,7 @@ class Driver:
             self.keeping.note(text)
 
     def _hand_over_what_there_is(self) -> None:
-        """Where the time was over before any candidate was done: the best epoch of the best one in flight, as `best.keras`."""
+        """Where the time was over before any candidate was done: what the best one in flight has kept, as `best.keras`."""
         begun = [record for record in self.ledger.records() if record.state == "running" and record.value is not None]
         if best_of(self.ledger.records()) is not None or self.hand_over is None or not begun:
             return
@@ -188,9 +188,7 @@ class Driver:
         except (NasError, OSError) as problem:
             self._note(f"no model could be made of #{record.number}: {problem}")
         else:
-            self._note(
-                f"no candidate was done; best.keras is the best of #{record.number} after {counted(record.epochs, 'epoch')}"
-            )
+            self._note(f"no candidate was done; best.keras is made of #{record.number} after {counted(record.epochs, 'epoch')}")
 
     def _keep(self, begun: bool = False, ended: bool = False) -> None:
         """Bring the folder up to date with the records."""
@@ -204,9 +202,9 @@ class Driver:
             self.keeping.write_leaderboard(self.ledger.records(), ended)
 
 
-def deadline_of(chosen: Settings, part: float = 1.0) -> float:
-    """When `part` of `--time` is over, counted from now: preparing the data is in the time that a user gives."""
-    return time.monotonic() + part * chosen.time if chosen.time is not None else float("inf")
+def deadline_of(seconds: float | None, began: float) -> float:
+    """When a time is over that began at `began` (by time.monotonic): preparing the data is in the time that a user gives."""
+    return began + seconds if seconds is not None else float("inf")
 
 
 def drive(

@@ -6,6 +6,7 @@ The loop, the ledger and the strategies are those of a search on pictures; this 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -20,7 +21,7 @@ from nas.ledger import Ledger
 from nas.messages import Candidate, Infeasible, Outcome, Progress, Stopped, Trained
 from nas.paths import expanded
 from nas.preparing import interrupts_told, kept
-from nas.provenance import provenance
+from nas.provenance import SEARCH, provenance
 from nas.result import Result
 from nas.run import Run
 from nas.salvage import check_ledger, examined
@@ -38,7 +39,7 @@ Evaluate: TypeAlias = Callable[..., float]
 
 def search_with(evaluate: Evaluate, space: SearchSpace, chosen: Settings, out: str | Path | None, view: View) -> Result:
     """A search in which a user's function scores genotypes; in memory unless `out` names a folder."""
-    deadline = deadline_of(chosen)
+    deadline = deadline_of(chosen.time, time.monotonic())
     strategy = make_strategy(chosen.strategy, space, chosen.seed, chosen)
     run = _run_folder(space, chosen, out) if out is not None else None
 
@@ -52,7 +53,7 @@ def search_with(evaluate: Evaluate, space: SearchSpace, chosen: Settings, out: s
             with examined(run):
                 check_ledger(run)
             name = getattr(evaluate, "__name__", "a function")
-            run.write_settings({**provenance(space, chosen, None, {}), "evaluator": name})
+            run.write_settings({**provenance(space, chosen, None, {}, SEARCH), "evaluator": name})
         asking, limits = Asking(space, strategy, chosen, deadline=deadline), limits_of(chosen)
         again = interrupts_told(view, kept(f"nas.search(…, out='{run.folder}')")) if run else nullcontext()
         with closing(Ledger(run.study if run else None, space, chosen.strategy)) as ledger, again:

@@ -1,4 +1,4 @@
-"""The last page of a run: `final.csv` with the figures of the test part, and the confusion matrix as CSV and picture."""
+"""The last page of a run: one look at the test part, `final.csv` with its figures, the confusion matrix as CSV and picture."""
 
 from __future__ import annotations
 
@@ -7,13 +7,31 @@ import io
 from pathlib import Path
 from typing import Any
 
-from nas.errors import InputError
-from nas.messages import Figure, Score
+from nas.config import Settings
+from nas.executors import Task
+from nas.jobs import WORKER
+from nas.messages import DataCard, DataRequest, Figure, Score, ScoreRequest
+from nas.preparing import hands_of
 from nas.run import Run, write_whole
+from nas.view import View
 
 COLUMNS = ("figure", "class", "value", "low", "high")
 MOST_NAMED = 40  # classes whose names and numbers are written into the picture
 SHOWN = ("accuracy", "balanced_accuracy", "f1", "auc", "loss", "calibration_error")
+
+
+def last_score(run: Run, model: Path, chosen: Settings, card: DataCard, facts: dict[str, Any], view: View) -> Score:
+    """Open the test part, score a model on it, and write and tell what came out. Raises DatasetError or RunError.
+
+    Repeated, because something failed between the look and the last file, it gives the same figures of the same model.
+    """
+    data = DataRequest(chosen.dataset, chosen.data_dir, chosen.image_size)
+    request = ScoreRequest(str(model.absolute()), data, card)
+    with hands_of(chosen) as hands:
+        found: Score = hands.call(Task(f"{WORKER}:score", request, "scoring on the test part"), view.preparing)
+    write_final(run, found, facts)
+    view.note("\n".join(final_lines(found)))
+    return found
 
 
 def write_final(run: Run, score: Score, facts: dict[str, Any]) -> None:
@@ -33,21 +51,9 @@ def write_final(run: Run, score: Score, facts: dict[str, Any]) -> None:
     write_whole(run.final, stream.getvalue())
 
 
-def read_final(file: Path) -> dict[tuple[str, str], dict[str, str]]:
-    """(figure, class) → the row. Raises InputError."""
-    try:
-        with file.open(newline="", encoding="utf-8") as stream:
-            reader = csv.DictReader(stream)
-            if tuple(reader.fieldnames or ()) != COLUMNS:
-                raise InputError("was not written by nas", str(file))
-            return {(row["figure"], row["class"]): row for row in reader}
-    except (OSError, UnicodeDecodeError, csv.Error) as problem:
-        raise InputError(f"cannot be read: {problem}", str(file)) from None
-
-
 def final_lines(score: Score) -> list[str]:
     """The figures for the terminal."""
-    lines = [f"on {score.pictures:,} test pictures, which nothing has seen before:"]
+    lines = [f"on {score.pictures:,} test pictures, which it was not chosen by:"]
     for figure in score.figures:
         if not figure.of and figure.name in SHOWN:
             lines.append(f"  {figure.name:<18} {_value(figure)}")

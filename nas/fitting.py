@@ -1,7 +1,8 @@
-"""Listed networks trained at full length, in a run folder of their own, by the driver of a search.
+"""Networks trained in a run folder: `fit` sets the driver going on them, whoever names them.
 
-`single.py` (one known network) and `retraining.py` (the best of a search) use it: what a search does about crashes, memory,
-interrupts and resuming holds here too, and `nas leaderboard` shows such a folder.
+A search (`searching.py`) asks a strategy; `single.py` (one known network) and `retraining.py` (the best of a search) have a
+list. So what a search does about crashes, memory, interrupts and resuming holds there too, and `nas leaderboard` shows
+such a folder.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from contextlib import closing
 from nas.config import Settings
 from nas.driver import drive
 from nas.executors import Executor, Task
-from nas.jobs import WORKER, limits_of
+from nas.jobs import WORKER, job_for, limits_of
 from nas.ledger import Ledger
-from nas.messages import Candidate, DataCard, DataRequest, Job, Limits, Record, Score, ScoreRequest
+from nas.messages import Candidate, DataCard, Job, Limits, Record
 from nas.result import Result
 from nas.run import Run
-from nas.salvage import check_ledger, examined
+from nas.salvage import examined
 from nas.space import SearchSpace
+from nas.strategies.asking import Asks
 from nas.view import View
 
 HAND_OVER = 20.0  # seconds that may pass, after the time is over, until a model is made of what there is
@@ -43,44 +45,36 @@ def fit(
     run: Run,
     space: SearchSpace,
     chosen: Settings,
-    candidates: Sequence[Candidate],
+    asking: Asks,
     job_of: Callable[[Candidate], Job],
     view: View,
     again: str,
     deadline: float = math.inf,
 ) -> Result:
-    """Train all `candidates`, numbered from 0, as `job_of` says, or go on with that; `again` is the command for it.
+    """Train the candidates of `asking` as `job_of` says, or go on with that; `again` is the command that goes on.
 
-    Raises what a search raises.
+    Raises what `drive` raises, and RunError for a damaged ledger.
     """
 
     def hand_over(executor: Executor, candidate: Candidate) -> None:
         job = dataclasses.replace(job_of(candidate), model=str(run.best.absolute()))
         executor.call(Task(f"{WORKER}:hand_over", job, "making a model", Limits(HAND_OVER)))
 
+    train, limits = f"{WORKER}:train", limits_of(chosen)
+    with examined(run), closing(Ledger(run.study, space, chosen.strategy)) as ledger:
+        return drive(chosen, ledger, asking, view, job_of, train, run, chosen.epochs, deadline, limits, hand_over, again)
+
+
+def fit_listed(
+    run: Run,
+    space: SearchSpace,
+    chosen: Settings,
+    candidates: Sequence[Candidate],
+    card: DataCard,
+    view: View,
+    again: str,
+    deadline: float,
+) -> Result:
+    """Train all `candidates`, numbered from 0, to the end."""
     chosen = chosen.model_copy(update={"budget": len(candidates), "pruner": "none"})
-    with examined(run):
-        check_ledger(run)
-        with closing(Ledger(run.study, space, chosen.strategy)) as ledger:
-            return drive(
-                chosen,
-                ledger,
-                Listed(candidates),
-                view,
-                job_of,
-                f"{WORKER}:train",
-                run,
-                chosen.epochs,
-                deadline,
-                limits_of(chosen),
-                hand_over,
-                again,
-            )
-
-
-def score(hands: Executor, model: Run, chosen: Settings, card: DataCard, view: View) -> Score:
-    """Open the test part, and score the best model of a run on it. Raises DatasetError or RunError."""
-    data = DataRequest(chosen.dataset, chosen.data_dir, chosen.image_size)
-    request = ScoreRequest(str(model.best.absolute()), data, card)
-    found: Score = hands.call(Task(f"{WORKER}:score", request, "scoring on the test part"), view.preparing)
-    return found
+    return fit(run, space, chosen, Listed(candidates), lambda one: job_for(one, chosen, card, run), view, again, deadline)

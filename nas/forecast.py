@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from nas.config import Settings
 from nas.errors import BlueprintError, ConfigError, OverMemory, RunFailed, counted
 from nas.executors import Executor, Task
-from nas.jobs import WORKER, job_for, limits_of, networks_of, training_pictures
+from nas.jobs import WORKER, job_for, limits_of, networks_of, search_time, training_pictures
 from nas.messages import Candidate, DataCard, Job, Limits, Proposal, Record, Rehearsal, Rehearsed
 from nas.preparing import time_left
 from nas.pruners import PRUNERS
@@ -58,9 +58,10 @@ def forecast(space: SearchSpace, chosen: Settings, card: DataCard, hands: Execut
     start = max(each.found.start for each in tries)
     total = total_seconds(chosen, AROUND + start + epoch * expected_epochs(chosen))
     words = f"about {duration(total)} for {counted(chosen.budget, 'candidate')}"
-    if chosen.time is not None and chosen.time < total:
-        enough = max(1, round(chosen.budget * chosen.time / total))
-        words = f"{duration(chosen.time)}, enough for about {counted(enough, 'candidate')}"
+    limit = search_time(chosen)
+    if limit is not None and limit < total:
+        enough = max(1, round(chosen.budget * limit / total))
+        words = f"{duration(limit)}, enough for about {counted(enough, 'candidate')}"
     words += f": {pictures:,.0f} pictures for up to {counted(chosen.epochs, 'epoch')} each, {chosen.workers} at a time"
     return f"{words}\n{failed}; such candidates may be infeasible" if failed else words
 

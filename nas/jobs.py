@@ -17,6 +17,12 @@ from nas.space import Genotype
 from nas.strategies.asking import Express
 
 WORKER = "nas.training.worker"  # by name: the driver never imports it
+SEARCHING = 0.35  # part of the time that the search has, where a retraining follows
+
+
+def search_time(chosen: Settings) -> float | None:
+    """Seconds that a search may take: all of `--time`, or a part of it where a retraining follows; None for no limit."""
+    return chosen.time * SEARCHING if chosen.time is not None and chosen.retrain else chosen.time
 
 
 def job_for(candidate: Candidate, chosen: Settings, card: DataCard, run: Run | None = None) -> Job:

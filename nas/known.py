@@ -29,7 +29,7 @@ def known(sources: Iterable[str], space: SearchSpace) -> list[Genotype]:
             try:
                 found.append(space.check(genotype, name))
             except NasError as problem:
-                raise ConfigError(f"{problem}; so it is not in the space '{space.name}'", "--start-from") from None
+                raise ConfigError(f"{problem}; so it is not in the space '{space.name}'") from None
     return found
 
 

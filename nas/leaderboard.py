@@ -144,12 +144,14 @@ def read_csv(file: Path) -> list[Row]:
     try:
         with file.open(newline="", encoding="utf-8") as stream:
             reader = csv.DictReader(stream)
-            lacking = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
+            first = COLUMNS[: COLUMNS.index("score")]  # columns are added at the end: an earlier version wrote no more
+            lacking = [column for column in first if column not in (reader.fieldnames or ())]
             if lacking:
                 raise InputError(f"has no column '{lacking[0]}'; it was not written by nas", str(file))
             table = list(reader)
         # A digest such as 12345e678901 is a word, whatever it looks like.
-        return [{c: row[c] if c in _TEXT else _number(row[c]) for c in COLUMNS} for row in table]
+        found = [{c: row.get(c, "") if c in _TEXT else _number(row.get(c, "")) for c in COLUMNS} for row in table]
+        return [{**row, "score": row["val_accuracy"] if row["score"] == "" else row["score"]} for row in found]
     except UnicodeDecodeError:
         raise InputError("cannot be read: it is not text in UTF-8", str(file)) from None
     except FileNotFoundError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from nas.distributions import parameters
 from nas.errors import Damaged, NasError, RunError, RunFailed, first_line
 from nas.messages import Candidate, Infeasible, Outcome, Progress, Record, Stopped, Trained
 from nas.recipe import Recipe
+from nas.recorded import numbers, record_of
 from nas.run import disk_trouble
 from nas.space import SearchSpace
 
@@ -205,7 +206,7 @@ class Ledger:
         facts = self._study.get_trials(deepcopy=False)[number].user_attrs
         names = (f"epoch {epoch}" for epoch in range(1, self.record(number).epochs + 1))
         try:
-            return [_numbers(facts[name]) for name in names if name in facts]
+            return [numbers(facts[name]) for name in names if name in facts]
         except (TypeError, ValueError, AttributeError) as problem:
             raise Damaged(f"is damaged: an epoch of candidate {number}: {problem}", str(self.file)) from None
 
@@ -241,48 +242,6 @@ def _state_of(outcome: Outcome) -> str:
 def _record(trial: FrozenTrial) -> Record:
     value = trial.value if trial.state is TrialState.COMPLETE else None
     return record_of(trial.number, trial.state.is_finished(), value, trial.intermediate_values, trial.user_attrs)
-
-
-def record_of(
-    number: int, finished: bool, value: float | None, scores: Mapping[int, float], facts: Mapping[str, Any]
-) -> Record:
-    """A record from what the study keeps of a candidate: its value if it was trained to the end, its score after each epoch,
-    and the facts that `add`, `progress`, `halve` and `tell` wrote. Raises KeyError if a fact is missing."""
-    curve = tuple(score for _, score in sorted(scores.items()))
-    outcome = facts.get("outcome", {}) if finished else {}
-    retry = facts.get("retry", {})
-    for name in ("genotype", "recipe"):
-        if not isinstance(facts.get(name, {}), dict):
-            raise TypeError(f"the {name} of candidate {number} is no mapping")
-    state = outcome.get("state", "running")
-    if value is None and state != "infeasible":
-        value = max(curve, default=None)
-    best = curve.index(max(curve)) + 1 if curve else 0
-    recipe = facts.get("recipe", {})
-    so_far = sum(_numbers(facts.get(f"epoch {epoch}", {})).get("seconds", 0.0) for epoch in range(1, len(curve) + 1))
-    return Record(
-        number=number,
-        genotype=facts["genotype"],
-        state=state,
-        value=value,
-        reason=outcome.get("reason", retry.get("reason", "")),
-        parents=tuple(facts["parents"]),
-        operator=facts["operator"],
-        strategy=facts["strategy"],
-        digest=facts["digest"],
-        seconds=float(outcome.get("seconds", so_far)),
-        curve=curve,
-        metrics=_numbers(facts.get(f"epoch {best}", {})),
-        parameters=facts.get("parameters"),
-        flops=facts.get("flops"),
-        architecture=facts.get("architecture", ""),
-        recipe={**recipe, "batch_size": retry["batch_size"]} if retry else recipe,
-        refused=tuple((genotype, why) for genotype, why in facts.get("refused", ())),
-    )
-
-
-def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
-    return {str(name): float(value) for name, value in metrics.items()}
 
 
 def check_database(file: Path) -> None:

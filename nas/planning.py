@@ -15,13 +15,10 @@ import psutil
 from nas import plugins
 from nas.blueprint import check_networks
 from nas.config import Settings, settings
-from nas.datasets.prepare import describe
 from nas.errors import ConfigError, counted
-from nas.executors import Task
 from nas.forecast import AROUND, expected_epochs, rehearsed, total_seconds, validation_pictures, within_limits
-from nas.jobs import WORKER, check_memory, limits_of, resolved, training_pictures
-from nas.messages import Limits
-from nas.preparing import hands_of, interrupts_told, prepare, with_whole_paths
+from nas.jobs import limits_of, training_pictures
+from nas.preparing import hands_of, interrupts_told, readied, with_whole_paths
 from nas.run import disk_told
 from nas.space import read_space
 from nas.view import Plain, View, duration
@@ -73,11 +70,7 @@ def plan(
     check_networks(read)
     limits_of(chosen)
     with disk_told(), interrupts_told(view), hands_of(chosen) as hands:
-        card = prepare(hands, chosen, view, float("inf"))
-        view.note(describe(card))
-        machine = hands.call(Task(f"{WORKER}:machine", None, "a look at this machine", Limits(None, None, chosen.hang_time)))
-        chosen = resolved(chosen, card, machine)
-        check_memory(chosen, machine)
+        card, _, chosen = readied(hands, chosen, view, float("inf"))
         within = within_limits(read, chosen, card)
         places = [round((at + 0.5) * len(within) / REHEARSED) for at in range(REHEARSED)]
         picked = [within[min(place, len(within) - 1)] for place in places]

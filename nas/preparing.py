@@ -17,11 +17,13 @@ from typing import Any
 
 from nas.config import Settings
 from nas.datasets import DATASETS
+from nas.datasets.prepare import describe
 from nas.errors import RunFailed
 from nas.executors import EXECUTORS, Executor, Task, Work
-from nas.jobs import WORKER
+from nas.jobs import WORKER, check_memory, resolved
 from nas.messages import DataCard, DataRequest, Limits
 from nas.paths import expanded
+from nas.run import Run, write_whole
 from nas.shipped import shipped
 from nas.view import View
 
@@ -46,6 +48,28 @@ def prepare(hands: Executor, chosen: Settings, view: View, deadline: float) -> D
     limits = Limits(time_left(deadline), None, LONGEST_SILENCE)
     card: DataCard = hands.call(Task(f"{WORKER}:prepare", request, "preparing the data", limits), view.preparing)
     return card
+
+
+def readied(hands: Executor, chosen: Settings, view: View, deadline: float) -> tuple[DataCard, dict[str, str], Settings]:
+    """The data prepared and told, the facts of this machine, and the settings with nothing left open.
+
+    Raises DatasetError, ConfigError if the memory is too little for a worker, or RunFailed if the deadline passes.
+    """
+    card = prepare(hands, chosen, view, deadline)
+    view.note(describe(card))
+    limits = Limits(time_left(deadline), None, chosen.hang_time)
+    machine: dict[str, str] = hands.call(Task(f"{WORKER}:machine", None, "a look at this machine", limits))
+    chosen = resolved(chosen, card, machine)
+    check_memory(chosen, machine)
+    return card, machine, chosen
+
+
+def begin(run: Run, facts: dict[str, Any], card: DataCard, view: View) -> None:
+    """Write the first files of a new run, whose lock is held."""
+    run.write_settings(facts)
+    view.note(f"run: {run.folder}")
+    if card.skipped:
+        write_whole(run.folder / "skipped.txt", "".join(f"{file}: {reason}\n" for file, reason in card.skipped))
 
 
 def time_left(deadline: float) -> float | None:

@@ -14,10 +14,16 @@ from nas.datasets.prepare import card_facts
 from nas.messages import DataCard
 from nas.space import SearchSpace
 
+SEARCH, TRAINING, PART = "search", "training", "part of a retraining"
+"""Kinds of runs: that of `nas search`, of `nas train`, and those inside a run that `nas retrain` makes."""
 
-def provenance(space: SearchSpace, chosen: Settings, card: DataCard | None, machine: dict[str, str]) -> dict[str, Any]:
+
+def provenance(
+    space: SearchSpace, chosen: Settings, card: DataCard | None, machine: dict[str, str], kind: str
+) -> dict[str, Any]:
     """What `run.yaml` holds."""
     return {
+        "kind": kind,
         "created": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
         "versions": versions(),
         "machine": {"system": platform.platform(), **machine},

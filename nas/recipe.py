@@ -1,6 +1,7 @@
 """The recipe: how a network is trained, as plain data.
 
-Its fields are the training genes of a space, by the same names. `training/trainer.py` and `training/augment.py` carry it out.
+Its fields are the training genes of a space, by the same names. `training/trainer.py`, `training/augment.py` and
+`training/pixels.py` carry it out.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ FLIPS = ("none", "horizontal", "vertical", "both")
 @dataclass(frozen=True)
 class Recipe:
     """How to train. Augmentation fields are strengths from 0 (off) to 1, as parts of the picture, of a full turn, or of the
-    pixel range; each becomes one Keras layer. Raises BlueprintError for a value that is not allowed."""
+    pixel range, or chances. Raises BlueprintError for a value that is not allowed."""
 
     optimizer: str = "adam"
     learning_rate: float = 1e-3

@@ -17,15 +17,15 @@ from nas.config import Settings, settings
 from nas.datasets.prepare import describe
 from nas.driver import deadline_of
 from nas.errors import ConfigError, NasError, RunError, counted
-from nas.jobs import check_memory
+from nas.jobs import check_memory, search_time
 from nas.machine import default_threads
 from nas.messages import DataCard
 from nas.preparing import hands_of, interrupts_told, kept, prepare, with_whole_paths
-from nas.provenance import plugin_digests, versions
+from nas.provenance import SEARCH, plugin_digests, versions
 from nas.result import Result
 from nas.run import Run, disk_told
 from nas.salvage import check_ledger, examined
-from nas.searching import SEARCHING, and_retrain, go
+from nas.searching import and_retrain, go
 from nas.space import SearchSpace, read_space
 from nas.view import Plain, View, duration
 
@@ -44,7 +44,6 @@ class Reopened:
     chosen: Settings
     space: SearchSpace
     card: DataCard
-    deadline: float  # by time.monotonic
 
 
 def resume(folder: str | Path | None, view: View | None = None, **changes: Any) -> Result:
@@ -56,23 +55,24 @@ def resume(folder: str | Path | None, view: View | None = None, **changes: Any) 
     with disk_told(), interrupts_told(view, kept(f"nas resume {run.name}")):
         run.lock()
         try:
-            back = reopened(run, view, **changes)
+            back = reopened(run, view, SEARCH, **changes)
             run.write_settings({**back.facts, "settings": back.chosen.model_dump(mode="json")})
-            most = (
-                f", for at most {duration(back.chosen.time)} (--time none for no limit)" if back.chosen.time is not None else ""
-            )
+            limit = back.chosen.time
+            most = f", for at most {duration(limit)} (--time none for no limit)" if limit is not None else ""
             view.note(f"run: {run.folder}, going on to {counted(back.chosen.budget, 'candidate')}{most}")
-            first = back.facts.get("start") or ()
-            result = go(back.space, back.chosen, run, back.card, view, back.deadline, first)
+            deadline, first = deadline_of(search_time(back.chosen), began), back.facts.get("start") or ()
+            result = go(back.space, back.chosen, run, back.card, view, deadline, first)
         finally:
             run.unlock()
     and_retrain(result, back.chosen, view, began)
     return result
 
 
-def reopened(run: Run, view: View, **changes: Any) -> Reopened:
-    """Check a run whose lock is held, and prepare its data. Raises RunError as `resume` does."""
+def reopened(run: Run, view: View, kind: str, **changes: Any) -> Reopened:
+    """Check a run whose lock is held, and prepare its data. Raises RunError as `resume` does, or if it is of another kind."""
     facts = run.read_settings()
+    if facts.get("kind", SEARCH) != kind:
+        raise RunError(f"is no {kind} but a {facts['kind']}"[:200], str(run.folder))
     if facts.get("evaluator"):
         raise RunError("was scored by a Python function; call nas.search(...) with it and this folder as out=", str(run.folder))
     unknown = [key for key, value in changes.items() if value is not None and key not in CHANGEABLE]
@@ -82,7 +82,7 @@ def reopened(run: Run, view: View, **changes: Any) -> Reopened:
     if "workers" in changed:
         changed = {"threads": default_threads(changed["workers"]), **changed}
     chosen = settings(None, facts["settings"], **changed)
-    deadline = deadline_of(chosen, SEARCHING if chosen.retrain else 1.0)
+    deadline = deadline_of(chosen.time, time.monotonic())
     for plugin in chosen.plugin:
         # A run folder may come from somebody else; going on with it must not run what lies in it.
         if not Path(plugin).is_absolute() or Path(plugin).resolve().is_relative_to(run.folder.resolve()):
@@ -103,7 +103,7 @@ def reopened(run: Run, view: View, **changes: Any) -> Reopened:
         view.note(f"not the same as when this run began, so scores may differ: {other}")
     if "worker_memory" in (facts.get("machine") or {}):
         check_memory(chosen, facts["machine"])
-    return Reopened(facts, chosen, space, card, deadline)
+    return Reopened(facts, chosen, space, card)
 
 
 def _space_of(run: Run, facts: dict[str, Any], chosen: Settings) -> SearchSpace:

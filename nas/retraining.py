@@ -15,24 +15,27 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from nas.config import Settings, seconds
+from pydantic import ValidationError
+
+from nas.config import seconds
+from nas.datasets.prepare import check_test_part
 from nas.driver import deadline_of
 from nas.errors import ConfigError, RunError, RunFailed, counted
-from nas.final import final_lines, write_final
-from nas.fitting import fit, score
-from nas.jobs import job_for
+from nas.final import last_score
+from nas.fitting import fit_listed
 from nas.ledger import Ledger
-from nas.messages import Candidate, Job, Score
-from nas.preparing import hands_of, interrupts_told, kept
-from nas.result import best_first
+from nas.messages import Candidate, Score
+from nas.preparing import interrupts_told, kept
+from nas.provenance import PART, SEARCH
+from nas.result import Result, best_first
 from nas.resuming import Reopened, reopened
+from nas.retrainplan import COMPARING, LONGEST, START_UP, TOP, Plan, compared, planned
 from nas.run import Run, disk_told, write_whole
-from nas.view import Plain, View, duration
+from nas.salvage import check_ledger, examined
+from nas.view import Plain, View
 from nas.yamlfile import dumped, read
 
-FULL = 30  # epochs of a training at full length, where neither epochs nor time are given
-COMPARING = 0.4  # part of the time that is for the comparison
-START_UP = 6.0  # seconds of a training until its first epoch, and after its last
+COMPARISON, FINAL = "retrain", "final"  # folders
 SPARE = 0.85  # of the time that is left, so much is planned for: an epoch of the search foretells one of all pictures badly
 FORWARD = 1 / 3  # what a picture costs in validation, of what it costs in training
 
@@ -52,38 +55,42 @@ def retrain(
     folder: str | Path | None,
     view: View | None = None,
     *,
-    top: int = 3,
+    top: int | None = None,
     number: int | None = None,
-    seeds: int = 3,
+    seeds: int | None = None,
     epochs: int | None = None,
     time: str | float | None = None,
     **changes: Any,
 ) -> Retrained:
     """Retrain the best `top` candidates of a run (or the one called `number`) with `seeds` seeds each, and score the winner.
 
-    Args:
-        epochs: of each training (default 30, or what fits into `time`).
-        time: seconds, or such as `20m`, for the whole.
-        changes: of `workers`, `threads` and `data_dir`.
+    Repeated after an interrupt it goes on with what was planned: then only the time and the `changes` may be given anew.
 
-    Raises RunError if nothing was trained, or if the test part has been opened for this run before: a second look would not be
-    of unseen pictures.
+    Args:
+        top: how many (default 3). seeds: of each (default 3).
+        epochs: of each training (default 30, or what fits into `time`).
+        time: seconds, or such as `20m`, for the whole; that of the search does not count.
+        changes: of what may change on resume, such as `workers`, `threads` and `data_dir`.
+
+    Raises RunError if nothing was trained, or if this run was retrained before: its test part has been seen.
     """
     began = clock.monotonic()
-    for name, value in (("top", top), ("seeds", seeds), ("epochs", 1 if epochs is None else epochs)):
-        if type(value) is not int or value < 1:
-            raise ConfigError(f"a whole number from 1 is expected; found {value!r}", f"--{name}")
+    asked = {"top": top, "number": number, "seeds": seeds, "epochs": epochs}
+    for name, value in asked.items():
+        if value is not None and (type(value) is not int or value < (name != "number")):
+            raise ConfigError(f"a whole number from {int(name != 'number')} is expected; found {value!r}", f"--{name}")
     view = view or Plain()
     run = Run.open(folder)
     if run.final.exists():
         words = "was retrained before, and its test part opened: the figures are in final.csv. Those of a second look would not"
         raise RunError(f"{words} be of unseen pictures; for another try, start a new search", str(run.folder))
-    with disk_told(), interrupts_told(view, kept(f"nas retrain {run.name}")):
+    again = f"nas retrain {run.name}" + (f" --time {time}" if time is not None else "")
+    with disk_told(), interrupts_told(view, kept(again)):
         run.lock()
         try:
-            back = reopened(run, view, time=_limit(time), **changes)
-            deadline = began + back.chosen.time if back.chosen.time is not None else deadline_of(back.chosen)
-            return _Retraining(run, back, view, epochs, deadline).all(top, number, seeds)
+            back = reopened(run, view, SEARCH, time=_limit(time), **changes)
+            check_test_part(back.chosen.dataset, back.card)
+            return _Retraining(run, back, view, again, deadline_of(back.chosen.time, began)).all(asked)
         finally:
             run.unlock()
 
@@ -104,135 +111,128 @@ class _Retraining:
     run: Run
     back: Reopened
     view: View
-    epochs: int | None
+    again: str  # the command that goes on with it
     deadline: float  # by time.monotonic
 
-    def all(self, top: int, number: int | None, seeds: int) -> Retrained:
-        plan = self._plan(top, number, seeds)
-        compared = self._compare(plan["candidates"], plan["seeds"], plan["epochs"])
-        winner, mean = max(compared.items(), key=lambda each: each[1]) if compared else (plan["candidates"][0], None)
-        if compared:
-            self.view.note(f"the winner is #{winner}, with {mean:.4f} on average; now it is fitted on all training pictures")
-        last, epochs = self._fit_last(winner)
-        with hands_of(self.back.chosen) as hands:
-            found = score(hands, last, self.back.chosen, self.back.card, self.view)
+    def all(self, asked: dict[str, int | None]) -> Retrained:
+        plan = self._planned(asked)
+        if plan.winner is None:
+            plan = self._write(self._chosen(plan))
+        if plan.last_epochs is None:
+            plan = self._write(plan.model_copy(update={"last_epochs": self._last_epochs(plan)}))
+        assert plan.winner is not None
+        winner: int = plan.winner
+        last = self._fit_last(plan)
         candidate = self._candidate(winner)
         assert candidate.blueprint is not None
         facts = {
             "winner": winner,
-            "compared": "" if mean is None else round(mean, 6),
-            "candidates": " ".join(map(str, plan["candidates"])),
-            "seeds": plan["seeds"],
-            "epochs": epochs,
+            "compared": "" if plan.compared is None else round(plan.compared, 6),
+            "candidates": " ".join(map(str, plan.candidates)),
+            "seeds": plan.seeds,
+            "epochs": last.records[0].epochs,
             "parameters": candidate.blueprint.parameters,
             "flops": candidate.blueprint.flops,
         }
-        write_whole(self.run.best, last.best.read_bytes())
-        write_final(self.run, found, facts)
-        self.view.note("\n".join(final_lines(found)))
-        return Retrained(self.run.folder, winner, mean, found)
+        model = Run(self.run.folder / FINAL).best
+        write_whole(self.run.best, model.read_bytes())
+        found = last_score(self.run, model, self.back.chosen, self.back.card, facts, self.view)
+        return Retrained(self.run.folder, winner, plan.compared, found)
 
-    def _plan(self, top: int, number: int | None, seeds: int) -> dict[str, Any]:
-        """Which candidates, seeds and epochs: as planned when this began, or planned now."""
-        file = self.run.folder / "retrain.yaml"
-        if file.exists():
-            plan = read(file, RunError).data
-            kept = plan if isinstance(plan, dict) else {}
-            if not (isinstance(kept.get("candidates"), list) and kept["candidates"]) or not all(
-                type(kept.get(name)) is int and kept[name] >= 1 for name in ("seeds", "epochs")
-            ):
-                raise RunError("is damaged; remove it to begin the retraining anew", str(file))
-            self.view.note(f"going on with the retraining that began: {_words(kept)}")
-            return kept
-        with closing(self._ledger()) as ledger:
-            if number is not None:
-                numbers = [ledger.record(number).number]
-            else:
-                numbers = [record.number for record in best_first(ledger.records())[:top]]
-        if not numbers:
-            raise RunError("has no candidate that was trained to the end", str(self.run.folder))
-        plan = self._fitted_in(numbers, seeds)
-        write_whole(file, dumped(plan))
-        self.view.note(f"retraining: {_words(plan)}")
+    def _write(self, plan: Plan) -> Plan:
+        write_whole(self.run.folder / "retrain.yaml", dumped(plan.model_dump()))
         return plan
 
-    def _fitted_in(self, numbers: list[int], seeds: int) -> dict[str, Any]:
-        """A plan that the time allows: rather fewer seeds, then fewer candidates, than trainings shorter than the search's."""
-        left = self._left()
-        while True:
-            trainings = len(numbers) * seeds if len(numbers) * seeds > 1 else 0
-            epochs = self.epochs or FULL
-            if left is not None and self.epochs is None and trainings:
-                each = statistics.mean(self._epoch_seconds(number, validated=True) for number in numbers)
-                epochs = int((COMPARING * left / trainings - START_UP) / each)
-            if epochs >= self.back.chosen.epochs or not trainings or self.epochs is not None:
-                return {"candidates": numbers, "seeds": seeds, "epochs": max(1, epochs)}
-            if seeds > 1:
-                seeds -= 1
+    def _planned(self, asked: dict[str, int | None]) -> Plan:
+        """As planned when this began, or planned now."""
+        file = self.run.folder / "retrain.yaml"
+        if file.exists():
+            try:
+                plan = Plan.model_validate(read(file, RunError).data)
+            except ValidationError:
+                raise RunError("is damaged; remove it to begin the retraining anew", str(file)) from None
+            other = next((name for name, value in asked.items() if value is not None and value != plan.asked.get(name)), None)
+            if other is not None:
+                words = f"this retraining began with another value ({plan.asked.get(other)}); leave it out to go on"
+                raise RunError(f"{words}, or remove {file.name}, {COMPARISON}/ and {FINAL}/", f"--{other}")
+            self.view.note(f"going on with the retraining that began: {plan.words()}")
+            return plan
+        with closing(self._ledger()) as ledger:
+            if asked["number"] is not None:
+                numbers = [ledger.record(asked["number"]).number]
             else:
-                numbers = numbers[:-1]
+                numbers = [record.number for record in best_first(ledger.records())[: asked["top"] or TOP]]
+        if not numbers:
+            raise RunError("has no candidate that was trained to the end", str(self.run.folder))
+        workers, least = self.back.chosen.workers, self.back.chosen.epochs
+        plan = self._write(planned(asked, numbers, workers, least, self._left(), lambda each: self._epoch_seconds(each, True)))
+        self.view.note(f"retraining: {plan.words()}")
+        return plan
 
-    def _compare(self, numbers: Sequence[int], seeds: int, epochs: int) -> dict[int, float]:
-        """Candidate → mean score over the seeds; empty where there is nothing to compare."""
-        pairs = [(number, seed) for seed in range(seeds) for number in numbers]
-        if len(pairs) == 1:
-            return {}
+    def _chosen(self, plan: Plan) -> Plan:
+        """The plan with its winner: the best mean score over seeds that all candidates have."""
+        if not plan.trainings:
+            return plan.model_copy(update={"winner": plan.candidates[0]})
+        pairs = [(number, seed) for seed in range(plan.seeds) for number in plan.candidates]
         listed = [
             dataclasses.replace(self._candidate(number), number=place, parents=(number,), operator=f"seed {seed}", refused=())
             for place, (number, seed) in enumerate(pairs)
         ]
         left = self._left()
         until = self.deadline if left is None else clock.monotonic() + left * (COMPARING + 0.1)
-        chosen = self.back.chosen.model_copy(update={"epochs": epochs, "train_part": 1.0, "keep": 1})
-        result = self._fit(self._part("retrain", chosen), chosen, listed, 0, until)
-        scores: dict[int, list[float]] = {}
-        for record, (number, _) in zip(result.records, pairs, strict=False):
+        result = self._fit(COMPARISON, {"epochs": plan.epochs}, listed, until)
+        scores: dict[int, dict[int, float]] = {}
+        for record, (number, seed) in zip(result.records, pairs, strict=False):
             if record.state == "trained" and record.value is not None:
-                scores.setdefault(number, []).append(record.value)
-        for number, found in scores.items():
-            spread = f" ± {statistics.stdev(found):.4f}" if len(found) > 1 else ""
-            self.view.note(f"#{number}: {statistics.mean(found):.4f}{spread} over {counted(len(found), 'seed')}")
+                scores.setdefault(number, {})[seed] = record.value
         if not scores:
-            raise RunFailed(f"no training of the comparison came to its end; see {self.run.folder / 'retrain'}")
-        return {number: statistics.mean(found) for number, found in scores.items()}
+            raise RunFailed(f"no training of the comparison came to its end; see {self.run.folder / COMPARISON}")
+        means = {}
+        for number, found in compared(scores).items():
+            means[number] = statistics.mean(found)
+            spread = f" ± {statistics.stdev(found):.4f}" if len(found) > 1 else ""
+            self.view.note(f"#{number}: {means[number]:.4f}{spread} over {counted(len(found), 'seed')}")
+        winner = max(means, key=lambda number: means[number])
+        self.view.note(f"the winner is #{winner}; now it is fitted on all training pictures")
+        return plan.model_copy(update={"winner": winner, "compared": means[winner]})
 
-    def _fit_last(self, winner: int) -> tuple[Run, int]:
-        """The winner on all training pictures: its run, and the epochs that were trained."""
-        part = Run(self.run.folder / "final")
-        epochs = self.epochs or FULL
+    def _last_epochs(self, plan: Plan) -> int:
+        """Epochs of the last fit: as asked, what fits into the time, or those of the comparison."""
         left = self._left()
-        if part.settings.is_file():
-            epochs = int(part.read_settings()["settings"].get("epochs", epochs))
-        elif left is not None and self.epochs is None:
-            epochs = max(1, int((left - 2 * START_UP) / self._epoch_seconds(winner, validated=False)))
-        if left is not None:
-            self.view.note(f"the last fit: {counted(epochs, 'epoch')} in about {duration(left)}")
-        listed = [dataclasses.replace(self._candidate(winner), number=0, parents=(winner,), operator="last fit", refused=())]
-        chosen = self.back.chosen.model_copy(update={"epochs": epochs, "train_part": 1.0, "keep": 1, "patience": 0})
-        result = self._fit(self._part("final", chosen), chosen, listed, None, self.deadline)
-        if not part.best.exists():
+        if left is None or plan.asked["epochs"] is not None:
+            return plan.epochs
+        assert plan.winner is not None
+        return min(LONGEST, max(1, int((left - 2 * START_UP) / self._epoch_seconds(plan.winner, validated=False))))
+
+    def _fit_last(self, plan: Plan) -> Result:
+        """The winner on all training pictures."""
+        assert plan.winner is not None
+        listed = [
+            dataclasses.replace(self._candidate(plan.winner), number=0, parents=(plan.winner,), operator="last fit", refused=())
+        ]
+        self.view.note(f"the last fit: #{plan.winner}, {counted(plan.last_epochs or 1, 'epoch')}")
+        settings = {"epochs": plan.last_epochs, "validation_part": 0.0, "patience": 0}
+        result = self._fit(FINAL, settings, listed, self.deadline)
+        if not Run(self.run.folder / FINAL).best.exists():
             raise RunFailed(f"the last fit gave no model: {result.records[0].reason or result.records[0].state}")
-        return part, result.records[0].epochs
+        return result
 
-    def _fit(self, part: Run, chosen: Settings, listed: Sequence[Candidate], validation: int | None, until: float) -> Any:
-        def job_of(candidate: Candidate) -> Job:
-            job = job_for(candidate, chosen, self.back.card, part)
-            return dataclasses.replace(job, validation_part=0.0) if validation is None else job
-
-        part.lock()
-        try:
-            again = f"nas retrain {self.run.name}"
-            return fit(part, self.back.space, chosen, listed, job_of, self.view, again, until)
-        finally:
-            part.unlock()
-
-    def _part(self, name: str, chosen: Settings) -> Run:
-        """The run folder of one part, made if it is not there."""
+    def _fit(self, name: str, settings: dict[str, Any], listed: Sequence[Candidate], until: float) -> Result:
+        """Train a list in its own run folder, made if it is not there. The search's limit of time for one candidate is not one
+        of trainings at full length."""
+        chosen = self.back.chosen.model_copy(update={"train_part": 1.0, "keep": 1, "trial_time": None, **settings})
         part = Run(self.run.folder / name)
         if not part.settings.is_file():
             part = Run.create(part.folder, name)
-            part.write_settings({**self.back.facts, "settings": chosen.model_dump(mode="json")})
-        return part
+            facts = {**self.back.facts, "kind": PART, "settings": chosen.model_dump(mode="json")}
+            part.write_settings(facts)
+        part.lock()
+        try:
+            with examined(part):
+                check_ledger(part)
+            return fit_listed(part, self.back.space, chosen, listed, self.back.card, self.view, self.again, until)
+        finally:
+            part.unlock()
 
     def _left(self) -> float | None:
         """Seconds that may be planned for; None without a limit."""
@@ -244,11 +244,11 @@ class _Retraining:
         pictures = sum(self.back.card.counts)
         held = self.back.chosen.validation_part or 0.0
         every = pictures * (1 - held)
-        compared = Run(self.run.folder / "retrain")
+        before = Run(self.run.folder / COMPARISON)
         with closing(self._ledger()) as ledger:
             epochs, part = ledger.epochs(number), self.back.chosen.train_part or 1.0
-        if compared.study.exists():
-            with closing(Ledger(compared.study, self.back.space, self.back.chosen.strategy, reading=True)) as ledger:
+        if before.study.exists():
+            with closing(Ledger(before.study, self.back.space, self.back.chosen.strategy, reading=True)) as ledger:
                 again = [m for record in ledger.records() if record.parents == (number,) for m in ledger.epochs(record.number)]
             epochs, part = (again, 1.0) if again else (epochs, part)
         took = [metrics["seconds"] for metrics in epochs if "seconds" in metrics]
@@ -265,10 +265,3 @@ class _Retraining:
     def _candidate(self, number: int) -> Candidate:
         with closing(self._ledger()) as ledger:
             return ledger.candidate(number)
-
-
-def _words(plan: dict[str, Any]) -> str:
-    numbers = ", ".join(f"#{number}" for number in plan["candidates"])
-    if len(plan["candidates"]) * plan["seeds"] == 1:
-        return f"{numbers}, on all training pictures"
-    return f"{numbers}, {counted(plan['seeds'], 'seed')} each, {counted(plan['epochs'], 'epoch')}"

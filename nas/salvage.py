@@ -16,8 +16,9 @@ from typing import Any
 
 from nas import leaderboard
 from nas.errors import Damaged, InputError, RunError, counted
-from nas.ledger import check_database, record_of
+from nas.ledger import check_database
 from nas.messages import Record
+from nas.recorded import record_of
 from nas.run import Run, write_whole
 
 _Row = tuple[Any, ...]

@@ -6,38 +6,30 @@ over to `driver.py`; read that next.
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from nas import plugins
 from nas.blueprint import check_networks
 from nas.config import Settings, settings
-from nas.datasets.prepare import describe
-from nas.driver import deadline_of, drive
+from nas.driver import deadline_of
 from nas.errors import ConfigError
 from nas.evaluator import Evaluate, search_with
-from nas.executors import Executor, Task
+from nas.fitting import fit
 from nas.forecast import forecast
-from nas.jobs import WORKER, check_memory, job_for, limits_of, networks_of, resolved
+from nas.jobs import job_for, limits_of, networks_of, search_time
 from nas.known import known
-from nas.ledger import Ledger
-from nas.messages import Candidate, DataCard, Job, Limits
-from nas.preparing import hands_of, interrupts_told, kept, prepare, time_left, with_whole_paths
-from nas.provenance import provenance
+from nas.messages import DataCard
+from nas.preparing import begin, hands_of, interrupts_told, kept, readied, with_whole_paths
+from nas.provenance import SEARCH, provenance
 from nas.result import Result
-from nas.run import Run, disk_told, write_whole
-from nas.salvage import examined
+from nas.run import Run, disk_told
 from nas.space import Genotype, SearchSpace, read_space
 from nas.strategies import make_strategy
 from nas.strategies.asking import Asking
 from nas.view import Plain, Silent, View
-
-SEARCHING = 0.35  # part of the time, where a retraining follows
-HAND_OVER = 20.0  # seconds that may pass, after the time is over, until a model is made of what there is
 
 
 def search(
@@ -89,47 +81,43 @@ def search(
         return search_with(evaluate, read, chosen, out, view or Silent())
     began, view = time.monotonic(), view or Plain()
     with disk_told():
-        result = _search_pictures(read, chosen, out, view)
+        result = _search_pictures(read, chosen, out, view, began)
     and_retrain(result, chosen, view, began)
     return result
 
 
 def and_retrain(result: Result, chosen: Settings, view: View, began: float) -> None:
     """Go straight on with the retraining, if that was asked for and has not been done, in what is left of the time."""
+    if not chosen.retrain or result.folder is None or Run(result.folder).final.exists():
+        return
+    if result.best is None:
+        view.note("no candidate was trained to the end, so nothing is retrained")
+        return
     from nas.retraining import retrain  # it goes on with a run, and so imports this
 
-    if chosen.retrain and result.folder is not None and not Run(result.folder).final.exists():
-        left = None if chosen.time is None else max(1.0, began + chosen.time - time.monotonic())
-        retrain(result.folder, view, time=left)
+    left = None if chosen.time is None else max(1.0, began + chosen.time - time.monotonic())
+    retrain(result.folder, view, time=left)
 
 
-def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | None, view: View) -> Result:
+def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | None, view: View, began: float) -> Result:
     if not space.describes_networks:
         raise ConfigError(f"the space '{space.name}' has no group 'blocks', so it describes no networks", "--space")
     if chosen.validation_part == 0:
         raise ConfigError("a search compares candidates on validation pictures, so some are needed", "--validation-part")
-    deadline = deadline_of(chosen, SEARCHING if chosen.retrain else 1.0)
     check_networks(space)
     Run.check_new(out)
     make_strategy(chosen.strategy, space, chosen.seed, chosen)  # a wrong name shows before the data is read
     limits_of(chosen)
     first = known(chosen.start_from, space)
+    deadline = deadline_of(search_time(chosen), began)
     with interrupts_told(view), hands_of(chosen) as hands:
-        card = prepare(hands, chosen, view, deadline)
-        view.note(describe(card))
+        card, machine, chosen = readied(hands, chosen, view, deadline)
         check_networks(space, card.pictures)
-        limits = Limits(time_left(deadline), None, chosen.hang_time)
-        machine = hands.call(Task(f"{WORKER}:machine", None, "a look at this machine", limits))
-        chosen = resolved(chosen, card, machine)
-        check_memory(chosen, machine)
         view.note(forecast(space, chosen, card, hands, deadline))
     run = Run.create(out, f"{card.name}-{chosen.strategy}")
     run.lock()
     try:
-        run.write_settings({**provenance(space, chosen, card, machine), "start": first})
-        view.note(f"run: {run.folder}")
-        if card.skipped:
-            write_whole(run.folder / "skipped.txt", "".join(f"{file}: {reason}\n" for file, reason in card.skipped))
+        begin(run, {**provenance(space, chosen, card, machine, SEARCH), "start": first}, card, view)
         with interrupts_told(view, kept(f"nas resume {run.name}")):
             return go(space, chosen, run, card, view, deadline, first)
     finally:
@@ -145,19 +133,9 @@ def go(
     deadline: float,
     first: Sequence[Genotype] = (),
 ) -> Result:
-    """Drive a run whose data are prepared, new or not; `first` are known networks. Raises what `drive` raises, and RunError for
-    a damaged ledger."""
-
-    def to_job(candidate: Candidate) -> Job:
-        return job_for(candidate, chosen, card, run)
-
+    """Search in a run whose data are prepared, new or not; `first` are known networks. Raises what `fit` raises."""
     strategy = make_strategy(chosen.strategy, space, chosen.seed, chosen)
     asking = Asking(space, strategy, chosen, networks_of(card, chosen), first, deadline)
-
-    def hand_over(executor: Executor, candidate: Candidate) -> None:
-        job = dataclasses.replace(to_job(candidate), model=str(run.best.absolute()))
-        executor.call(Task(f"{WORKER}:hand_over", job, "making a model", Limits(HAND_OVER)))
-
-    limits = limits_of(chosen)
-    with examined(run), closing(Ledger(run.study, space, chosen.strategy)) as ledger:
-        return drive(chosen, ledger, asking, view, to_job, f"{WORKER}:train", run, chosen.epochs, deadline, limits, hand_over)
+    return fit(
+        run, space, chosen, asking, lambda one: job_for(one, chosen, card, run), view, f"nas resume {run.name}", deadline
+    )

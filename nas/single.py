@@ -1,31 +1,31 @@
 """One known network, trained and scored: what `nas train` does.
 
-The file holds its genotype and its settings, as those in `configs/baselines/`. There is nothing to choose, so nothing is
-compared: the validation part only shows how it goes, and the test part is opened once, at the end.
+The file holds its genotype and its settings, as those in `configs/baselines/`. With a validation part the best epoch by it is
+kept, without one the last; the test part is opened at the end.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import shlex
+import time
 from pathlib import Path
 from typing import Any
 
 from nas import plugins
 from nas.blueprint import check_networks
 from nas.config import settings
-from nas.datasets.prepare import describe
+from nas.datasets.prepare import check_test_part
 from nas.driver import deadline_of
 from nas.errors import RunError, RunFailed
-from nas.executors import Task
-from nas.final import final_lines, write_final
-from nas.fitting import fit, score
-from nas.jobs import WORKER, check_memory, job_for, limits_of, networks_of, resolved
+from nas.final import last_score
+from nas.fitting import fit_listed
+from nas.jobs import limits_of, networks_of
 from nas.known import known, read_genotype
-from nas.messages import Candidate, Job, Limits, Proposal, Score
+from nas.messages import Proposal, Score
 from nas.paths import expanded
-from nas.preparing import hands_of, interrupts_told, kept, prepare, time_left, with_whole_paths
-from nas.provenance import provenance
+from nas.preparing import begin, hands_of, interrupts_told, kept, readied, with_whole_paths
+from nas.provenance import TRAINING, provenance
 from nas.result import Result
 from nas.resuming import Reopened, reopened
 from nas.run import Run, disk_told
@@ -53,11 +53,10 @@ def train(file: str, view: View | None = None, out: str | Path | None = None, **
 
     Raises NasError for anything in the input that is wrong, or if it could not be trained.
     """
-    view = view or Plain()
+    view, began = view or Plain(), time.monotonic()
     path, _ = read_genotype(file)
-    begun = out is not None and (expanded(out) / "run.yaml").is_file()
-    if begun and out is not None:
-        return _go_on(Run.open(out), path, view)
+    if out is not None and (expanded(out) / "run.yaml").is_file():
+        return _go_on(Run.open(out), path, view, began, options)
     chosen = settings(path, {"train_part": 1.0, "pruner": "none"}, **{**options, "budget": 1})
     for plugin in chosen.plugin:
         plugins.load(plugin)
@@ -65,30 +64,25 @@ def train(file: str, view: View | None = None, out: str | Path | None = None, **
     space = read_space(chosen.space)
     (genotype,) = known([str(path)], space)
     with disk_told():
-        deadline = deadline_of(chosen)
         check_networks(space)
         Run.check_new(out)
         limits_of(chosen)
         with interrupts_told(view), hands_of(chosen) as hands:
-            card = prepare(hands, chosen, view, deadline)
-            view.note(describe(card))
-            limits = Limits(time_left(deadline), None, chosen.hang_time)
-            machine = hands.call(Task(f"{WORKER}:machine", None, "a look at this machine", limits))
-            chosen = resolved(chosen, card, machine)
-            check_memory(chosen, machine)
+            card, machine, chosen = readied(hands, chosen, view, deadline_of(chosen.time, began))
+            check_test_part(chosen.dataset, card)
         run = Run.create(out, path.stem)
         run.lock()
         try:
-            facts = {**provenance(space, chosen, card, machine), "start": [genotype]}
-            run.write_settings(facts)
-            view.note(f"run: {run.folder}")
-            return _fit(run, path, Reopened(facts, chosen, space, card, deadline), view)
+            facts = {**provenance(space, chosen, card, machine, TRAINING), "start": [genotype]}
+            begin(run, facts, card, view)
+            return _fit(run, path, Reopened(facts, chosen, space, card), view, began)
         finally:
             run.unlock()
 
 
-def _go_on(run: Run, path: Path, view: View) -> TrainedOne:
-    """Go on with a training that was interrupted. Raises RunError if the folder is of something else, or done."""
+def _go_on(run: Run, path: Path, view: View, began: float, options: dict[str, Any]) -> TrainedOne:
+    """Go on with a training that was interrupted; of the options those may change that may on resume. Raises RunError if the
+    folder is of something else, or done."""
     if run.final.exists():
         raise RunError("is done; its figures are in final.csv. Give another --out", str(run.folder))
     if run.read_settings().get("start") != [read_genotype(str(path))[1]]:
@@ -96,36 +90,30 @@ def _go_on(run: Run, path: Path, view: View) -> TrainedOne:
     with disk_told():
         run.lock()
         try:
-            return _fit(run, path, reopened(run, view), view)
+            return _fit(run, path, reopened(run, view, TRAINING, **options), view, began)
         finally:
             run.unlock()
 
 
-def _fit(run: Run, path: Path, back: Reopened, view: View) -> TrainedOne:
+def _fit(run: Run, path: Path, back: Reopened, view: View, began: float) -> TrainedOne:
     chosen, card = back.chosen, back.card
     proposal = Proposal(back.facts["start"][0], operator="known")
     candidate = make_candidate(back.space, proposal, 0, networks_of(card, chosen))
     again = f"nas train {shlex.quote(str(path))} --out {run.name}"
-
-    def job_of(one: Candidate) -> Job:
-        return job_for(one, chosen, card, run)
-
     with interrupts_told(view, kept(again)):
-        result = fit(run, back.space, chosen, [candidate], job_of, view, again, back.deadline)
-    record = result.records[0]
-    if not run.best.exists():
-        raise RunFailed(f"there is no model: {record.reason or record.state}")
-    with hands_of(chosen) as hands:
-        found = score(hands, run, chosen, card, view)
-    facts = {
-        "network": path.stem,
-        "validation_accuracy": record.metrics.get("val_accuracy", ""),
-        "train_accuracy": record.metrics.get("train_accuracy", ""),
-        "epochs": record.epochs,
-        "seconds": record.seconds,
-        "parameters": record.parameters,
-        "flops": record.flops,
-    }
-    write_final(run, found, facts)
-    view.note("\n".join(final_lines(found)))
-    return TrainedOne(run.folder, result, found)
+        deadline = deadline_of(chosen.time, began)
+        result = fit_listed(run, back.space, chosen, [candidate], card, view, again, deadline)
+        record = result.records[0]
+        if not run.best.exists():
+            raise RunFailed(f"there is no model: {record.reason or record.state}")
+        facts = {
+            "network": path.stem,
+            "validation_accuracy": record.metrics.get("val_accuracy", ""),
+            # Without validation the model is that of the last epoch, and so is the score.
+            "train_accuracy": record.metrics.get("train_accuracy", "") if chosen.validation_part else record.curve[-1],
+            "epochs": record.epochs,
+            "seconds": record.seconds,
+            "parameters": record.parameters,
+            "flops": record.flops,
+        }
+        return TrainedOne(run.folder, result, last_score(run, run.best, chosen, card, facts, view))

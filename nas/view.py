@@ -181,6 +181,7 @@ class Live(Silent):
 
         self._clock = _Clock(budget, records, deadline)
         self._best = best_of(records)
+        self._running, self._last = {}, []
         self._live = RichLive(get_renderable=self._draw, console=self.console, refresh_per_second=2, transient=True)
         self._live.start()
 

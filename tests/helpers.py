@@ -195,3 +195,9 @@ def without_seconds(leaderboard: Path) -> list[dict[str, str]]:
     """The rows of a leaderboard but for the one column that a clock decides."""
     with leaderboard.open(encoding="utf-8", newline="") as stream:
         return [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(stream)]
+
+
+def read_final(file: Path) -> dict[tuple[str, str], dict[str, str]]:
+    """Of `final.csv`: (figure, class) → the row."""
+    with file.open(encoding="utf-8", newline="") as stream:
+        return {(row["figure"], row["class"]): row for row in csv.DictReader(stream)}

@@ -16,12 +16,13 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "nouns": ("space", "blueprint", "messages", "recipe", "config", "run", "yamlfile", "shipped", "plugins", "machine"),
     "worker": ("training", "datasets"),
     "driver": (
-        *("driver", "keeping", "interrupts", "strategies", "pruners", "ledger", "salvage", "distributions"),
+        *("driver", "keeping", "interrupts", "strategies", "pruners", "ledger", "recorded", "salvage", "distributions"),
         *("executors", "leaderboard", "result", "view"),
     ),
     "stories": (
         "searching",
         "retraining",
+        "retrainplan",
         "single",
         "fitting",
         "final",

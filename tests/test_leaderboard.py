@@ -101,6 +101,13 @@ def test_what_is_no_leaderboard_is_told(tmp_path):
     file = tmp_path / "leaderboard.csv"
     with pytest.raises(InputError, match=r"is not there \(yet\); 'nas resume .*' writes it anew"):
         read_csv(file)
+    without = to_csv([]).splitlines()[0].split(",")
+    file.write_text(
+        ",".join(without[: without.index("score")]) + "\n1,0,trained,,0.75" + "," * (without.index("score") - 5) + "\n"
+    )
+    (older,) = read_csv(file)  # columns are added at the end only
+    assert (older["score"], older["ema"]) == (0.75, "")
+    file.unlink()
     file.mkdir()
     with pytest.raises(InputError, match="cannot be read: Is a directory"):
         read_csv(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -11,18 +12,20 @@ from typing import Any
 
 import pytest
 
-from nas.errors import ConfigError, RunError
-from nas.final import read_final
+from nas.errors import ConfigError, DatasetError, RunError
+from nas.known import read_genotype
 from nas.ledger import Ledger
 from nas.messages import Record
 from nas.predict import predict
+from nas.resuming import resume
 from nas.retraining import retrain
+from nas.retrainplan import compared, planned
 from nas.run import Run
 from nas.searching import search
 from nas.single import train
 from nas.space import read_space
 from nas.view import Silent
-from tests.helpers import ROOT, SMALL_SEARCH, nas, until, without_seconds
+from tests.helpers import ROOT, SMALL_SEARCH, class_folder, nas, read_final, until, without_seconds
 
 FEW: dict[str, Any] = {"top": 2, "seeds": 2, "epochs": 2}
 DIGIT = ROOT / "docs" / "pictures" / "digit-3.png"
@@ -70,7 +73,7 @@ def test_best_candidates_are_compared_and_the_winner_is_scored_on_the_test_part(
     assert float(rows["accuracy", ""]["value"]) == done.score.accuracy.value > 0.5
     assert copy.best.read_bytes() != before
     assert predict(copy.folder, [DIGIT])[0].probabilities
-    assert view.notes[-1].startswith("on 360 test pictures, which nothing has seen before:\n  accuracy")
+    assert view.notes[-1].startswith("on 360 test pictures, which it was not chosen by:\n  accuracy")
 
     # Once: neither a second retraining nor an extended search changes what came out.
     with pytest.raises(RunError, match="was retrained before, and its test part opened"):
@@ -119,7 +122,7 @@ def test_search_and_retraining_in_one_go(tmp_path: Path) -> None:
     options = [f"--{key.replace('_', '-')}={value}" for key, value in few.items()]
     found = nas("search", *options, "--retrain", "--time=45", "--out=run", cwd=tmp_path, timeout=90)
     assert found.returncode == 0, found.stderr
-    assert "on 360 test pictures, which nothing has seen before:" in found.stdout
+    assert "on 360 test pictures, which it was not chosen by:" in found.stdout
     assert Run(tmp_path / "run").final.exists()
 
 
@@ -198,3 +201,88 @@ def test_interrupted_training_of_one_network_goes_on_in_its_folder(tmp_path: Pat
 def test_a_search_without_validation_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--validation-part: a search compares candidates on validation pictures"):
         search(dataset="digits", validation_part=0, out=tmp_path / "run", view=Silent())
+
+
+@pytest.mark.slow
+def test_the_winner_stays_the_winner_whatever_is_repeated(copy: Run) -> None:
+    """It is decided once, before the last fit: what is left of the comparison is not trained to its end afterwards."""
+    retrain(copy.folder, Silent(), **FEW)
+    first = read_final(copy.final)
+    plan = copy.folder / "retrain.yaml"
+    other = next(number for number in (0, 1, 2) if str(number) != first["winner", ""]["value"])
+    plan.write_text(re.sub(r"winner: \d+", f"winner: {other}", plan.read_text()))
+    copy.final.unlink()
+    shutil.rmtree(copy.folder / "final")
+    assert retrain(copy.folder, Silent()).winner == other
+    assert records(copy.folder / "final")[0].parents == (other,)
+
+
+@pytest.mark.slow
+def test_what_was_asked_is_kept_when_it_is_repeated_and_other_wishes_are_refused(copy: Run) -> None:
+    with pytest.raises(RuntimeError, match="here it ends"):
+        retrain(copy.folder, Ending(), **FEW)
+    with pytest.raises(RunError, match=r"--epochs: this retraining began with another value \(2\); leave it out to go on"):
+        retrain(copy.folder, Silent(), epochs=9)
+    retrain(copy.folder, Silent(), epochs=2)
+    assert records(copy.folder / "final")[0].epochs == 2
+
+
+class Ending(Silent):
+    """Its wearer gives up when the first training is done."""
+
+    def finished(self, record: Record, best: Record | None) -> None:
+        raise RuntimeError("here it ends")
+
+
+def test_scores_are_compared_over_the_seeds_that_all_have() -> None:
+    assert compared({1: {0: 0.5, 1: 0.75}, 2: {0: 0.625}}) == {1: [0.5], 2: [0.625]}
+    assert compared({1: {0: 0.5, 1: 0.75}, 2: {2: 0.9}}) == {1: [0.5, 0.75]}
+
+
+@pytest.mark.slow
+def test_full_length_is_not_limited_by_what_a_candidate_of_the_search_might_take(copy: Run) -> None:
+    copy.settings.write_text(copy.settings.read_text().replace("trial_time: null", "trial_time: 0.01"))
+    retrain(copy.folder, Silent(), number=0, seeds=1, epochs=1)
+    assert records(copy.folder / "final")[0].state == "trained"
+
+
+def test_a_run_of_another_kind_is_refused(small_run: Path, tmp_path: Path) -> None:
+    for kind in ("training", "part of a retraining"):
+        run = Run(shutil.copytree(small_run, tmp_path / kind.split()[0]))
+        run.settings.write_text(run.settings.read_text().replace("kind: search", f"kind: {kind}"))
+        for verb in (retrain, resume):
+            with pytest.raises(RunError, match=f"is no search but a {kind}"):
+                verb(run.folder, Silent())
+    (tmp_path / "mine.yaml").write_text(NETWORK)
+    genotype = read_genotype(str(tmp_path / "mine.yaml"))[1]
+    searched = Run(shutil.copytree(small_run, tmp_path / "searched"))
+    searched.write_settings({**searched.read_settings(), "start": [genotype]})
+    with pytest.raises(RunError, match="is no training but a search"):
+        train(str(tmp_path / "mine.yaml"), Silent(), searched.folder)
+
+
+def test_a_test_part_that_is_wrong_is_told_before_anything_is_trained(tmp_path: Path) -> None:
+    class_folder(tmp_path / "data" / "train", {"a": 20, "b": 20})
+    class_folder(tmp_path / "data" / "test", {"a": 5, "c": 5})
+    (tmp_path / "mine.yaml").write_text(NETWORK.replace("dataset: digits", f"dataset: {tmp_path / 'data'}"))
+    with pytest.raises(DatasetError, match="its test part has other classes than its training part: a, c"):
+        train(str(tmp_path / "mine.yaml"), Silent(), tmp_path / "one")
+    assert not (tmp_path / "one").exists()
+
+
+def test_a_plan_gives_up_seeds_then_candidates_before_the_length_of_the_search() -> None:
+    asked: dict[str, int | None] = {"top": None, "number": None, "seeds": None, "epochs": None}
+
+    def made(left: float | None, workers: int = 1, **changes: int) -> tuple[list[int], int, int]:
+        plan = planned({**asked, **changes}, [4, 5, 6], workers, 9, left, lambda number: 1.0)
+        return plan.candidates, plan.seeds, plan.epochs
+
+    assert made(None) == ([4, 5, 6], 3, 30)
+    assert made(None, epochs=5) == ([4, 5, 6], 3, 5)
+    assert planned(asked, [4], 1, 50, None, lambda number: 1.0).epochs == 50, "not shorter than in the search"
+    assert made(10_000) == ([4, 5, 6], 3, 300)
+    assert made(500) == ([4, 5, 6], 3, 16)
+    assert made(300) == ([4, 5, 6], 2, 14)
+    assert made(300, workers=2) == ([4, 5, 6], 3, 20)
+    assert made(80) == ([4, 5], 1, 10)
+    assert made(20)[:2] == ([4], 1)

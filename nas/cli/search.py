@@ -165,9 +165,9 @@ def _finish(work: Any) -> None:
 @app.command()
 def retrain(
     run: Annotated[str, typer.Argument(help="Run folder.")],
-    top: Annotated[int, typer.Option(help="How many of the best candidates are compared.", min=1)] = 3,
+    top: Annotated[int | None, typer.Option(help="How many of the best candidates are compared (default 3).", min=1)] = None,
     number: Annotated[int | None, typer.Option(help="This candidate alone.", min=0)] = None,
-    seeds: Annotated[int, typer.Option(help="Trainings of each, with other random numbers.", min=1)] = 3,
+    seeds: Annotated[int | None, typer.Option(help="Trainings of each, with other random numbers (default 3).", min=1)] = None,
     epochs: Annotated[int | None, typer.Option(help="Epochs of each (default 30, or what fits the time).", min=1)] = None,
     time: Time = None,
     workers: Workers = None,
@@ -176,12 +176,11 @@ def retrain(
     debug: Debug = False,
 ) -> None:
     """Train the best candidates at full length, and score the winner on the test part, once."""
+    given = {name: value for name, value in _given(locals()).items() if name != "run"}
     from nas.retraining import retrain as retrain_best
     from nas.view import make_view
 
-    changes = {"workers": workers, "threads": threads, "data_dir": data_dir}
-    done = retrain_best(run, make_view(), top=top, number=number, seeds=seeds, epochs=epochs, time=time, **changes)
-    _handed_over(Run(done.folder))
+    _handed_over(Run(retrain_best(run, make_view(), **given).folder))
 
 
 @app.command()

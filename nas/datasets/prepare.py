@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -45,10 +46,7 @@ def prepare(
     test = DATASETS[name].test if name in DATASETS else test_words(expanded(name))
     shape = _shape(source, image_size)
     words = name if name in DATASETS else expanded(name).resolve().name
-    cache = cache_root() / f"{''.join(c if c.isalnum() else '_' for c in words)[:40]}-{_key(source, shape)}"
-    if not sound(cache):
-        write(cache, source, shape, told)
-    facts = json.loads((cache / "card.json").read_text())
+    cache, facts = _decoded(source, words, shape, told)
     counts = tuple(facts["counts"])
     for label, count in enumerate(counts):
         if count < 2:
@@ -62,21 +60,42 @@ def prepare(
     )
 
 
+def check_test_part(name: str, card: DataCard) -> None:
+    """Raise DatasetError if the test part of a folder has other classes or no files: before hours of training, by the names of
+    its files alone."""
+    if name not in DATASETS:
+        _check_classes(load_folder(expanded(name), "test"), card, name)
+
+
+def _check_classes(source: Arrays | Files, card: DataCard, name: str) -> None:
+    if source.classes != card.classes:
+        found = listing(source.classes[:SHOWN_CLASSES])
+        raise DatasetError(f"its test part has other classes than its training part: {found}", name)
+    if not len(source.labels):
+        raise DatasetError("has no test part: with fewer than three pictures of a class nothing can be held out", name)
+
+
 def prepare_test(name: str, folder: str | None, card: DataCard, told: Told = lambda done, total: None) -> DataCard:
     """Decode the test part (or find it decoded), scaled as the training part was. This opens it: for a last score only.
 
     Raises DatasetError where there is none, or if its classes are not those of `card`.
     """
     source = load(name, folder, "test")
-    if source.classes != card.classes:
-        found = listing(source.classes[:SHOWN_CLASSES])
-        raise DatasetError(f"its test part has other classes than its training part: {found}", name)
-    cache = cache_root() / f"{''.join(c if c.isalnum() else '_' for c in card.name)[:40]}-test-{_key(source, card.shape)}"
-    if not sound(cache):
-        write(cache, source, card.shape, told)
-    facts = json.loads((cache / "card.json").read_text())
+    _check_classes(source, card, name)
+    cache, facts = _decoded(source, f"{card.name}-test", card.shape, told)
+    if not sum(facts["counts"]):
+        raise DatasetError("its test part has no usable picture", name)
     skipped = (*_pairs(facts["skipped"]), *(source.refused if isinstance(source, Files) else ()))
     return dataclasses.replace(card, digest=facts["digest"], counts=tuple(facts["counts"]), cache=str(cache), skipped=skipped)
+
+
+def _decoded(source: Arrays | Files, words: str, shape: tuple[int, int, int], told: Told) -> tuple[Path, dict[str, Any]]:
+    """The cache of one part, made if it is not there, and its facts."""
+    cache = cache_root() / f"{''.join(c if c.isalnum() else '_' for c in words)[:40]}-{_key(source, shape)}"
+    if not sound(cache):
+        write(cache, source, shape, told)
+    facts: dict[str, Any] = json.loads((cache / "card.json").read_text())
+    return cache, facts
 
 
 def load(name: str, folder: str | None, part: Part) -> Arrays | Files:

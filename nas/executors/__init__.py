@@ -1,4 +1,4 @@
-"""Executors: `base.py` (what one is), `inline.py`, `processes.py`."""
+"""Executors: `base.py` (what one is), `inline.py`, `processes.py` (with `server.py` and, in the worker, `child.py`)."""
 
 from nas.executors import inline, processes  # noqa: F401  importing them enters them in the table
 from nas.executors.base import EXECUTORS, Executor, Task, Work, register_executor

@@ -11,13 +11,9 @@ import atexit
 import contextlib
 import multiprocessing
 import multiprocessing.process
-import os
 import signal
 import sys
-import threading
 import time
-import types
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
@@ -28,6 +24,7 @@ from nas import errors
 from nas.errors import OverMemory, RunFailed, first_line
 from nas.executors.base import Task, Told, Work, over_time, register_executor, task_over_time
 from nas.executors.child import OVER_MEMORY, work
+from nas.executors.server import deaf_to_interrupts, end_server, within, without_main
 from nas.machine import kills_for_memory, memory_groups
 from nas.messages import Blocked, Finished, Infeasible, Lost, Outcome, OutOfMemory
 
@@ -63,9 +60,9 @@ class Processes:
         self._context: Any = multiprocessing.get_context("forkserver" if forks else "spawn")
         if forks:
             self._context.set_forkserver_preload([PRELOAD])
-            with _without_main(), _deaf_to_interrupts():
+            with without_main(), deaf_to_interrupts():
                 forkserver.ensure_running()  # it loads Keras while the driver goes on
-            atexit.register(_end_server)
+            atexit.register(end_server)
         self._running: dict[int, _Running] = {}
         self._looked = time.monotonic()
         self._raised: BaseException | None = None  # by the driver's function, while other outcomes had been received
@@ -159,7 +156,7 @@ class Processes:
         arguments = (function, argument, theirs, self.work.plugins, self.work.log, memory)
         process = self._context.Process(target=work, args=arguments, daemon=True)
         try:
-            with _without_main(), _within(SERVER_PATIENCE):
+            with without_main(), within(SERVER_PATIENCE):
                 process.start()
         except (EOFError, OSError):  # the server died meanwhile, or could not fork: a new one is asked
             ours.close()
@@ -258,49 +255,3 @@ def _how_it_ended(running: _Running) -> str:
         return f"ended without a result (exit code {code})"
     known = {number.value: number.name for number in signal.Signals}
     return f"was killed by {known.get(-code, f'signal {-code}')}"
-
-
-def _end_server() -> None:
-    """End the server of the workers at once: asked politely it would first load Keras to the end."""
-    server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
-    if server is not None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(server, signal.SIGKILL)
-
-
-@contextlib.contextmanager
-def _within(seconds: float) -> Iterator[None]:
-    """A server of the workers that does not answer in time (one that was stopped) is killed, so that a new one is asked."""
-
-    timer = threading.Timer(seconds, _end_server)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
-@contextlib.contextmanager
-def _without_main() -> Iterator[None]:
-    """Hide the user's script from the new process: it would be run there again, and a script without a main guard would
-    search in every worker. Workers need nothing of it; plugins are loaded by path."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
-@contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Let a process that is started now ignore Ctrl-C from its first moment: the driver decides."""
-    if threading.current_thread() is not threading.main_thread():  # only there can a handler be set
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -53,6 +53,17 @@ class MacroF1(_Confusion):
         return keras.ops.sum(each) / keras.ops.maximum(keras.ops.sum(there), 1.0)
 
 
+def accuracy_metric(outputs: int) -> Any:
+    """The part of pictures whose likeliest class is that of the target, which may be mixed of two."""
+    if outputs > 1:
+        return keras.metrics.CategoricalAccuracy(name="accuracy")
+    return keras.metrics.MeanMetricWrapper(_right, name="accuracy")  # Keras's own takes no target between 0 and 1
+
+
+def _right(y_true: Any, y_pred: Any) -> Any:
+    return keras.ops.cast(keras.ops.equal(y_true[:, 0] > 0.5, y_pred[:, 0] > 0.5), "float32")
+
+
 def objective_metrics(objective: str, outputs: int) -> list[Any]:
     """What has to be measured beside accuracy and loss."""
     if objective == "balanced_accuracy":

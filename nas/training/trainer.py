@@ -25,7 +25,7 @@ from nas.training.augment import augmentation
 from nas.training.batches import Batches, targets
 from nas.training.handover import save_model
 from nas.training.model import build
-from nas.training.objectives import objective_metrics, score
+from nas.training.objectives import accuracy_metric, objective_metrics, score
 from nas.training.seeds import reset_generators, seed_of
 from nas.training.weights import Arrays, load_checkpoint, save_checkpoint, weights_of
 
@@ -69,7 +69,7 @@ def train(job: Job, report: Report) -> Outcome:
             class_weight=class_weights(labels[train_index]) if job.class_weight == "balanced" else None,
             verbose=0,
         )
-    outcome = epochs.outcome or Trained(max(epochs.curve))
+    outcome = epochs.outcome or Trained(reached(job, epochs.curve))
     if isinstance(outcome, Trained):
         save_model(job, epochs.best, _facts(job, epochs.curve))
     return outcome
@@ -81,7 +81,7 @@ def validation_batch(recipe: Recipe) -> int:
 
 
 def hand_over(job: Job) -> None:
-    """Write the model of the best epoch in the job's checkpoint, whatever is still to be trained. Raises RunError."""
+    """Write the model of the weights kept in the job's checkpoint, whatever is still to be trained. Raises RunError."""
     network = build(job.blueprint, 0, job.precision, fast=True)
     optimizer = make_optimizer(job.recipe, 1)
     optimizer.build(network.trainable_variables)
@@ -92,7 +92,12 @@ def hand_over(job: Job) -> None:
 
 
 def _facts(job: Job, curve: list[float]) -> dict[str, Any]:
-    return {"number": job.number, "value": max(curve), "epochs": len(curve)}
+    return {"number": job.number, "value": reached(job, curve), "epochs": len(curve)}
+
+
+def reached(job: Job, curve: list[float]) -> float:
+    """The score of the weights that are kept: those of the best epoch, or without validation of the last."""
+    return max(curve) if job.validation_part else curve[-1]
 
 
 class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types
@@ -129,7 +134,7 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
                 self.outcome = Stopped()
                 return
         if len(self.curve) >= self.job.epochs or self._tired():
-            self.outcome = Trained(max(self.curve))
+            self.outcome = Trained(reached(self.job, self.curve))
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._started = time.perf_counter()
@@ -173,7 +178,7 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
         if not go_on and epoch + 1 < self.job.epochs:
             self._end(Stopped())
         elif self._tired():
-            self._end(Trained(max(self.curve)))
+            self._end(Trained(reached(self.job, self.curve)))
 
     def _tired(self) -> bool:
         """Whether the score has not improved for `patience` epochs."""
@@ -238,9 +243,8 @@ def compile_model(model: Any, recipe: Recipe, optimizer: Any, outputs: int, last
         loss = keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing)
     else:
         loss = keras.losses.BinaryCrossentropy(label_smoothing=recipe.label_smoothing)
-    kind = keras.metrics.BinaryAccuracy if outputs == 1 else keras.metrics.CategoricalAccuracy
     # XLA makes convolutions on a CPU several times slower; elsewhere Keras decides.
-    metrics = [kind(name="accuracy"), *objective_metrics(objective, outputs)]
+    metrics = [accuracy_metric(outputs), *objective_metrics(objective, outputs)]
     model.compile(optimizer, loss, metrics=metrics, jit_compile="auto" if on_accelerator() else False)
 
 

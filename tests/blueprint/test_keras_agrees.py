@@ -9,6 +9,7 @@ import pytest
 from nas.blueprint import BLOCKS, Pictures, express
 from nas.blueprint.blocks import POOLS, block_genes
 from nas.blueprint.layers import ACTIVATIONS, NORMS
+from nas.blueprint.stages import UNITS
 from nas.shipped import shipped
 from nas.space import read_space
 
@@ -29,6 +30,7 @@ EXTREMES = {
     "widen": (0.1, 3.0),
     "depth": (0, 2),
     "expansion": (1, 6),
+    "unit": tuple(UNITS),
     "squeeze": (0.0, 1.0),
 }
 
@@ -93,11 +95,16 @@ def test_a_block_with_all_genes_at_an_extreme_trains_a_step(block, extreme):
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
 
+@pytest.mark.parametrize("unit", UNITS)
+def test_every_unit_of_a_stage_is_built_as_counted_with_everything_at_once(unit):
+    genes = {"unit": unit, "depth": 2, "kernel": 5, "expansion": 3, "squeeze": 0.25, "pool": "stride", "dropout": 0.1}
+    for norm in ("none", "batch"):
+        built(express({"stem_filters": 8, "blocks": [{"block": "stage", "norm": norm, **genes}] * 2}, pictures((9, 7, 2)))[0])
+
+
 def test_stem_and_what_all_blocks_share_are_built_as_counted():
     genes = {"stem_filters": 8, "stem_kernel": 5, "stem_stride": 2, "activation": "silu", "norm": "batch", "norm_momentum": 0.8}
-    blueprint, _ = express(
-        {**genes, "blocks": [{"block": "residual_stage"}, {"block": "conv", "filters": 4}]}, pictures((9, 7, 2))
-    )
+    blueprint, _ = express({**genes, "blocks": [{"block": "stage"}, {"block": "conv", "filters": 4}]}, pictures((9, 7, 2)))
     model = built(blueprint)
     assert model.get_layer("stem_conv").strides == (2, 2)
     assert {model.get_layer(node.name).momentum for node in blueprint.nodes if node.layer.kind == "norm"} == {0.8}

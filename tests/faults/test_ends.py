@@ -171,7 +171,7 @@ def test_time_that_is_over_before_any_candidate_is_done_leaves_the_best_there_is
     words = as_options({**SMALL_SEARCH, **LONG, "time": 20})
     found = nas("search", *words, "--out=run", cwd=tmp_path, timeout=20 + 30)
     assert found.returncode == 0, found.stderr
-    assert "no candidate was done; best.keras is the best of #0 after" in found.stdout
+    assert "no candidate was done; best.keras is made of #0 after" in found.stdout
     (row,) = without_seconds(tmp_path / "run" / "leaderboard.csv")
     assert (row["state"], row["number"]) == ("interrupted", "0")
     assert (tmp_path / "run" / "checkpoints" / "0.npz").exists()

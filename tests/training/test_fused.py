@@ -9,7 +9,7 @@ from nas.blueprint import Pictures, express
 from nas.training.model import build
 from nas.training.weights import set_weights, weights_of
 
-GENOTYPE = {"stem_filters": 8, "blocks": [{"block": "residual_stage"}], "dense": [{"units": 8, "norm": "batch"}]}
+GENOTYPE = {"stem_filters": 8, "blocks": [{"block": "stage"}], "dense": [{"units": 8, "norm": "batch"}]}
 BLUEPRINT, _ = express(GENOTYPE, Pictures((8, 8, 3), 4, (127.0,) * 3, (64.0,) * 3))
 RNG = np.random.default_rng(0)
 PICTURES = RNG.uniform(0, 255, (32, 8, 8, 3)).astype("float32")

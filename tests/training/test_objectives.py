@@ -10,7 +10,7 @@ from sklearn import metrics as reference
 
 from nas.messages import DataCard, Progress, Trained
 from nas.training import trainer
-from nas.training.objectives import objective_metrics, score
+from nas.training.objectives import accuracy_metric, objective_metrics, score
 from tests.helpers import GENOTYPE, make_job
 
 pytestmark = pytest.mark.backend
@@ -41,6 +41,12 @@ def test_measured_as_by_scikit_learn(units: int) -> None:
     assert measured("f1", targets, outputs) == pytest.approx(reference.f1_score(labels, found, average="macro"), abs=1e-6)
     area = reference.roc_auc_score(targets if units == 3 else labels, outputs, average="macro")
     assert measured("auc", targets, outputs) == pytest.approx(area, abs=0.02)  # Keras adds up 200 thresholds
+
+
+def test_accuracy_of_a_single_unit_takes_targets_that_are_mixed() -> None:
+    metric = accuracy_metric(1)
+    metric.update_state(np.array([[0.3], [0.8], [1.0], [0.0]], "float32"), np.array([[0.1], [0.9], [0.2], [0.4]], "float32"))
+    assert float(np.asarray(metric.result())) == pytest.approx(0.75)
 
 
 def test_a_class_that_is_not_there_does_not_count() -> None:

@@ -12,11 +12,11 @@ from PIL import Image
 from nas.datasets import open_cache, prepare
 from nas.datasets.prepare import prepare_test
 from nas.errors import DatasetError
-from nas.final import final_lines, read_final, write_final
+from nas.final import final_lines, write_final
 from nas.messages import DataCard
 from nas.run import Run
 from nas.training.scoring import calibration_error, figures, wilson
-from tests.helpers import class_folder
+from tests.helpers import class_folder, read_final
 
 CLASSES = ("ant", "bee", "<cat>")
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1, 2, 2, 2])
@@ -78,7 +78,7 @@ def test_the_last_page_is_a_table_a_matrix_and_a_picture(tmp_path: Path) -> None
     with Image.open(run.folder / "confusion.png") as picture:
         assert min(picture.size) > 300
     lines = final_lines(found)
-    assert lines[0] == "on 10 test pictures, which nothing has seen before:"
+    assert lines[0] == "on 10 test pictures, which it was not chosen by:"
     assert any(line.startswith("  accuracy           0.7000  (95%: 0.3968 to 0.8922)") for line in lines)
 
 

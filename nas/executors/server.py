@@ -1,0 +1,58 @@
+"""The server from which workers are forked: how it is started, reached in time, and ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import types
+from collections.abc import Iterator
+from multiprocessing import forkserver
+
+
+def end_server() -> None:
+    """End the server of the workers at once: asked politely it would first load Keras to the end."""
+    server = forkserver._forkserver._forkserver_pid  # type: ignore[attr-defined]
+    if server is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(server, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """A server of the workers that does not answer in time (one that was stopped) is killed, so that a new one is asked."""
+
+    timer = threading.Timer(seconds, end_server)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+@contextlib.contextmanager
+def without_main() -> Iterator[None]:
+    """Hide the user's script from the new process: it would be run there again, and a script without a main guard would
+    search in every worker. Workers need nothing of it; plugins are loaded by path."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+@contextlib.contextmanager
+def deaf_to_interrupts() -> Iterator[None]:
+    """Let a process that is started now ignore Ctrl-C from its first moment: the driver decides."""
+    if threading.current_thread() is not threading.main_thread():  # only there can a handler be set
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,80 @@
+"""What a retraining does, as `retrain.yaml` keeps it: who is compared, how long, and who won. `retraining.py` carries it out."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nas.errors import counted
+
+FULL = 30  # epochs of a training at full length, where neither epochs nor time are given and the search had not more
+LONGEST = 300  # epochs that are planned at most, however much time there is: nothing tells the last fit to stop
+TOP = SEEDS = 3  # candidates that are compared, and trainings of each
+COMPARING = 0.4  # part of the time that is for the comparison
+START_UP = 6.0  # seconds of a training until its first epoch, and after its last
+
+
+class Plan(BaseModel):
+    """What is retrained, as `retrain.yaml` keeps it: decided once, whatever is repeated."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    asked: dict[str, int | None]
+    candidates: list[int] = Field(min_length=1)
+    seeds: int = Field(ge=1)
+    epochs: int = Field(ge=1)  # of each training of the comparison
+    winner: int | None = None
+    compared: float | None = None  # its mean score
+    last_epochs: int | None = Field(default=None, ge=1)  # of the last fit
+
+    @property
+    def trainings(self) -> int:
+        """Of the comparison: 0 where there is nothing to compare."""
+        count = len(self.candidates) * self.seeds
+        return count if count > 1 else 0
+
+    def words(self) -> str:
+        numbers = ", ".join(f"#{number}" for number in self.candidates)
+        if not self.trainings:
+            return f"{numbers}, on all training pictures"
+        return f"{numbers}, {counted(self.seeds, 'seed')} each, {counted(self.epochs, 'epoch')}"
+
+
+def planned(
+    asked: dict[str, int | None],
+    numbers: list[int],
+    workers: int,
+    least: int,
+    left: float | None,
+    epoch_seconds: Callable[[int], float],
+) -> Plan:
+    """A plan that the time allows: rather fewer seeds, then fewer candidates, than trainings shorter than the search's.
+
+    `least` are the epochs of the search, `left` the seconds to plan for (None without a limit), `epoch_seconds` what an epoch
+    of a candidate takes.
+    """
+    plan = Plan(asked=asked, candidates=numbers, seeds=asked["seeds"] or SEEDS, epochs=asked["epochs"] or max(FULL, least))
+    if left is None or asked["epochs"] is not None:
+        return plan
+    while plan.trainings:
+        each = statistics.mean(epoch_seconds(number) for number in plan.candidates)
+        at_once = min(workers, plan.trainings)
+        epochs = int((COMPARING * left * at_once / plan.trainings - START_UP) / each)
+        if epochs >= least:
+            return plan.model_copy(update={"epochs": min(epochs, LONGEST)})
+        if plan.seeds > 1:
+            plan = plan.model_copy(update={"seeds": plan.seeds - 1})
+        else:
+            plan = plan.model_copy(update={"candidates": plan.candidates[:-1]})
+    return plan
+
+
+def compared(scores: dict[int, dict[int, float]]) -> dict[int, list[float]]:
+    """Candidate → its scores over the seeds that all candidates have; where there is none, of those with the most seeds."""
+    shared = set.intersection(*(set(found) for found in scores.values()))
+    if shared:
+        return {number: [found[seed] for seed in sorted(shared)] for number, found in scores.items()}
+    most = max(map(len, scores.values()))
+    return {number: list(found.values()) for number, found in scores.items() if len(found) == most}
