@@ -76,6 +76,8 @@ def _layer_lines(blueprint: Blueprint) -> Iterator[str]:
             words = ["normalisation of the training data"]
         if node.inputs != (before,):
             words.append(f"from {' and '.join(node.inputs)}")
+        if node.origin is not None:
+            words.append(f"{'kept' if node.origin.frozen else 'begins'} as {node.origin.layer} in {node.origin.file}")
         count = node.layer.parameters(*blueprint.inputs_of(node))
         yield f"{node.name:<24}{_shape(blueprint.shapes[node.name]):<16}{count:>12,}  {', '.join(words)}".rstrip()
         before = node.name

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nas import plugins
+from nas.blueprint import BACKBONE, check_networks
 from nas.changes import data_changes, space_changes, version_changes
 from nas.config import Settings, settings
 from nas.datasets.prepare import describe
@@ -115,6 +116,8 @@ def _space_of(run: Run, facts: dict[str, Any], chosen: Settings) -> SearchSpace:
             space.check(genotype, "'start'")
     except (NasError, TypeError, AttributeError) as problem:
         raise RunError(f"is damaged: {problem}", str(run.settings)) from None
+    if BACKBONE in space.genes:  # a file of the user's, which may have gone
+        check_networks(space)
     again = "undo that, or start a new search"
     if space.digest != facts["digests"].get("space"):
         raise RunError(f"the space in its run.yaml is not the one it began with; {again}", str(run.folder))

@@ -1,4 +1,4 @@
-"""What a retraining does, as `retrain.yaml` keeps it: who is compared, how long, and who won. `retraining.py` carries it out."""
+"""What a retraining does, as `retrain.yaml` keeps it: who is compared, how long, who won. `retraining.py` carries it out."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
@@ -19,12 +19,24 @@ from nas.space import canonical_json
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a layer's first weights come from: the layer of that name in a model file, whose digest is that of its bytes.
+    A `frozen` layer keeps them."""
+
+    file: str
+    digest: str
+    layer: str
+    frozen: bool
+
+
+@dataclass(frozen=True)
 class Node:
-    """One layer with its name and the names of the nodes (or `input`) it reads."""
+    """One layer with its name and the names of the nodes (or `input`) it reads; without an origin its weights are random."""
 
     name: str
     layer: Layer
     inputs: tuple[str, ...]
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)
@@ -84,11 +96,17 @@ class Blueprint:
     def digest(self) -> str:
         """Equal for equal networks, whatever genotype they came from: names are replaced by positions."""
         place = {"input": 0, **{node.name: index for index, node in enumerate(self.nodes, start=1)}}
-        facts = [[to_dict(node.layer), [place[name] for name in node.inputs]] for node in self.nodes]
+        facts: list[list[Any]] = [[to_dict(node.layer), [place[name] for name in node.inputs]] for node in self.nodes]
+        for fact, node in zip(facts, self.nodes, strict=True):
+            if node.origin is not None:  # by the file's content, wherever it lies
+                fact.append([node.origin.digest, node.origin.layer, node.origin.frozen])
         return hashlib.sha256(canonical_json([list(self.picture), facts]).encode()).hexdigest()[:12]
 
     def to_dict(self) -> dict[str, Any]:
-        nodes = [{"name": node.name, "inputs": list(node.inputs), **to_dict(node.layer)} for node in self.nodes]
+        nodes = []
+        for node in self.nodes:
+            origin = {"origin": asdict(node.origin)} if node.origin is not None else {}
+            nodes.append({"name": node.name, "inputs": list(node.inputs), **to_dict(node.layer), **origin})
         return {"picture": list(self.picture), "nodes": nodes}
 
     @classmethod
@@ -102,5 +120,6 @@ class Blueprint:
 
 def _nodes(items: Iterable[dict[str, Any]]) -> Iterable[Node]:
     for item in items:
-        layer = {key: value for key, value in item.items() if key not in ("name", "inputs")}
-        yield Node(item["name"], from_dict(layer), tuple(item["inputs"]))
+        layer = {key: value for key, value in item.items() if key not in ("name", "inputs", "origin")}
+        origin = Origin(**item["origin"]) if "origin" in item else None
+        yield Node(item["name"], from_dict(layer), tuple(item["inputs"]), origin)

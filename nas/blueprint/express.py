@@ -1,6 +1,7 @@
 """From genotype to phenotype: a blueprint and a recipe.
 
-A network is: rescaling of raw pixels, a stem, the group `blocks` in order, a flattening, the group `dense`, and the output.
+A network is: rescaling of raw pixels, maybe a backbone that was trained before, a stem, the group `blocks` in order, a
+flattening, the group `dense`, and the output.
 Genes outside the groups belong to the whole network (`NETWORK_GENES`) or to the recipe (`nas/recipe.py`); nothing else is
 allowed, and `check_networks` says so with file and line, before a search begins.
 """
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from nas.blueprint.backbone import backbone, picture_of
 from nas.blueprint.blocks import BLOCKS, block_genes
 from nas.blueprint.blueprint import Blueprint
 from nas.blueprint.layers import Shape
@@ -23,9 +25,11 @@ from nas.recipe import RECIPE_GENES, Recipe
 from nas.space import Gene, Genotype, SearchSpace
 from nas.space.space import flatten
 
+BACKBONE = "backbone"  # the gene that names its file
 SHARED_GENES = ("activation", "norm")  # for every block that knows them and has none of its own
 NETWORK_GENES = (
     *("stem_filters", "stem_kernel", "stem_stride", *SHARED_GENES, "norm_momentum"),
+    *(BACKBONE, "backbone_frozen", "backbone_stages"),
     *("head", "head_dropout", "output"),
 )
 DENSE_GENES = ("units", "activation", "norm", "dropout")
@@ -56,6 +60,8 @@ def express(genotype: Genotype, pictures: Pictures) -> tuple[Blueprint, Recipe]:
     if foreign:
         raise BlueprintError(unknown("gene", foreign[0], (*NETWORK_GENES, *RECIPE_GENES)))
     net.momentum = _momentum(whole.get("norm_momentum", BATCH_MOMENTUM))
+    if BACKBONE in whole:
+        backbone(net, whole[BACKBONE], whole.get("backbone_frozen", True), whole.get("backbone_stages", 0))
     _stem(net, whole)
     shared = {name: whole[name] for name in SHARED_GENES if name in whole}
     for index, genes in enumerate(genotype.get("blocks", []), start=1):
@@ -127,7 +133,7 @@ def check_networks(space: SearchSpace, pictures: Pictures | None = None) -> None
     """Try every gene of a space that describes networks at its extremes. Raises SpaceError naming the gene."""
     import random
 
-    pictures = pictures or Pictures((32, 32, 3), 2, (127.0,) * 3, (64.0,) * 3)
+    pictures = pictures or _usual_pictures(space)
     for name in space.groups:
         if name not in ("blocks", "dense"):
             raise SpaceError(f"the space '{space.name}': {unknown('group', name, ('blocks', 'dense'))}")
@@ -144,6 +150,17 @@ def check_networks(space: SearchSpace, pictures: Pictures | None = None) -> None
                 gene_path = path.replace(".0.", ".")
                 message = f"the space '{space.name}', gene '{gene_path}' at {value!r}: {problem}"
                 raise SpaceError(message, space.places.get(gene_path))
+
+
+def _usual_pictures(space: SearchSpace) -> Pictures:
+    """Pictures to check a space with before there are data: small coloured ones, or what its backbone was trained on."""
+    shape: Shape = (32, 32, 3)
+    if BACKBONE in space.genes:
+        try:
+            shape = picture_of(str(space.genes[BACKBONE].extremes()[0]))
+        except BlueprintError as problem:
+            raise SpaceError(f"the space '{space.name}': {problem}", space.places.get(BACKBONE)) from None
+    return Pictures(shape, 2, (127.0,) * shape[-1], (64.0,) * shape[-1])
 
 
 def _failing(draw: Callable[[], Genotype | None], pictures: Pictures) -> str:

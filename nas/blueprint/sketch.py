@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal, cast
 
-from nas.blueprint.blueprint import Blueprint, Node
+from nas.blueprint.blueprint import Blueprint, Node, Origin
 from nas.blueprint.layers import (
     ACTIVATIONS,
     NORMS,
@@ -56,7 +56,7 @@ class Sketch:
     def shape_of(self, name: str) -> Shape:
         return self._shapes[name]
 
-    def add(self, layer: Layer, *inputs: str) -> Sketch:
+    def add(self, layer: Layer, *inputs: str, origin: Origin | None = None) -> Sketch:
         """Any primitive layer, behind the tip or behind the nodes named. Raises BlueprintError if it does not fit."""
         inputs = inputs or (self.tip,)
         kind = f"{self.stage}{layer.kind}"
@@ -67,9 +67,16 @@ class Sketch:
         if len(self._nodes) >= MOST_LAYERS:
             raise BlueprintError(f"a network has at most {MOST_LAYERS:,} layers; use fewer blocks, or smaller ones")
         self._shapes[name] = layer.output(*(self._shapes[key] for key in inputs))
-        self._nodes.append(Node(name, layer, inputs))
+        self._nodes.append(Node(name, layer, inputs, origin))
         self.tip = name
         return self
+
+    @property
+    def rescaling(self) -> Rescale:
+        """The first layer of a network: what it does to raw pixels."""
+        layer = self._nodes[0].layer
+        assert isinstance(layer, Rescale)
+        return layer
 
     def rescale(self, scale: tuple[float, ...], offset: tuple[float, ...]) -> Sketch:
         return self.add(Rescale(scale, offset))

@@ -19,7 +19,7 @@ def summary(blueprint: Blueprint) -> str:
     for node in blueprint.nodes[:-2]:  # the last two are the output
         mark = _mark(node)
         if mark:
-            stage = re.match(r"(block\d+)_", node.name)
+            stage = re.match(r"(block\d+|backbone)_", node.name)
             key = stage[1] if stage else node.name
             stages.setdefault(key, []).append(mark)
     return " | ".join("-".join(_counted(marks)) for marks in stages.values()) or "no hidden layer"

@@ -19,7 +19,7 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[
 
         scale, offset = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
         common = {"x": inputs, "scale": scale, "offset": offset, "epsilon": self.epsilon, "data_format": "NHWC"}
-        if not training:
+        if not training or not self.trainable:  # a frozen one keeps its statistics, as Keras has it
             mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
             return tf.raw_ops.FusedBatchNormV3(mean=mean, variance=variance, is_training=False, **common)[0]
         found, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(mean=[], variance=[], is_training=True, **common)

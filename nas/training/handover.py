@@ -17,14 +17,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from nas.blueprint.backbone import MEMBER, MOST_FACTS
 from nas.errors import RunError, first_line
 from nas.messages import Job
 from nas.run import write_whole
 from nas.training.model import build
 from nas.training.weights import Arrays, set_weights
-
-MEMBER = "nas.json"
-MOST_FACTS = 10_000_000  # bytes of it; a few lines in a zip can stand for gigabytes
 
 
 @dataclass(frozen=True)
@@ -68,6 +66,7 @@ def save_model(job: Job, weights: Arrays, facts: dict[str, Any]) -> None:
         "mean": list(job.data.mean),
         "std": list(job.data.std),
         "data": {"name": job.data.name, "digest": job.data.digest},
+        "blueprint": job.blueprint.to_dict(),
         **facts,
     }
     target = Path(job.model)

@@ -49,6 +49,8 @@ def build(blueprint: Blueprint, seed: int = 0, precision: str = "float32", fast:
         shape = blueprint.inputs_of(node)[0]
         layer = makers[type(node.layer)](node.layer, common, seed_of(seed, node.name), shape)
         made[node.name] = layer(inputs if isinstance(node.layer, Add | Multiply | Concat) else inputs[0])
+        if node.origin is not None and node.origin.frozen:
+            layer.trainable = False
     return keras.Model(made["input"], made[last], name="network")
 
 

@@ -22,6 +22,7 @@ from nas.errors import RunError
 from nas.messages import Infeasible, Job, Metrics, News, Outcome, Progress, Pulse, Stopped, Trained
 from nas.recipe import Recipe
 from nas.training.augment import augmentation
+from nas.training.backbone import fetch
 from nas.training.batches import Batches, targets
 from nas.training.handover import save_model
 from nas.training.model import build
@@ -122,6 +123,7 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
         """Go on from the checkpoint: tell the driver again what it may not have kept, then follow its answer."""
         state = load_checkpoint(Path(self.job.checkpoint), self.network, self.optimizer)
         if state is None:
+            fetch(self.network, self.job.blueprint)
             return
         self.best, history = state
         # Where the schedule stands: unchanged, unless the batch was halved since and an epoch has more steps now.

@@ -1,0 +1,102 @@
+"""The backbone: the layers of a network that was trained before, in front of the blocks of a new one.
+
+A model file that `nas` wrote holds its blueprint beside its weights, so a backbone is primitive layers like any other, counted
+like any other, at any size of pictures; only that each node knows its origin. `training/backbone.py` fetches the weights.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+
+from nas.blueprint.blueprint import Blueprint, Node, Origin
+from nas.blueprint.layers import Rescale, Shape
+from nas.blueprint.sketch import Sketch
+from nas.errors import BlueprintError
+from nas.paths import expanded
+
+MEMBER = "nas.json"  # what a model file knows beside its network
+MOST_FACTS = 10_000_000  # bytes of it; a few lines in a zip can stand for gigabytes
+BEST = "best.keras"  # of a run folder
+
+
+def picture_of(file: str) -> Shape:
+    """The shape of the pictures that a backbone was trained on. Raises BlueprintError."""
+    return _found(file)[2].picture
+
+
+def backbone(net: Sketch, file: object, frozen: object, stages: object) -> None:
+    """Draw the first `stages` blocks (0: all) of the network in a model file or run folder, its stem included, its head left
+    out. Raises BlueprintError if there is none, or if it does not fit the pictures."""
+    if not isinstance(file, str):
+        raise BlueprintError(f"backbone is a model file or a run folder; found {file!r}")
+    if not isinstance(frozen, bool):
+        raise BlueprintError(f"backbone_frozen is true or false; found {frozen!r}")
+    if type(stages) is not int or stages < 0:
+        raise BlueprintError(f"backbone_stages is a whole number from 0; found {stages!r}")
+    path, digest, old = _found(file)
+    if old.picture[-1] != net.shape[-1]:
+        raise BlueprintError(f"the backbone '{file}' is for pictures of {old.picture[-1]} channels, these have {net.shape[-1]}")
+    net.stage = "backbone_"
+    taken, known = _taken(old, stages), {"input": net.tip}
+    if not taken:
+        raise BlueprintError(f"the network in '{file}' has no blocks to take")
+    for node in taken:
+        if isinstance(node.layer, Rescale) and node.inputs == ("input",):
+            _rescale(net, node.layer)
+        else:
+            inputs = (known[name] for name in node.inputs)
+            net.add(node.layer, *inputs, origin=Origin(str(path), digest, node.name, frozen))
+        known[node.name] = net.tip
+
+
+def _found(file: str) -> tuple[Path, str, Blueprint]:
+    path = expanded(file)
+    path = (path / BEST if path.is_dir() else path).absolute()
+    try:
+        status = path.stat()
+        return path, *_read(path, status.st_mtime_ns, status.st_size)
+    except OSError as problem:
+        raise BlueprintError(f"the backbone '{file}' cannot be read: {problem.strerror}") from None
+
+
+def _taken(old: Blueprint, stages: int) -> list[Node]:
+    """The nodes in front of the head, as far as the block called `stages`."""
+    names = [node.name for node in old.nodes]
+    end = next((at for at, name in enumerate(names) if name.startswith("head_")), 0)
+    later = f"block{stages + 1}_"
+    if stages:
+        end = next((at for at, name in enumerate(names[:end]) if name.startswith(later)), end)
+    return list(old.nodes[:end])
+
+
+def _rescale(net: Sketch, wanted: Rescale) -> None:
+    """The backbone sees pixels normalised as those it was trained on: what this network's own rescaling did is undone."""
+    done = net.rescaling
+    scale = tuple(round(new / old, 6) for new, old in zip(wanted.scale, done.scale, strict=True))
+    pairs = zip(wanted.offset, done.offset, scale, strict=True)
+    net.rescale(scale, tuple(round(new - old * factor, 6) for new, old, factor in pairs))
+
+
+@functools.lru_cache(maxsize=8)
+def _read(path: Path, changed: int, size: int) -> tuple[str, Blueprint]:
+    """Digest and blueprint of a model file; `changed` and `size` tell whether it is still the one that was read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if MEMBER not in archive.namelist() or archive.getinfo(MEMBER).file_size > MOST_FACTS:
+                raise BlueprintError(f"'{path}' was not made by nas")
+            facts = json.loads(archive.read(MEMBER))
+    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError) as problem:
+        raise BlueprintError(f"'{path}' cannot be read as a model: {problem}") from None
+    if not isinstance(facts, dict) or "blueprint" not in facts:
+        raise BlueprintError(f"'{path}' does not hold its blueprint: an earlier version of nas wrote it; train it anew")
+    return digest_of(path), Blueprint.from_dict(facts["blueprint"])
+
+
+def digest_of(path: Path) -> str:
+    """Of a file's bytes. Raises OSError."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:12]

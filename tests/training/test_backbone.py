@@ -1,0 +1,203 @@
+"""A backbone: layers of a network that was trained before, with its weights, kept or trained further."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nas.blueprint import Blueprint, Pictures, check_networks, express, summary
+from nas.errors import BlueprintError, DatasetError, SpaceError
+from nas.messages import DataCard, Job, Trained
+from nas.run import write_whole
+from nas.space import read_space
+from nas.training.backbone import fetch
+from nas.training.handover import load_model
+from nas.training.model import build
+from nas.training.trainer import train
+from nas.training.worker import train as work
+from tests.helpers import make_job, nas, without_seconds
+
+pytestmark = pytest.mark.backend
+
+FIRST: dict[str, Any] = {
+    "stem_filters": 8,
+    "blocks": [{"block": "stage", "unit": "inception", "squeeze": 0.25}, {"block": "conv", "filters": 12, "norm": "batch"}],
+    "head": "average",
+    "batch_size": 32,
+}
+HEARD = lambda news: True  # noqa: E731
+
+
+@pytest.fixture(scope="module")
+def trained(digits: DataCard, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """A network that was trained for an epoch; its model is at `job.model`."""
+    job = make_job(digits, tmp_path_factory.mktemp("first"), FIRST, epochs=1)
+    assert isinstance(train(job, HEARD), Trained)
+    return job
+
+
+def second(job: Job, **genes: Any) -> dict[str, Any]:
+    return {"backbone": job.model, "blocks": [], "head": "average", "learning_rate": 0.01, "batch_size": 32, **genes}
+
+
+def layers_of(file: str) -> dict[str, list[np.ndarray]]:
+    return {layer.name: layer.get_weights() for layer in load_model(Path(file)).model.layers}
+
+
+def test_backbone_sees_and_says_what_the_network_did(trained: Job, digits: DataCard, tmp_path: Path) -> None:
+    """On data with another normalisation too: pixels are given to it as they were to the network."""
+    other = dataclasses.replace(digits, mean=(90.0,), std=(17.0,))
+    job = make_job(other, tmp_path, second(trained))
+    network = build(job.blueprint, fast=True)
+    fetch(network, job.blueprint)
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1)).astype("float32")
+    import keras
+
+    original = load_model(Path(trained.model)).model
+    old = keras.Model(original.input, original.get_layer("head_global_pool").output)
+    new = keras.Model(network.input, network.get_layer("head_global_pool").output)
+    np.testing.assert_allclose(np.asarray(new(pixels)), np.asarray(old(pixels)), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_frozen_layers_keep_their_weights_and_others_learn(
+    frozen: bool, trained: Job, digits: DataCard, tmp_path: Path
+) -> None:
+    job = make_job(digits, tmp_path, second(trained, backbone_frozen=frozen), epochs=2)
+    assert isinstance(train(job, HEARD), Trained)
+    old, new = layers_of(trained.model), layers_of(job.model)
+    origins = {node.name: node.origin for node in job.blueprint.nodes if node.origin is not None}
+    moved = [
+        name
+        for name, origin in origins.items()
+        if any(not np.array_equal(*pair) for pair in zip(new[name], old[origin.layer], strict=True))
+    ]
+    with_weights = [name for name in origins if new[name]]
+    assert len(with_weights) > 8
+    assert moved == ([] if frozen else with_weights)
+
+
+def test_training_goes_on_from_its_checkpoint(trained: Job, digits: DataCard, tmp_path: Path) -> None:
+    """What it has learned since is not fetched away."""
+    whole = make_job(digits, tmp_path / "whole", second(trained, backbone_frozen=False), epochs=3)
+    parts = make_job(digits, tmp_path / "parts", second(trained, backbone_frozen=False), epochs=3)
+    for job in (whole, parts):
+        Path(job.model).parent.mkdir()
+    curves: dict[str, list[float]] = {"whole": [], "parts": []}
+
+    class _Ended(Exception):
+        pass
+
+    def ends(news: Any) -> bool:
+        if hasattr(news, "epoch") and news.epoch == 2:
+            raise _Ended
+        return True
+
+    def keeps(name: str) -> Any:
+        return lambda news: not hasattr(news, "epoch") or curves[name].append(news.value) is None
+
+    train(whole, keeps("whole"))
+    with pytest.raises(_Ended):
+        train(parts, ends)
+    train(parts, keeps("parts"))
+    assert curves["parts"] == curves["whole"]
+
+
+def test_part_of_a_backbone_and_blocks_behind_it(trained: Job, digits: DataCard) -> None:
+    blueprint, _ = express(second(trained, backbone_stages=1, blocks=[{"filters": 5}]), digits.pictures)
+    whole, _ = express(second(trained, blocks=[{"filters": 5}]), digits.pictures)
+    taken = [node for node in blueprint.nodes if node.origin is not None]
+    assert {node.origin.layer.split("_")[0] for node in taken if node.origin} == {"stem", "block1"}
+    assert len(taken) < sum(node.origin is not None for node in whole.nodes)
+    assert summary(blueprint).endswith("| C5-P")
+    assert build(blueprint).count_params() == blueprint.parameters
+
+
+def test_blueprint_with_a_backbone_survives_the_ledger_and_is_told_apart(trained: Job, digits: DataCard) -> None:
+    frozen, free, fresh = (
+        express(genotype, digits.pictures)[0]
+        for genotype in (second(trained), second(trained, backbone_frozen=False), {**FIRST, "blocks": FIRST["blocks"]})
+    )
+    assert Blueprint.from_dict(frozen.to_dict()) == frozen
+    assert len({frozen.digest, free.digest, fresh.digest}) == 3
+
+
+def test_backbone_may_have_a_backbone(trained: Job, digits: DataCard, tmp_path: Path) -> None:
+    middle = make_job(digits, tmp_path, second(trained, blocks=[{"filters": 6}]), epochs=1)
+    assert isinstance(train(middle, HEARD), Trained)
+    blueprint, _ = express(second(middle), digits.pictures)
+    network = build(blueprint)
+    fetch(network, blueprint)
+    assert network.count_params() == blueprint.parameters
+    assert {node.origin.file for node in blueprint.nodes if node.origin} == {middle.model}
+
+
+def test_model_that_was_changed_since_stops_the_search(trained: Job, digits: DataCard, tmp_path: Path) -> None:
+    file = tmp_path / "copy.keras"
+    write_whole(file, Path(trained.model).read_bytes())
+    job = make_job(digits, tmp_path, {**second(trained), "backbone": str(file)})
+    network = build(job.blueprint)
+    with file.open("ab") as stream:
+        stream.write(b"more")
+    with pytest.raises(DatasetError, match="is not the file that it was"):
+        fetch(network, job.blueprint)
+    file.unlink()
+    with pytest.raises(DatasetError, match="cannot be read: No such file"):
+        fetch(network, job.blueprint)
+    assert "cannot be read" in getattr(work(job, HEARD), "reason", "")
+
+
+def test_what_is_no_backbone_is_told(trained: Job, digits: DataCard, tmp_path: Path) -> None:
+    (tmp_path / "words.keras").write_text("words")
+    colour = Pictures((32, 32, 3), 2, (127.0,) * 3, (64.0,) * 3)
+    for genes, pictures, told in (
+        ({"backbone": str(tmp_path / "gone.keras")}, digits.pictures, "cannot be read: No such file"),
+        ({"backbone": str(tmp_path)}, digits.pictures, "cannot be read: No such file"),
+        ({"backbone": str(tmp_path / "words.keras")}, digits.pictures, "cannot be read as a model"),
+        ({"backbone": 3}, digits.pictures, "a model file or a run folder; found 3"),
+        ({"backbone_frozen": "yes"}, digits.pictures, "true or false; found 'yes'"),
+        ({"backbone_stages": -1}, digits.pictures, "a whole number from 0; found -1"),
+        ({}, colour, "for pictures of 1 channels, these have 3"),
+    ):
+        with pytest.raises(BlueprintError, match=told):
+            express({**second(trained), **genes}, pictures)
+
+
+def test_space_with_a_backbone_is_checked_on_its_pictures(trained: Job) -> None:
+    space = {
+        "name": "transfer",
+        "groups": {"blocks": {"repeat": [0, 1], "genes": {"filters": 8}}},
+        "genes": {"backbone": trained.model, "backbone_frozen": {"choice": [True, False]}},
+    }
+    check_networks(read_space(space))
+    with pytest.raises(SpaceError, match="cannot be read"):
+        check_networks(read_space({**space, "genes": {"backbone": "gone.keras"}}))
+
+
+@pytest.mark.slow
+def test_search_with_the_best_of_an_earlier_run_as_its_backbone(tmp_path: Path) -> None:
+    first = ("search", "--dataset=digits", "--space=connected", "--max-flops=600k", "--budget=1", "--epochs=2", "--out=first")
+    assert nas(*first, cwd=tmp_path).returncode == 0
+    (tmp_path / "transfer.yaml").write_text(
+        "name: transfer\n"
+        "groups: {blocks: {repeat: [0, 1], genes: {filters: {ordered: [4, 8]}}}}\n"
+        "genes: {backbone: first, backbone_frozen: {choice: [true, false]}, backbone_stages: {ordered: [1, 2]}}\n",
+        encoding="utf-8",
+    )
+    second = ("search", "--dataset=digits", "--space=transfer.yaml", "--strategy=random", "--budget=3", "--epochs=1")
+    answer = nas(*second, "--out=second", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    rows = without_seconds(tmp_path / "second" / "leaderboard.csv")
+    assert len(rows) == 3
+    assert "infeasible" not in {row["state"] for row in rows}
+    shown = nas("show", "second", rows[0]["number"], cwd=tmp_path).stdout
+    assert f" as block1_conv in {tmp_path / 'first' / 'best.keras'}" in shown
+    (tmp_path / "first" / "best.keras").unlink()
+    answer = nas("resume", "second", "--budget=4", cwd=tmp_path)
+    assert answer.returncode != 0
+    assert "the backbone 'first' cannot be read" in answer.stderr
+    assert "Traceback" not in answer.stderr
