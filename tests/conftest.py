@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,13 +12,14 @@ import pytest
 
 from nas.datasets import prepare
 from nas.messages import DataCard
-from tests.helpers import SMALL_SEARCH, class_folder
+from tests.helpers import SMALL_SEARCH, as_options, class_folder, nas
 
 # A shell that runs the tests in the background has them ignore Ctrl-C, and so would every process that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):  # and `nohup` that a terminal was closed
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+USUAL = 10.0  # seconds of a search with one candidate and one epoch, on two idle cores
 _DATA_DIR = os.environ.get("NAS_DATA_DIR")
 
 
@@ -48,6 +50,15 @@ def digits() -> DataCard:
 def two_classes(tmp_path_factory: pytest.TempPathFactory) -> DataCard:
     """A folder of 2 × 40 small colour pictures, prepared."""
     return prepare(str(class_folder(tmp_path_factory.mktemp("two"), {"red": 40, "green": 40})))
+
+
+@pytest.fixture(scope="session")
+def pace(tmp_path_factory: pytest.TempPathFactory) -> float:
+    """By what to multiply a time that a test gives to a search: 1 on two idle cores of today, more where it is slower now."""
+    folder, began = tmp_path_factory.mktemp("pace"), time.monotonic()
+    one = as_options({**SMALL_SEARCH, "budget": 1, "epochs": 1})
+    assert nas("search", *one, "--out=run", cwd=folder, timeout=600).returncode == 0
+    return max(1.0, (time.monotonic() - began) / USUAL)
 
 
 @pytest.fixture(scope="session")

@@ -107,8 +107,8 @@ def test_killed_and_repeated_it_ends_as_if_nothing_had_happened(copy: Run, tmp_p
 
 
 @pytest.mark.slow
-def test_one_candidate_with_one_seed_is_not_compared_and_a_time_is_kept(copy: Run) -> None:
-    done = retrain(copy.folder, Silent(), number=1, seeds=1, time="30s")
+def test_one_candidate_with_one_seed_is_not_compared_and_a_time_is_kept(copy: Run, pace: float) -> None:
+    done = retrain(copy.folder, Silent(), number=1, seeds=1, time=30 * pace)
     assert (done.winner, done.compared) == (1, None)
     assert not (copy.folder / "retrain").exists()
     (last,) = records(copy.folder / "final")
@@ -117,10 +117,11 @@ def test_one_candidate_with_one_seed_is_not_compared_and_a_time_is_kept(copy: Ru
 
 
 @pytest.mark.slow
-def test_search_and_retraining_in_one_go(tmp_path: Path) -> None:
+def test_search_and_retraining_in_one_go(tmp_path: Path, pace: float) -> None:
     few = {**SMALL_SEARCH, "budget": 2, "epochs": 1}
     options = [f"--{key.replace('_', '-')}={value}" for key, value in few.items()]
-    found = nas("search", *options, "--retrain", "--time=45", "--out=run", cwd=tmp_path, timeout=90)
+    seconds = round(45 * pace)
+    found = nas("search", *options, "--retrain", f"--time={seconds}", "--out=run", cwd=tmp_path, timeout=seconds + 60)
     assert found.returncode == 0, found.stderr
     assert "on 360 test pictures, which it was not chosen by:" in found.stdout
     assert Run(tmp_path / "run").final.exists()

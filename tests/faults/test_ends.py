@@ -150,11 +150,12 @@ def test_search_goes_on_when_nobody_reads_what_it_says(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_time_that_is_over_leaves_a_model_and_a_run_that_can_be_resumed(tmp_path: Path) -> None:
+def test_time_that_is_over_leaves_a_model_and_a_run_that_can_be_resumed(tmp_path: Path, pace: float) -> None:
     """Half a minute after the time that was given, at the latest; else `nas` here would be ended and fail. And in a terminal
     that does not know the characters of which curves are drawn."""
-    words = as_options({**SMALL_SEARCH, "budget": 1000, "epochs": 1, "time": 16, "workers": 2})
-    found = nas("search", *words, "--out=run", cwd=tmp_path, timeout=16 + 30, env={"PYTHONIOENCODING": "ascii"})
+    seconds = round(16 * pace)
+    words = as_options({**SMALL_SEARCH, "budget": 1000, "epochs": 1, "time": seconds, "workers": 2})
+    found = nas("search", *words, "--out=run", cwd=tmp_path, timeout=seconds + 30, env={"PYTHONIOENCODING": "ascii"})
     assert found.returncode == 0, found.stderr
     rows = without_seconds(tmp_path / "run" / "leaderboard.csv")
     states = [row["state"] for row in rows]
@@ -167,9 +168,10 @@ def test_time_that_is_over_leaves_a_model_and_a_run_that_can_be_resumed(tmp_path
 
 
 @pytest.mark.slow
-def test_time_that_is_over_before_any_candidate_is_done_leaves_the_best_there_is(tmp_path: Path) -> None:
-    words = as_options({**SMALL_SEARCH, **LONG, "time": 20})
-    found = nas("search", *words, "--out=run", cwd=tmp_path, timeout=20 + 30)
+def test_time_that_is_over_before_any_candidate_is_done_leaves_the_best_there_is(tmp_path: Path, pace: float) -> None:
+    seconds = round(20 * pace)
+    words = as_options({**SMALL_SEARCH, **LONG, "time": seconds})
+    found = nas("search", *words, "--out=run", cwd=tmp_path, timeout=seconds + 30)
     assert found.returncode == 0, found.stderr
     assert "no candidate was done; best.keras is made of #0 after" in found.stdout
     (row,) = without_seconds(tmp_path / "run" / "leaderboard.csv")
@@ -192,10 +194,11 @@ def test_time_that_is_over_ends_the_preparation_of_the_data(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_time_that_is_over_before_anything_was_trained_is_a_failed_run_that_can_go_on(tmp_path: Path) -> None:
+def test_time_that_is_over_before_anything_was_trained_is_a_failed_run_that_can_go_on(tmp_path: Path, pace: float) -> None:
     part = switch.plugin(tmp_path, {0: Fault(switch.HANGS)})
-    words = as_options({**SMALL_SEARCH, "time": 20, "plugin": part})
-    found = nas("search", *words, "--out=run", cwd=tmp_path, timeout=20 + 30)
+    seconds = round(20 * pace)
+    words = as_options({**SMALL_SEARCH, "time": seconds, "plugin": part})
+    found = nas("search", *words, "--out=run", cwd=tmp_path, timeout=seconds + 30)
     assert found.returncode == 1
     assert "error: the time was over before any candidate had been trained for an epoch; nothing is lost" in found.stderr
     assert "nas resume run --time" in found.stderr
