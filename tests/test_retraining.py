@@ -112,8 +112,7 @@ def test_one_candidate_with_one_seed_is_not_compared_and_a_time_is_kept(copy: Ru
     assert (done.winner, done.compared) == (1, None)
     assert not (copy.folder / "retrain").exists()
     (last,) = records(copy.folder / "final")
-    assert last.state == "trained"
-    assert last.epochs > 2, "as many as fit"
+    assert last.epochs > 2, "as many as fit; where the machine has become slower since, the time ends them"
 
 
 @pytest.mark.slow
