@@ -10,6 +10,7 @@ import functools
 import hashlib
 import json
 import zipfile
+import zlib
 from pathlib import Path
 
 from nas.blueprint.blueprint import Blueprint, Node, Origin
@@ -89,7 +90,7 @@ def _read(path: Path, changed: int, size: int) -> tuple[str, Blueprint]:
             if MEMBER not in archive.namelist() or archive.getinfo(MEMBER).file_size > MOST_FACTS:
                 raise BlueprintError(f"'{path}' was not made by nas")
             facts = json.loads(archive.read(MEMBER))
-    except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError, RuntimeError) as problem:
+    except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError, RuntimeError) as problem:  # damaged
         raise BlueprintError(f"'{path}' cannot be read as a model: {problem}") from None
     if not isinstance(facts, dict) or "blueprint" not in facts:
         raise BlueprintError(f"'{path}' does not hold its blueprint: an earlier version of nas wrote it; train it anew")
