@@ -18,6 +18,7 @@ from nas.yamlfile import Document, read
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _FACTORS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
+PRESETS = ("quick", "standard", "thorough")  # shipped configurations of how long each candidate is trained
 GENOTYPE = "genotype"  # what a file of settings may hold beside them
 _MOST = 10**18  # of an amount: what is larger is no limit, and would not be read back from `run.yaml`
 
@@ -89,6 +90,7 @@ class Settings(BaseModel):
     image_size: int | None = Field(default=None, ge=4, le=1024)
     epochs: int = Field(default=9, ge=1, le=10_000)
     patience: int = Field(default=0, ge=0)
+    train_pictures: int = Field(default=10_000, ge=1)  # at most, where `train_part` does not say how many
     train_part: float | None = Field(default=None, gt=0, le=1)
     validation_part: float | None = Field(default=None, ge=0, lt=1)
     pruner: Literal["none", "asha", "median"] = "asha"
@@ -112,11 +114,13 @@ class Settings(BaseModel):
     genetic: GeneticSettings = GeneticSettings()
 
 
-def settings(file: str | Path | None = None, below: dict[str, Any] | None = None, **options: Any) -> Settings:
+def settings(
+    file: str | Path | None = None, below: dict[str, Any] | None = None, preset: str | None = None, **options: Any
+) -> Settings:
     """Settings from a configuration (a shipped name or a path) and from options; options that are None are not given.
 
-    `below` holds defaults that differ from those here, such as the settings of a run that goes on: a file or an option
-    beats them.
+    `below` holds defaults that differ from those here, such as the settings of a run that goes on: a `preset` beats them,
+    then a file, then an option.
 
     Raises ConfigError naming file and line, or the option, for a key or value that is not allowed.
     """
@@ -125,6 +129,8 @@ def settings(file: str | Path | None = None, below: dict[str, Any] | None = None
         doc = read(shipped_file("configs", str(file), "configuration", ConfigError), ConfigError)
         if not isinstance(doc.data, dict):
             raise ConfigError("a configuration is a mapping from settings to values", doc.name)
+    if preset is not None:
+        below = {**(below or {}), **_preset(preset)}
     given = {key: value for key, value in options.items() if value is not None}
     for source, names in ((doc.data, True), (given, False)):
         for key in source:
@@ -137,6 +143,13 @@ def settings(file: str | Path | None = None, below: dict[str, Any] | None = None
         return Settings(**{**(below or {}), **written, **given})
     except ValidationError as problem:
         raise ConfigError(*_first(problem, doc, given)) from None
+
+
+def _preset(name: str) -> dict[str, Any]:
+    if name not in PRESETS:
+        raise ConfigError(unknown("preset", name, PRESETS), "--preset")
+    found: dict[str, Any] = read(shipped_file("configs", name, "preset", ConfigError), ConfigError).data
+    return found
 
 
 def _first(problem: ValidationError, doc: Document, given: dict[str, Any]) -> tuple[str, str]:

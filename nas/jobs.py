@@ -69,7 +69,7 @@ def resolved(chosen: Settings, card: DataCard, machine: dict[str, str]) -> Setti
     part = default_validation_part(pictures) if chosen.validation_part is None else chosen.validation_part
     update: dict[str, Any] = {
         "validation_part": part,
-        "train_part": chosen.train_part or default_train_part(round(pictures * (1 - part))),
+        "train_part": chosen.train_part or default_train_part(round(pictures * (1 - part)), chosen.train_pictures),
         "threads": chosen.threads or default_threads(chosen.workers),
     }
     if chosen.precision == "auto":

@@ -13,14 +13,13 @@ from typing import Any
 import psutil
 
 from nas import plugins
-from nas.blueprint import check_networks
 from nas.config import Settings, settings
 from nas.errors import ConfigError, counted
 from nas.forecast import AROUND, expected_epochs, rehearsed, total_seconds, validation_pictures, within_limits
 from nas.jobs import limits_of, training_pictures
-from nas.preparing import hands_of, interrupts_told, readied, with_whole_paths
+from nas.preparing import check_space, hands_of, interrupts_told, readied, with_whole_paths
 from nas.run import disk_told
-from nas.space import read_space
+from nas.space import SearchSpace, read_space
 from nas.view import Plain, View, duration
 
 REHEARSED = 8  # networks
@@ -67,9 +66,14 @@ def plan(
     read = read_space(chosen.space)
     if not read.describes_networks:
         raise ConfigError(f"the space '{read.name}' has no group 'blocks', so it describes no networks", "--space")
-    check_networks(read)
     limits_of(chosen)
-    with disk_told(), interrupts_told(view), hands_of(chosen) as hands:
+    with disk_told(), interrupts_told(view):
+        check_space(read, chosen, view)
+        return _foretold(read, chosen, view)
+
+
+def _foretold(read: SearchSpace, chosen: Settings, view: View) -> Plan:
+    with hands_of(chosen) as hands:
         card, _, chosen = readied(hands, chosen, view, float("inf"))
         within = within_limits(read, chosen, card)
         places = [round((at + 0.5) * len(within) / REHEARSED) for at in range(REHEARSED)]

@@ -12,6 +12,7 @@ import numpy as np
 
 from nas.datasets import images
 from nas.errors import InputError, RunError
+from nas.run import BEST
 
 if TYPE_CHECKING:
     from nas.training.handover import HandedOver
@@ -67,8 +68,8 @@ def model_file(model: Path) -> Path:
         if os.path.exists(model):
             return model
         raise RunError("there is no such run folder or model", str(model))
-    if not (model / "best.keras").exists():
+    if not (model / BEST).exists():
         if (model / "run.yaml").exists():
             raise RunError("has no trained model yet: no candidate was trained to the end", str(model))
         raise RunError("is no run folder", str(model))
-    return model / "best.keras"
+    return model / BEST

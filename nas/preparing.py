@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from nas.blueprint import BACKBONE, check_networks
+from nas.blueprint.backbone import application_file, is_application
 from nas.config import Settings
 from nas.datasets import DATASETS
 from nas.datasets.prepare import describe
@@ -25,6 +27,7 @@ from nas.messages import DataCard, DataRequest, Limits
 from nas.paths import expanded
 from nas.run import Run, write_whole
 from nas.shipped import shipped
+from nas.space import SearchSpace
 from nas.view import View
 
 NOTHING_BEGUN = "interrupted while the search was prepared; nothing was begun yet"
@@ -40,6 +43,19 @@ def with_whole_paths(chosen: Settings) -> Settings:
         if value is not None and value not in known and os.path.exists(expanded(value)):
             update[name] = str(expanded(value).absolute())
     return chosen.model_copy(update=update)
+
+
+def check_space(space: SearchSpace, chosen: Settings, view: View) -> None:
+    """Check that a space describes networks, when the backbones that it calls by name are at hand. Raises SpaceError, or
+    DatasetError for a backbone that cannot be had."""
+    named = space.genes[BACKBONE].extremes() if BACKBONE in space.genes else []
+    lacking = [str(name) for name in named if is_application(name) and not application_file(str(name)).exists()]
+    if lacking:
+        with hands_of(chosen) as hands:
+            for name in lacking:
+                view.note(f"fetching the backbone {name}")
+                hands.call(Task(f"{WORKER}:fetch_backbone", name, f"fetching {name}", Limits(None, None, LONGEST_SILENCE)))
+    check_networks(space)
 
 
 def prepare(hands: Executor, chosen: Settings, view: View, deadline: float) -> DataCard:

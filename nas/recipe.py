@@ -12,7 +12,7 @@ from typing import Any
 
 from nas.errors import BlueprintError, unknown
 
-OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop")
+OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "muon")
 LOSSES = ("crossentropy", "mse")
 SCHEDULES = ("constant", "cosine", "onecycle")
 FLIPS = ("none", "horizontal", "vertical", "both")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nas import plugins
-from nas.blueprint import BACKBONE, check_networks
+from nas.blueprint import BACKBONE
 from nas.changes import data_changes, space_changes, version_changes
 from nas.config import Settings, settings
 from nas.datasets.prepare import describe
@@ -21,7 +21,7 @@ from nas.errors import ConfigError, NasError, RunError, counted
 from nas.jobs import check_memory, search_time
 from nas.machine import default_threads
 from nas.messages import DataCard
-from nas.preparing import hands_of, interrupts_told, kept, prepare, with_whole_paths
+from nas.preparing import check_space, hands_of, interrupts_told, kept, prepare, with_whole_paths
 from nas.provenance import SEARCH, plugin_digests, versions
 from nas.result import Result
 from nas.run import Run, disk_told
@@ -90,7 +90,7 @@ def reopened(run: Run, view: View, kind: str, **changes: Any) -> Reopened:
             raise RunError(f"names a plugin in a place that it may not have: {plugin}", str(run.settings))
         plugins.load(plugin)
     chosen = with_whole_paths(chosen)
-    space = _space_of(run, facts, chosen)
+    space = _space_of(run, facts, chosen, view)
     with examined(run):
         check_ledger(run)
     with hands_of(chosen) as hands:
@@ -107,7 +107,7 @@ def reopened(run: Run, view: View, kind: str, **changes: Any) -> Reopened:
     return Reopened(facts, chosen, space, card)
 
 
-def _space_of(run: Run, facts: dict[str, Any], chosen: Settings) -> SearchSpace:
+def _space_of(run: Run, facts: dict[str, Any], chosen: Settings, view: View) -> SearchSpace:
     """The space of a run, from its own copy. Raises RunError if that, or the file that it was read from, has changed, or if
     what it was to start from is no point of it."""
     space = read_space(facts["space"])
@@ -117,7 +117,7 @@ def _space_of(run: Run, facts: dict[str, Any], chosen: Settings) -> SearchSpace:
     except (NasError, TypeError, AttributeError) as problem:
         raise RunError(f"is damaged: {problem}", str(run.settings)) from None
     if BACKBONE in space.genes:  # a file of the user's, which may have gone
-        check_networks(space)
+        check_space(space, chosen, view)
     again = "undo that, or start a new search"
     if space.digest != facts["digests"].get("space"):
         raise RunError(f"the space in its run.yaml is not the one it began with; {again}", str(run.folder))

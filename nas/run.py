@@ -23,6 +23,7 @@ from nas.space import read_space
 from nas.yamlfile import dumped, read
 
 RESULTS = Path("results")
+BEST = "best.keras"  # the best model, in a run folder
 PARTS = ("models", "checkpoints")
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9]+")  # as `write_whole` calls what it is writing
@@ -102,7 +103,7 @@ class Run:
 
     @property
     def best(self) -> Path:
-        return self.folder / "best.keras"
+        return self.folder / BEST
 
     @property
     def final(self) -> Path:

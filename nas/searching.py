@@ -22,7 +22,7 @@ from nas.forecast import forecast
 from nas.jobs import job_for, limits_of, networks_of, search_time
 from nas.known import known
 from nas.messages import DataCard
-from nas.preparing import begin, hands_of, interrupts_told, kept, readied, with_whole_paths
+from nas.preparing import begin, check_space, hands_of, interrupts_told, kept, readied, with_whole_paths
 from nas.provenance import SEARCH, provenance
 from nas.result import Result
 from nas.run import Run, disk_told
@@ -104,7 +104,8 @@ def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | Non
         raise ConfigError(f"the space '{space.name}' has no group 'blocks', so it describes no networks", "--space")
     if chosen.validation_part == 0:
         raise ConfigError("a search compares candidates on validation pictures, so some are needed", "--validation-part")
-    check_networks(space)
+    with interrupts_told(view):
+        check_space(space, chosen, view)
     Run.check_new(out)
     make_strategy(chosen.strategy, space, chosen.seed, chosen)  # a wrong name shows before the data is read
     limits_of(chosen)

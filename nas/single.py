@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from nas import plugins
-from nas.blueprint import check_networks
 from nas.config import settings
 from nas.datasets.prepare import check_test_part
 from nas.driver import deadline_of
@@ -24,7 +23,7 @@ from nas.jobs import limits_of, networks_of
 from nas.known import known, read_genotype
 from nas.messages import Proposal, Score
 from nas.paths import expanded
-from nas.preparing import begin, hands_of, interrupts_told, kept, readied, with_whole_paths
+from nas.preparing import begin, check_space, hands_of, interrupts_told, kept, readied, with_whole_paths
 from nas.provenance import TRAINING, provenance
 from nas.result import Result
 from nas.resuming import Reopened, reopened
@@ -64,9 +63,10 @@ def train(file: str, view: View | None = None, out: str | Path | None = None, **
     space = read_space(chosen.space)
     (genotype,) = known([str(path)], space)
     with disk_told():
-        check_networks(space)
         Run.check_new(out)
         limits_of(chosen)
+        with interrupts_told(view):
+            check_space(space, chosen, view)
         with interrupts_told(view), hands_of(chosen) as hands:
             card, machine, chosen = readied(hands, chosen, view, deadline_of(chosen.time, began))
             check_test_part(chosen.dataset, card)

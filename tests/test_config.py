@@ -21,7 +21,22 @@ def test_an_option_beats_the_file_and_the_file_the_defaults(tmp_path):
 
 @pytest.mark.parametrize("name", shipped("configs"))
 def test_every_shipped_configuration_is_read_by_its_name(name):
-    assert settings(name) != Settings()
+    assert (settings(name) == Settings()) == (name == "standard"), "the defaults are the standard preset"
+
+
+def test_a_preset_is_beaten_by_a_file_and_that_by_an_option(tmp_path):
+    quick = settings(preset="quick")
+    assert quick.epochs < Settings().epochs < settings(preset="thorough").epochs
+    file = write(tmp_path, "epochs: 4\ntrain_pictures: 77\n")
+    chosen = settings(file, preset="quick", train_pictures=78)
+    assert (chosen.epochs, chosen.train_pictures) == (4, 78)
+    assert settings(None, {"epochs": 1, "seed": 8}, "quick") == settings(seed=8, preset="quick")
+
+
+@pytest.mark.parametrize("name", ["quik", "", "../quick", "demo", "configs/quick"])
+def test_a_preset_that_is_none_is_told(name):
+    with pytest.raises(ConfigError, match=r"(?s)--preset: unknown preset .*quick, standard"):
+        settings(preset=name)
 
 
 def test_settings_survive_the_trip_through_plain_data():

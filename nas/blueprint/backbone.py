@@ -1,7 +1,8 @@
 """The backbone: the layers of a network that was trained before, in front of the blocks of a new one.
 
 A model file that `nas` wrote holds its blueprint beside its weights, so a backbone is primitive layers like any other, counted
-like any other, at any size of pictures; only that each node knows its origin. `training/backbone.py` fetches the weights.
+like any other, at any size of pictures; only that each node knows its origin. `training/backbone.py` fetches the weights. Of a
+network of `keras.applications` such a file is made first, by `training/applications.py`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 import zipfile
 import zlib
 from pathlib import Path
@@ -17,11 +19,22 @@ from nas.blueprint.blueprint import Blueprint, Node, Origin
 from nas.blueprint.layers import Rescale, Shape
 from nas.blueprint.sketch import Sketch
 from nas.errors import BlueprintError
-from nas.paths import expanded
+from nas.paths import cache_root, expanded
+from nas.run import BEST
 
 MEMBER = "nas.json"  # what a model file knows beside its network
 MOST_FACTS = 10_000_000  # bytes of it; a few lines in a zip can stand for gigabytes
-BEST = "best.keras"  # of a run folder
+_DATED = "metadata.json"  # of a model file: Keras writes there when it was saved
+
+
+def is_application(name: object) -> bool:
+    """Whether a backbone is called by a name of `keras.applications`, such as `MobileNetV2`, and no such file is there."""
+    return isinstance(name, str) and re.fullmatch(r"[A-Z][A-Za-z0-9]*", name) is not None and not expanded(name).exists()
+
+
+def application_file(name: str) -> Path:
+    """Where the model file of a network of `keras.applications` is kept, once it has been made."""
+    return cache_root() / "backbones" / f"{name}.keras"
 
 
 def picture_of(file: str) -> Shape:
@@ -55,7 +68,7 @@ def backbone(net: Sketch, file: object, frozen: object, stages: object) -> None:
 
 
 def _found(file: str) -> tuple[Path, str, Blueprint]:
-    path = expanded(file)
+    path = application_file(file) if is_application(file) else expanded(file)
     path = (path / BEST if path.is_dir() else path).absolute()
     try:
         status = path.stat()
@@ -67,7 +80,7 @@ def _found(file: str) -> tuple[Path, str, Blueprint]:
 def _taken(old: Blueprint, stages: int) -> list[Node]:
     """The nodes in front of the head, as far as the block called `stages`."""
     names = [node.name for node in old.nodes]
-    end = next((at for at, name in enumerate(names) if name.startswith("head_")), 0)
+    end = next((at for at, name in enumerate(names) if name.startswith("head_")), len(names))
     later = f"block{stages + 1}_"
     if stages:
         end = next((at for at, name in enumerate(names[:end]) if name.startswith(later)), end)
@@ -98,6 +111,7 @@ def _read(path: Path, changed: int, size: int) -> tuple[str, Blueprint]:
 
 
 def digest_of(path: Path) -> str:
-    """Of a file's bytes. Raises OSError."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:12]
+    """Of the checksums of what a model file holds: the same when the same is written again. Raises OSError, BadZipFile."""
+    with zipfile.ZipFile(path) as archive:
+        held = sorted((info.filename, info.file_size, info.CRC) for info in archive.infolist() if info.filename != _DATED)
+    return hashlib.sha256(json.dumps(held).encode()).hexdigest()[:12]

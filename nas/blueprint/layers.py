@@ -16,7 +16,7 @@ from nas.errors import BlueprintError, listing, unknown
 Shape: TypeAlias = tuple[int, ...]
 Padding = Literal["same", "valid"]
 
-ACTIVATIONS = ("relu", "leaky_relu", "prelu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid", "softmax")
+ACTIVATIONS = ("relu", "relu6", "leaky_relu", "prelu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid", "softmax")
 NORMS = ("batch", "layer", "group")
 
 
@@ -145,6 +145,18 @@ class Activation(Layer):
 
 
 @dataclass(frozen=True)
+class Pad(Layer):
+    """Zeros around the picture, `size` on each side."""
+
+    kind = "pad"
+    size: int = 1
+
+    def output(self, *inputs: Shape) -> Shape:
+        height, width, channels = inputs[0]
+        return (height + 2 * self.size, width + 2 * self.size, channels)
+
+
+@dataclass(frozen=True)
 class Pool(Layer):
     """Maximum or average over a `size`×`size` window; windows overlap where `stride` is smaller than `size`."""
 
@@ -259,7 +271,7 @@ class Concat(Layer):
 KINDS: dict[str, type[Layer]] = {
     layer.kind: layer
     for layer in (
-        *(Rescale, Conv, Depthwise, Norm, Activation, Pool, GlobalPool),
+        *(Rescale, Conv, Depthwise, Norm, Activation, Pad, Pool, GlobalPool),
         *(Flatten, Dense, Dropout, Add, Multiply, Concat),
     )
 }

@@ -41,7 +41,10 @@ def search(
     seed: Annotated[int | None, typer.Option(help="Everything random follows from it (default 0).")] = None,
     time: Time = None,
     out: Annotated[str | None, typer.Option(help="Run folder (default results/<dataset>-<strategy>-<n>).")] = None,
-    config: Annotated[str | None, typer.Option(help="A configuration: shipped name or YAML file.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="How long each candidate is trained: quick, standard (default) or thorough.")
+    ] = None,
+    config: Annotated[str | None, typer.Option(help="A configuration: shipped name or YAML file; beats the preset.")] = None,
     workers: Workers = None,
     threads: Threads = None,
     sampler: Annotated[str | None, typer.Option(help="Of Optuna: tpe (default), qmc, random; gp as an extra.")] = None,
@@ -50,9 +53,10 @@ def search(
         int | None, typer.Option(help="Scale pictures to this square (default: the data's, at most 64).")
     ] = None,
     data_dir: DataDir = None,
-    train_part: Annotated[
-        float | None, typer.Option(help="Part of the training pictures used (default: about 10,000).")
+    train_pictures: Annotated[
+        int | None, typer.Option(help="Training pictures that a candidate sees, at most (default 10000).")
     ] = None,
+    train_part: Annotated[float | None, typer.Option(help="The same as a part of them, from 0 to 1.")] = None,
     validation_part: Annotated[
         float | None, typer.Option(help="Part held out to compare candidates (default: a tenth or more).")
     ] = None,

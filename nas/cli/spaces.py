@@ -77,14 +77,16 @@ def spaces_sample(
 
 def _checked_space(file: str, plugin: list[str] | None) -> Any:
     from nas import plugins
-    from nas.blueprint import check_networks
+    from nas.config import Settings
+    from nas.preparing import check_space
     from nas.space import read_space
+    from nas.view import Plain
 
     for each in plugin or []:
         plugins.load(each)
     space = read_space(file)
     if space.describes_networks:
-        check_networks(space)
+        check_space(space, Settings(), Plain())
     return space
 
 

@@ -25,7 +25,6 @@ from nas.datasets import images
 from nas.datasets.base import Arrays, Files
 from nas.errors import DatasetError
 from nas.messages import DataCard
-from nas.paths import expanded
 
 Told: TypeAlias = Callable[[int, int], None]
 """Hears how many pictures are decoded, and of how many."""
@@ -34,13 +33,6 @@ CARD_KEYS = {"digest", "classes", "counts", "mean", "std", "skipped"}
 PIECE = 4096  # pictures read at once
 ABANDONED = 600  # seconds after which one is, whose builder is gone (containers may share a name, and not their processes)
 FORGOTTEN = 86_400  # seconds after which a cache that another machine was building is given up
-
-
-def cache_root() -> Path:
-    """Where decoded pictures are kept: NAS_CACHE_DIR, or the user's cache folder."""
-    own = os.environ.get("NAS_CACHE_DIR")
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nas"
-    return expanded(own) if own else base
 
 
 def open_cache(card: DataCard) -> tuple[np.ndarray, np.ndarray]:

@@ -18,11 +18,11 @@ import numpy as np
 
 from nas.datasets import images
 from nas.datasets.base import DATASETS, Arrays, Files, Part, data_dir
-from nas.datasets.cache import Told, cache_root, sound, write
+from nas.datasets.cache import Told, sound, write
 from nas.datasets.folder import load_folder, test_words
 from nas.errors import DatasetError, listing
 from nas.messages import DataCard
-from nas.paths import expanded
+from nas.paths import cache_root, expanded
 
 SHOWN_CLASSES = 10  # in a message
 LARGEST_DEFAULT = 64  # pixels: a larger side multiplies the time of every candidate, so it must be asked for

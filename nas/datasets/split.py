@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import numpy as np
 
-CHEAP = 10_000  # pictures that a candidate is trained on by default: enough to rank, and an epoch stays short
 VALIDATION = (1_000, 0.10, 0.25)  # wanted at least so many, a tenth, but never more than a quarter
 
 
@@ -17,9 +16,9 @@ def default_validation_part(pictures: int) -> float:
     return round(min(max(part, least / pictures), most), 4)
 
 
-def default_train_part(pictures: int) -> float:
-    """All training pictures up to 10,000; of more, so many that about 10,000 are used."""
-    return round(min(1.0, CHEAP / pictures), 4)
+def default_train_part(pictures: int, most: int) -> float:
+    """All training pictures up to `most`; of more, so many that about `most` are used."""
+    return round(min(1.0, most / pictures), 4)
 
 
 def split(labels: np.ndarray, seed: int, validation_part: float, train_part: float) -> tuple[np.ndarray, np.ndarray]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from nas.blueprint import Blueprint, Origin
 from nas.blueprint.backbone import digest_of
-from nas.errors import DatasetError
-from nas.training.handover import load_model
+from nas.errors import DatasetError, first_line
 
 
 def fetch(network: Any, blueprint: Blueprint) -> None:
@@ -27,11 +28,13 @@ def fetch(network: Any, blueprint: Blueprint) -> None:
 
 
 def _layers(origin: Origin) -> dict[str, Any]:
-    path = Path(origin.file)
     try:
-        found = digest_of(path)
-    except OSError as problem:
-        raise DatasetError(f"the backbone cannot be read: {problem.strerror}", origin.file) from None
-    if found != origin.digest:
+        found = digest_of(Path(origin.file))
+        same = found == origin.digest
+        layers = keras.saving.load_model(origin.file, compile=False, safe_mode=True).layers if same else []
+    except Exception as problem:  # a damaged archive can make Keras raise anything
+        words = problem.strerror if isinstance(problem, OSError) and problem.strerror else first_line(problem)
+        raise DatasetError(f"the backbone cannot be read: {words}", origin.file) from None
+    if not same:
         raise DatasetError("the backbone is not the file that it was when this candidate was proposed", origin.file)
-    return {layer.name: layer for layer in load_model(path).model.layers}
+    return {layer.name: layer for layer in layers}

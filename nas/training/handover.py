@@ -69,7 +69,11 @@ def save_model(job: Job, weights: Arrays, facts: dict[str, Any]) -> None:
         "blueprint": job.blueprint.to_dict(),
         **facts,
     }
-    target = Path(job.model)
+    write_model(network, about, Path(job.model))
+
+
+def write_model(network: Any, about: dict[str, Any], target: Path) -> None:
+    """Write a network, and the plain data `about` it, to `target`, whole or not at all."""
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as folder:  # where a killed worker's is found and removed
         file = Path(folder) / "model.keras"
         network.save(file)

@@ -25,12 +25,15 @@ from nas.blueprint.layers import (
     Layer,
     Multiply,
     Norm,
+    Pad,
     Pool,
     Rescale,
     Shape,
 )
 from nas.training.fused import FusedBatchNormalization
 from nas.training.seeds import seed_of
+
+NORM_EPSILON = 1e-3  # of batch normalisation
 
 
 def build(blueprint: Blueprint, seed: int = 0, precision: str = "float32", fast: bool = False) -> keras.Model:
@@ -65,7 +68,7 @@ def _activation(layer: Activation, common: dict[str, Any], seed: int, shape: Sha
 
 def _norm(layer: Norm, common: dict[str, Any], seed: int, shape: Shape) -> Any:
     if layer.type == "batch":
-        return keras.layers.BatchNormalization(momentum=layer.momentum, **common)
+        return keras.layers.BatchNormalization(momentum=layer.momentum, epsilon=NORM_EPSILON, **common)
     if layer.type == "layer":
         return keras.layers.LayerNormalization(epsilon=1e-5, **common)
     return keras.layers.GroupNormalization(groups=layer.groups, epsilon=1e-5, **common)
@@ -73,7 +76,7 @@ def _norm(layer: Norm, common: dict[str, Any], seed: int, shape: Shape) -> Any:
 
 def _fast_norm(layer: Norm, common: dict[str, Any], seed: int, shape: Shape) -> Any:
     if layer.type == "batch" and len(shape) == 3:
-        return FusedBatchNormalization(momentum=layer.momentum, **common)
+        return FusedBatchNormalization(momentum=layer.momentum, epsilon=NORM_EPSILON, **common)
     return _norm(layer, common, seed, shape)
 
 
@@ -113,6 +116,7 @@ MAKERS: dict[type[Layer], _Maker] = {
     ),
     Norm: _norm,
     Activation: _activation,
+    Pad: lambda layer, common, seed, shape: keras.layers.ZeroPadding2D(layer.size, **common),
     Pool: _pool,
     GlobalPool: _global_pool,
     Flatten: lambda layer, common, seed, shape: keras.layers.Flatten(**common),

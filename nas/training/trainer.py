@@ -26,6 +26,7 @@ from nas.training.backbone import fetch
 from nas.training.batches import Batches, targets
 from nas.training.handover import save_model
 from nas.training.model import build
+from nas.training.muon import Muon
 from nas.training.objectives import accuracy_metric, objective_metrics, score
 from nas.training.seeds import reset_generators, seed_of
 from nas.training.weights import Arrays, load_checkpoint, save_checkpoint, weights_of
@@ -222,6 +223,8 @@ def make_optimizer(recipe: Recipe, steps: int) -> Any:
         optimizer = keras.optimizers.SGD(momentum=recipe.momentum, nesterov=True, **common)
     elif recipe.optimizer == "adamw":
         optimizer = keras.optimizers.AdamW(**{**common, "weight_decay": recipe.weight_decay})
+    elif recipe.optimizer == "muon":
+        optimizer = Muon(**{**common, "weight_decay": recipe.weight_decay})
     else:
         optimizer = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}[recipe.optimizer](**common)
     if recipe.weight_decay:

@@ -1,4 +1,5 @@
-"""What a worker process can be asked for, by name: `machine`, `prepare`, `rehearse`, `train`, `hand_over`, `score`.
+"""What a worker process can be asked for, by name: `machine`, `prepare`, `fetch_backbone`, `rehearse`, `train`, `hand_over`,
+`score`.
 
 The driver never imports this file; an executor does, in the process where the work is done.
 """
@@ -64,6 +65,13 @@ def _computes_bfloat16() -> bool:
 def prepare(request: DataRequest, told: Callable[[int, int], None]) -> DataCard:
     """Decode a data set's training part, or find it decoded. Raises DatasetError."""
     return prepare_data(request.name, request.folder, request.image_size, told)
+
+
+def fetch_backbone(name: str, told: Callable[[int, int], None]) -> str:
+    """Have a network of `keras.applications` at hand as a model file. Raises DatasetError."""
+    from nas.training.applications import fetch_application
+
+    return fetch_application(name)
 
 
 def rehearse(rehearsal: Rehearsal, told: Callable[[int, int], None]) -> Rehearsed:

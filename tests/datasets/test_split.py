@@ -51,4 +51,4 @@ def test_default_validation_part(pictures: int, part: float) -> None:
 
 @pytest.mark.parametrize(("pictures", "used"), [(500, 500), (40_000, 10_000)])
 def test_default_train_part(pictures: int, used: int) -> None:
-    assert default_train_part(pictures) * pictures == used
+    assert default_train_part(pictures, 10_000) * pictures == used

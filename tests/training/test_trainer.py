@@ -13,6 +13,7 @@ import pytest
 from nas.datasets import open_cache
 from nas.datasets.split import split
 from nas.messages import DataCard, Infeasible, News, Progress, Pulse, Stopped, Trained
+from nas.recipe import OPTIMIZERS
 from nas.training.handover import load_model
 from nas.training.trainer import train
 from tests.helpers import GENOTYPE, PLAIN, make_job, train_fresh, workers
@@ -155,7 +156,7 @@ def test_every_head_trains_with_every_loss(two_classes: DataCard, tmp_path: Path
 
 
 @pytest.mark.backend
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_every_optimizer_and_schedule_trains(two_classes: DataCard, tmp_path: Path, optimizer: str, schedule: str) -> None:
     genotype = {**PLAIN, "optimizer": optimizer, "schedule": schedule, "weight_decay": 0.01, "learning_rate": 1e-3}
