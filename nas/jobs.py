@@ -17,7 +17,7 @@ from nas.space import Genotype
 from nas.strategies.asking import Express
 
 WORKER = "nas.training.worker"  # by name: the driver never imports it
-SEARCHING = 0.35  # part of the time that the search has, where a retraining follows
+SEARCHING = 0.3  # part of the time that the search has, where a retraining follows
 
 
 def search_time(chosen: Settings) -> float | None:

@@ -12,7 +12,7 @@ from nas.errors import counted
 FULL = 30  # epochs of a training at full length, where neither epochs nor time are given and the search had not more
 LONGEST = 300  # epochs that are planned at most, however much time there is: nothing tells the last fit to stop
 TOP = SEEDS = 3  # candidates that are compared, and trainings of each
-COMPARING = 0.4  # part of the time that is for the comparison
+COMPARING = 0.3  # part of the time that is for the comparison
 START_UP = 6.0  # seconds of a training until its first epoch, and after its last
 
 

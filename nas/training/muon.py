@@ -39,3 +39,17 @@ class Muon(keras.optimizers.Muon):  # type: ignore[misc]  # Keras ships no types
         scale = self.rms_rate * math.sqrt(max(math.prod(variable.shape[:-1]), variable.shape[-1]))
         nearest = self.zeropower_via_newtonschulz5(matrix, self.ns_steps)
         self.assign_sub(variable, lr * scale * ops.reshape(nearest, variable.shape))
+
+    def zeropower_via_newtonschulz5(self, x: Any, steps: int) -> Any:
+        """Keras's iteration of a matrix, carried out on its small square: what it multiplies the matrix by depends on that
+        alone. The same numbers but for rounding, in half the time or less for kernels, which are long."""
+        tall = x.shape[0] >= x.shape[1]
+        square = ops.matmul(ops.transpose(x), x) if tall else ops.matmul(x, ops.transpose(x))
+        size = ops.trace(square) + 1e-14  # of the matrix, squared: 1e-7, as in Keras's
+        square, factor = square / size, ops.eye(square.shape[0], dtype=x.dtype)
+        for _ in range(steps):
+            by = self.muon_a * ops.eye(square.shape[0], dtype=x.dtype)
+            by += self.muon_b * square + self.muon_c * ops.matmul(square, square)
+            factor, square = ops.matmul(factor, by), ops.matmul(ops.matmul(by, square), by)
+        factor = factor * ops.rsqrt(size)
+        return ops.matmul(x, factor) if tall else ops.matmul(factor, x)
