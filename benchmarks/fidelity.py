@@ -3,7 +3,8 @@
     NAS_DATA_DIR=… python benchmarks/fidelity.py --csv fidelity.csv [--space modern] [--candidates 24] [--epochs 20]
     python benchmarks/fidelity.py --csv fidelity.csv --report
 
-Every training is a row of the CSV when it is done, and is not done again: the benchmark goes on where it was ended. The report
+Every training is a row of the CSV when it is done, and is not done again: the benchmark goes on where it was ended (with the
+same options; others want another CSV). The report
 gives, for each cheap way and each epoch of it, Spearman's correlation with the long score (95% interval by bootstrap, 2,000
 draws), that within the better half by the long score, and its part of the long cost. Scores are of validation pictures; no test
 part is opened.
@@ -25,7 +26,7 @@ from nas.config import settings
 from nas.executors import EXECUTORS, Task, Work
 from nas.forecast import within_limits
 from nas.jobs import WORKER, job_for, resolved
-from nas.messages import Candidate, Job, News, Progress
+from nas.messages import Candidate, Job, News, Progress, Trained
 from nas.preparing import prepare
 from nas.space import read_space
 from nas.view import Plain
@@ -74,11 +75,11 @@ def train(options: argparse.Namespace) -> None:
             job = job_for(dataclasses.replace(candidate, number=number), chosen, card)
             curve, seconds = trained(dataclasses.replace(job, epochs=epochs, train_part=part))
             append(options.csv, number, name, candidate, curve, seconds)
-            print(f"#{number} {name}: {max(curve, default=0):.4f} in {seconds:.0f} s", file=sys.stderr, flush=True)
+            print(f"#{number} {name}: {max(curve):.4f} in {seconds:.0f} s", file=sys.stderr, flush=True)
 
 
 def trained(job: Job) -> tuple[list[float], float]:
-    """The curve of one job, and the seconds of its epochs."""
+    """The curve of one job, and the seconds of its epochs. Ends the benchmark if it is not trained to its end."""
     curve: list[float] = []
     seconds: list[float] = []
 
@@ -92,9 +93,11 @@ def trained(job: Job) -> tuple[list[float], float]:
         files = {"checkpoint": str(Path(folder) / "checkpoint.npz"), "model": str(Path(folder) / "model.keras")}
         executor = EXECUTORS["processes"](Work(f"{WORKER}:train", heard))
         executor.submit(job.number, dataclasses.replace(job, **files))
-        while not executor.finished(5.0):
+        while not (ended := executor.finished(5.0)):
             pass
         executor.close()
+    if not isinstance(ended[0].outcome, Trained):
+        sys.exit(f"not trained: {ended[0].outcome}")
     return curve, sum(seconds)
 
 

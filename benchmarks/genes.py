@@ -4,7 +4,7 @@
     python benchmarks/genes.py --csv genes.csv --report
 
 The ranges of `search_spaces/modern.yaml` come from it. Every training is a row of the CSV when it is done, and is not done
-again. Scores are of validation pictures; no test part is opened.
+again (with the same options; others want another CSV). Scores are of validation pictures; no test part is opened.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def train(options: argparse.Namespace) -> None:
         blueprint, recipe = networks_of(card, chosen)(genotype)
         curve, seconds = trained(job_for(Candidate(0, genotype, "", blueprint=blueprint, recipe=recipe), chosen, card))
         append(options.csv, (change, options.seed, blueprint.parameters, blueprint.flops, round(seconds, 1)), curve)
-        print(f"{change}: {max(curve, default=0):.4f} in {seconds:.0f} s", file=sys.stderr, flush=True)
+        print(f"{change}: {max(curve):.4f} in {seconds:.0f} s", file=sys.stderr, flush=True)
 
 
 def append(file: Path, facts: tuple[object, ...], curve: list[float]) -> None:

@@ -84,7 +84,7 @@ class Settings(BaseModel):
     sampler: str = "tpe"
     budget: int = Field(default=50, ge=1, le=1_000_000)
     time: Seconds = None
-    space: str = "cnn"
+    space: str = "modern"
     dataset: str = "cifar10"
     data_dir: str | None = None
     image_size: int | None = Field(default=None, ge=4, le=1024)
@@ -138,8 +138,12 @@ def settings(
                 continue
             if key not in Settings.model_fields:
                 raise ConfigError(unknown("setting", key, Settings.model_fields), doc.place(key) if names else None)
+    if given.keys() >= {"train_part", "train_pictures"}:
+        raise ConfigError("says the same as --train-part; give one of them", "--train-pictures")
     try:
         written = {key: value for key, value in doc.data.items() if key != GENOTYPE}
+        if "train_pictures" in given:
+            written["train_part"] = None
         return Settings(**{**(below or {}), **written, **given})
     except ValidationError as problem:
         raise ConfigError(*_first(problem, doc, given)) from None

@@ -10,8 +10,8 @@ from typing import Any
 from nas.config import Settings
 from nas.executors import Task
 from nas.jobs import WORKER
-from nas.messages import DataCard, DataRequest, Figure, Score, ScoreRequest
-from nas.preparing import hands_of
+from nas.messages import DataCard, DataRequest, Figure, Limits, Score, ScoreRequest
+from nas.preparing import LONGEST_SILENCE, hands_of
 from nas.run import Run, write_whole
 from nas.view import View
 
@@ -28,7 +28,9 @@ def last_score(run: Run, model: Path, chosen: Settings, card: DataCard, facts: d
     data = DataRequest(chosen.dataset, chosen.data_dir, chosen.image_size)
     request = ScoreRequest(str(model.absolute()), data, card)
     with hands_of(chosen) as hands:
-        found: Score = hands.call(Task(f"{WORKER}:score", request, "scoring on the test part"), view.preparing)
+        found: Score = hands.call(
+            Task(f"{WORKER}:score", request, "scoring on the test part", Limits(None, None, LONGEST_SILENCE)), view.preparing
+        )
     write_final(run, found, facts)
     view.note("\n".join(final_lines(found)))
     return found
@@ -93,7 +95,7 @@ def _confusion_png(score: Score) -> bytes:
     axes.set_ylabel("class")
     axes.set_title(f"accuracy {score.accuracy.value:.2%} on {score.pictures:,} test pictures")
     if count <= MOST_NAMED:
-        names = [name if len(name) <= 16 else f"{name[:15]}…" for name in score.classes]
+        names = [_label(name, at) for at, name in enumerate(score.classes)]
         axes.set_xticks(range(count), names, rotation=90 if count > 5 else 0, parse_math=False)
         axes.set_yticks(range(count), names, parse_math=False)
         for y, row in enumerate(score.confusion):
@@ -103,3 +105,13 @@ def _confusion_png(score: Score) -> bytes:
     buffer = io.BytesIO()
     drawing.savefig(buffer, format="png")
     return buffer.getvalue()
+
+
+def _label(name: str, number: int) -> str:
+    """A class's name as the picture shows it: shortened, or its number where the font has no such letters."""
+    from matplotlib.font_manager import findfont, get_font
+
+    letters = get_font(findfont("DejaVu Sans"))
+    if any(not letters.get_char_index(ord(letter)) for letter in name):
+        return f"class {number + 1}"
+    return name if len(name) <= 16 else f"{name[:15]}…"

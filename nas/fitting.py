@@ -74,7 +74,13 @@ def fit_listed(
     view: View,
     again: str,
     deadline: float,
+    until: float | None = None,
 ) -> Result:
-    """Train all `candidates`, numbered from 0, to the end."""
+    """Train all `candidates`, numbered from 0, to the end: the epochs of the settings, or as many as fit `until` then (by
+    time.time)."""
     chosen = chosen.model_copy(update={"budget": len(candidates), "pruner": "none"})
-    return fit(run, space, chosen, Listed(candidates), lambda one: job_for(one, chosen, card, run), view, again, deadline)
+
+    def job_of(one: Candidate) -> Job:
+        return dataclasses.replace(job_for(one, chosen, card, run), until=until)
+
+    return fit(run, space, chosen, Listed(candidates), job_of, view, again, deadline)

@@ -34,7 +34,7 @@ def job_for(candidate: Candidate, chosen: Settings, card: DataCard, run: Run | N
         recipe=candidate.recipe,
         data=card,
         epochs=chosen.epochs,
-        train_part=chosen.train_part or 1.0,
+        train_part=1.0 if chosen.train_part is None else chosen.train_part,
         validation_part=0.1 if chosen.validation_part is None else chosen.validation_part,
         seed=chosen.seed,
         threads=chosen.threads or 1,
@@ -60,7 +60,7 @@ def networks_of(card: DataCard, chosen: Settings) -> Express:
 
 def training_pictures(card: DataCard, chosen: Settings) -> float:
     """Pictures in one epoch, nearly: each class is rounded for itself."""
-    return sum(card.counts) * (1 - (chosen.validation_part or 0)) * (chosen.train_part or 1)
+    return sum(card.counts) * (1 - (chosen.validation_part or 0)) * (1 if chosen.train_part is None else chosen.train_part)
 
 
 def resolved(chosen: Settings, card: DataCard, machine: dict[str, str]) -> Settings:

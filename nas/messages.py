@@ -114,7 +114,8 @@ class Limits:
 
 @dataclass(frozen=True)
 class Job:
-    """All that a worker needs to train one candidate: a function of this alone, whatever machine it runs on."""
+    """All that a worker needs to train one candidate: a function of this alone, whatever machine it runs on (unless it has a
+    time to keep)."""
 
     number: int
     blueprint: Blueprint
@@ -131,6 +132,7 @@ class Job:
     class_weight: str  # `none`, or `balanced`: rare classes count as much as common ones
     checkpoint: str  # file; written after every epoch, read when it is there
     model: str  # file; the trained model, written at the end
+    until: float | None = None  # when it should be over (by time.time): then `epochs` is where to begin, and the pace decides
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,15 @@ from typing import Any
 import psutil
 
 from nas import plugins
+from nas.blueprint import check_networks
 from nas.config import Settings, settings
 from nas.errors import ConfigError, counted
 from nas.forecast import AROUND, expected_epochs, rehearsed, total_seconds, validation_pictures, within_limits
-from nas.jobs import limits_of, training_pictures
+from nas.jobs import limits_of, search_time, training_pictures
 from nas.preparing import check_space, hands_of, interrupts_told, readied, with_whole_paths
 from nas.run import disk_told
 from nas.space import SearchSpace, read_space
+from nas.strategies import make_strategy
 from nas.view import Plain, View, duration
 
 REHEARSED = 8  # networks
@@ -56,7 +58,8 @@ def plan(
     view: View | None = None,
     **options: Any,
 ) -> Plan:
-    """Foretell a search: the arguments are those of `search`. Raises NasError for anything in the input that is wrong."""
+    """Foretell a search: the arguments are those of `search`, its space by a name or path. Raises NasError for anything
+    in the input that is wrong."""
     view = view or Plain()
     given = {name: None if value is None else str(value) for name, value in (("space", space), ("dataset", dataset))}
     chosen = settings(config, **{**options, **given})
@@ -66,6 +69,9 @@ def plan(
     read = read_space(chosen.space)
     if not read.describes_networks:
         raise ConfigError(f"the space '{read.name}' has no group 'blocks', so it describes no networks", "--space")
+    if chosen.validation_part == 0:
+        raise ConfigError("a search compares candidates on validation pictures, so some are needed", "--validation-part")
+    make_strategy(chosen.strategy, read, chosen.seed, chosen)
     limits_of(chosen)
     with disk_told(), interrupts_told(view):
         check_space(read, chosen, view)
@@ -75,6 +81,7 @@ def plan(
 def _foretold(read: SearchSpace, chosen: Settings, view: View) -> Plan:
     with hands_of(chosen) as hands:
         card, _, chosen = readied(hands, chosen, view, float("inf"))
+        check_networks(read, card.pictures)
         within = within_limits(read, chosen, card)
         places = [round((at + 0.5) * len(within) / REHEARSED) for at in range(REHEARSED)]
         picked = [within[min(place, len(within) - 1)] for place in places]
@@ -110,7 +117,8 @@ def plan_lines(found: Plan) -> list[str]:
         f"memory, at most   {found.memory / 1e9:.1f} GB of {there / 1e9:.1f} GB",
         f"disk              {found.disk / 1e6:,.0f} MB in the run folder, {found.cache / 1e6:,.0f} MB of decoded pictures",
     ]
-    if chosen.time is not None:
-        fitting = counted(found.fitting(chosen.time), "candidate")
-        lines.append(f"in {duration(chosen.time):<15}{fitting} fit")
+    limit = search_time(chosen)
+    if limit is not None:
+        fitting = counted(found.fitting(limit), "candidate")
+        lines.append(f"in {duration(limit):<15}{fitting} fit")
     return lines

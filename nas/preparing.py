@@ -45,16 +45,17 @@ def with_whole_paths(chosen: Settings) -> Settings:
     return chosen.model_copy(update=update)
 
 
-def check_space(space: SearchSpace, chosen: Settings, view: View) -> None:
+def check_space(space: SearchSpace, chosen: Settings, view: View, deadline: float = math.inf) -> None:
     """Check that a space describes networks, when the backbones that it calls by name are at hand. Raises SpaceError, or
-    DatasetError for a backbone that cannot be had."""
+    DatasetError for a backbone that cannot be had, or RunFailed if the deadline passes."""
     named = space.genes[BACKBONE].extremes() if BACKBONE in space.genes else []
     lacking = [str(name) for name in named if is_application(name) and not application_file(str(name)).exists()]
     if lacking:
         with hands_of(chosen) as hands:
             for name in lacking:
                 view.note(f"fetching the backbone {name}")
-                hands.call(Task(f"{WORKER}:fetch_backbone", name, f"fetching {name}", Limits(None, None, LONGEST_SILENCE)))
+                limits = Limits(time_left(deadline), None, LONGEST_SILENCE)
+                hands.call(Task(f"{WORKER}:fetch_backbone", name, f"fetching {name}", limits))
     check_networks(space)
 
 

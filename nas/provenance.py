@@ -9,6 +9,8 @@ import platform
 from pathlib import Path
 from typing import Any
 
+from nas.blueprint import BACKBONE
+from nas.blueprint.backbone import backbone_digest
 from nas.config import Settings
 from nas.datasets.prepare import card_facts
 from nas.messages import DataCard
@@ -29,10 +31,16 @@ def provenance(
         "machine": {"system": platform.platform(), **machine},
         "plugins": plugin_digests(chosen),
         "settings": chosen.model_dump(mode="json"),
-        "digests": {"space": space.digest, "data": card.digest if card else None},
+        "digests": {"space": space.digest, "data": card.digest if card else None, "backbones": backbone_digests(space)},
         "data": card_facts(card) if card else None,
         "space": space.source,
     }
+
+
+def backbone_digests(space: SearchSpace) -> dict[str, str]:
+    """Name → digest of every backbone that a space names. Raises BlueprintError."""
+    named = space.genes[BACKBONE].extremes() if BACKBONE in space.genes else []
+    return {str(name): backbone_digest(str(name)) for name in named}
 
 
 def versions() -> dict[str, str]:

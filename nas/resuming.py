@@ -22,7 +22,7 @@ from nas.jobs import check_memory, search_time
 from nas.machine import default_threads
 from nas.messages import DataCard
 from nas.preparing import check_space, hands_of, interrupts_told, kept, prepare, with_whole_paths
-from nas.provenance import SEARCH, plugin_digests, versions
+from nas.provenance import SEARCH, backbone_digests, plugin_digests, versions
 from nas.result import Result
 from nas.run import Run, disk_told
 from nas.salvage import check_ledger, examined
@@ -118,6 +118,11 @@ def _space_of(run: Run, facts: dict[str, Any], chosen: Settings, view: View) -> 
         raise RunError(f"is damaged: {problem}", str(run.settings)) from None
     if BACKBONE in space.genes:  # a file of the user's, which may have gone
         check_space(space, chosen, view)
+        then = facts["digests"].get("backbones") or {}
+        other = [name for name, digest in backbone_digests(space).items() if then.get(name, digest) != digest]
+        if other:
+            words = f"the backbone '{other[0]}' is no longer the model that it was when this run began"
+            raise RunError(f"{words} (retrained, or searched on?); undo that, or start a new search", str(run.folder))
     again = "undo that, or start a new search"
     if space.digest != facts["digests"].get("space"):
         raise RunError(f"the space in its run.yaml is not the one it began with; {again}", str(run.folder))

@@ -8,6 +8,7 @@ their own in the run folder, `retrain/` and `final/`; what is done of them is no
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 import time as clock
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ from nas.errors import ConfigError, RunError, RunFailed, counted
 from nas.final import last_score
 from nas.fitting import fit_listed
 from nas.ledger import Ledger
+from nas.machine import default_threads
 from nas.messages import Candidate, Score
 from nas.preparing import interrupts_told, kept
 from nas.provenance import PART, SEARCH
@@ -84,7 +86,7 @@ def retrain(
     if run.final.exists():
         words = "was retrained before, and its test part opened: the figures are in final.csv. Those of a second look would not"
         raise RunError(f"{words} be of unseen pictures; for another try, start a new search", str(run.folder))
-    again = f"nas retrain {run.name}" + (f" --time {time}" if time is not None else "")
+    again = f"nas retrain {run.name}"
     with disk_told(), interrupts_told(view, kept(again)):
         run.lock()
         try:
@@ -122,7 +124,9 @@ class _Retraining:
             plan = self._write(plan.model_copy(update={"last_epochs": self._last_epochs(plan)}))
         assert plan.winner is not None
         winner: int = plan.winner
-        last = self._fit_last(plan)
+        model = Run(self.run.folder / FINAL).best
+        if plan.fitted is None or not model.exists():  # once it is over, the model stays the one it is
+            plan = self._write(plan.model_copy(update={"fitted": max(1, self._fit_last(plan).records[0].epochs)}))
         candidate = self._candidate(winner)
         assert candidate.blueprint is not None
         facts = {
@@ -130,11 +134,10 @@ class _Retraining:
             "compared": "" if plan.compared is None else round(plan.compared, 6),
             "candidates": " ".join(map(str, plan.candidates)),
             "seeds": plan.seeds,
-            "epochs": last.records[0].epochs,
+            "epochs": plan.fitted,
             "parameters": candidate.blueprint.parameters,
             "flops": candidate.blueprint.flops,
         }
-        model = Run(self.run.folder / FINAL).best
         write_whole(self.run.best, model.read_bytes())
         found = last_score(self.run, model, self.back.chosen, self.back.card, facts, self.view)
         return Retrained(self.run.folder, winner, plan.compared, found)
@@ -198,11 +201,11 @@ class _Retraining:
 
     def _last_epochs(self, plan: Plan) -> int:
         """Epochs of the last fit: as asked, what fits into the time, or those of the comparison."""
-        left = self._left()
-        if left is None or plan.asked["epochs"] is not None:
+        if self.deadline == math.inf or plan.asked["epochs"] is not None:
             return plan.epochs
         assert plan.winner is not None
-        return min(LONGEST, max(1, int((left - 2 * START_UP) / self._epoch_seconds(plan.winner, validated=False))))
+        left = self.deadline - clock.monotonic() - 2 * START_UP
+        return min(LONGEST, max(1, int(left / self._epoch_seconds(plan.winner, validated=False))))
 
     def _fit_last(self, plan: Plan) -> Result:
         """The winner on all training pictures."""
@@ -210,17 +213,24 @@ class _Retraining:
         listed = [
             dataclasses.replace(self._candidate(plan.winner), number=0, parents=(plan.winner,), operator="last fit", refused=())
         ]
-        self.view.note(f"the last fit: #{plan.winner}, {counted(plan.last_epochs or 1, 'epoch')}")
+        about = "as many epochs as fit, about " if self.deadline < math.inf and plan.asked["epochs"] is None else ""
+        self.view.note(f"the last fit: #{plan.winner}, {about}{counted(plan.last_epochs or 1, 'epoch')}")
         settings = {"epochs": plan.last_epochs, "validation_part": 0.0, "patience": 0}
-        result = self._fit(FINAL, settings, listed, self.deadline)
+        # What an epoch takes is foretold badly, and a schedule that is cut off before its end costs much.
+        timed = self.deadline < math.inf and plan.asked["epochs"] is None
+        until = clock.time() + self.deadline - clock.monotonic() - START_UP if timed else None
+        result = self._fit(FINAL, settings, listed, self.deadline, until)
         if not Run(self.run.folder / FINAL).best.exists():
             raise RunFailed(f"the last fit gave no model: {result.records[0].reason or result.records[0].state}")
         return result
 
-    def _fit(self, name: str, settings: dict[str, Any], listed: Sequence[Candidate], until: float) -> Result:
+    def _fit(
+        self, name: str, settings: dict[str, Any], listed: Sequence[Candidate], deadline: float, until: float | None = None
+    ) -> Result:
         """Train a list in its own run folder, made if it is not there. The search's limit of time for one candidate is not one
         of trainings at full length."""
-        chosen = self.back.chosen.model_copy(update={"train_part": 1.0, "keep": 1, "trial_time": None, **settings})
+        own = {"train_part": 1.0, "keep": 1, "trial_time": None, "threads": self._threads(len(listed))}
+        chosen = self.back.chosen.model_copy(update={**own, **settings})
         part = Run(self.run.folder / name)
         if not part.settings.is_file():
             part = Run.create(part.folder, name)
@@ -230,9 +240,16 @@ class _Retraining:
         try:
             with examined(part):
                 check_ledger(part)
-            return fit_listed(part, self.back.space, chosen, listed, self.back.card, self.view, self.again, until)
+            return fit_listed(part, self.back.space, chosen, listed, self.back.card, self.view, self.again, deadline, until)
         finally:
             part.unlock()
+
+    def _threads(self, trainings: int) -> int | None:
+        """Of each training: all cores where they are fewer than the search's workers, unless its threads were given."""
+        chosen = self.back.chosen
+        if chosen.threads != default_threads(chosen.workers):
+            return chosen.threads
+        return default_threads(min(chosen.workers, trainings))
 
     def _left(self) -> float | None:
         """Seconds that may be planned for; None without a limit."""

@@ -28,12 +28,14 @@ class Plan(BaseModel):
     winner: int | None = None
     compared: float | None = None  # its mean score
     last_epochs: int | None = Field(default=None, ge=1)  # of the last fit
+    fitted: int | None = Field(default=None, ge=1)  # epochs of it that were done when it was over
 
     @property
     def trainings(self) -> int:
-        """Of the comparison: 0 where there is nothing to compare."""
+        """Of the comparison: 0 for a single candidate, unless its spread over seeds was asked for."""
+        alone = len(self.candidates) == 1 and self.asked.get("seeds") is None
         count = len(self.candidates) * self.seeds
-        return count if count > 1 else 0
+        return 0 if alone or count == 1 else count
 
     def words(self) -> str:
         numbers = ", ".join(f"#{number}" for number in self.candidates)

@@ -1,7 +1,7 @@
 """The search, from settings to result: what `nas search` and `nas.search(...)` do. `resuming.py` goes on with one.
 
-It checks everything that can be checked, prepares the data, rehearses the largest network, foretells the time, and hands
-over to `driver.py`; read that next.
+It checks everything that can be checked, prepares the data, rehearses two networks, foretells the time, and hands over to
+`driver.py`; read that next.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 from nas import plugins
 from nas.blueprint import check_networks
 from nas.config import Settings, settings
+from nas.datasets.prepare import check_test_part
 from nas.driver import deadline_of
 from nas.errors import ConfigError
 from nas.evaluator import Evaluate, search_with
@@ -47,7 +48,7 @@ def search(
     """Search for the best genotype of a space.
 
     Args:
-        space: a shipped name, the path of a YAML file, or a dictionary of the same form (default `cnn`).
+        space: a shipped name, the path of a YAML file, or a dictionary of the same form (default `modern`).
         dataset: a known name or a folder of pictures (default `cifar10`); candidates are trained on it.
         strategy: `genetic` (default), `optuna`, `random`, or a registered one.
         budget: how many candidates (default 50).
@@ -104,16 +105,18 @@ def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | Non
         raise ConfigError(f"the space '{space.name}' has no group 'blocks', so it describes no networks", "--space")
     if chosen.validation_part == 0:
         raise ConfigError("a search compares candidates on validation pictures, so some are needed", "--validation-part")
-    with interrupts_told(view):
-        check_space(space, chosen, view)
     Run.check_new(out)
     make_strategy(chosen.strategy, space, chosen.seed, chosen)  # a wrong name shows before the data is read
     limits_of(chosen)
     first = known(chosen.start_from, space)
     deadline = deadline_of(search_time(chosen), began)
+    with interrupts_told(view):
+        check_space(space, chosen, view, deadline)
     with interrupts_told(view), hands_of(chosen) as hands:
         card, machine, chosen = readied(hands, chosen, view, deadline)
         check_networks(space, card.pictures)
+        if chosen.retrain:
+            check_test_part(chosen.dataset, card)
         view.note(forecast(space, chosen, card, hands, deadline))
     run = Run.create(out, f"{card.name}-{chosen.strategy}")
     run.lock()

@@ -75,7 +75,8 @@ def train(file: str, view: View | None = None, out: str | Path | None = None, **
         try:
             facts = {**provenance(space, chosen, card, machine, TRAINING), "start": [genotype]}
             begin(run, facts, card, view)
-            return _fit(run, path, Reopened(facts, chosen, space, card), view, began)
+            with interrupts_told(view, kept(_again(path, run))):
+                return _fit(run, path, Reopened(facts, chosen, space, card), view, began)
         finally:
             run.unlock()
 
@@ -87,7 +88,7 @@ def _go_on(run: Run, path: Path, view: View, began: float, options: dict[str, An
         raise RunError("is done; its figures are in final.csv. Give another --out", str(run.folder))
     if run.read_settings().get("start") != [read_genotype(str(path))[1]]:
         raise RunError(f"is no training of {path}; give another --out", str(run.folder))
-    with disk_told():
+    with disk_told(), interrupts_told(view, kept(_again(path, run))):
         run.lock()
         try:
             return _fit(run, path, reopened(run, view, TRAINING, **options), view, began)
@@ -99,21 +100,24 @@ def _fit(run: Run, path: Path, back: Reopened, view: View, began: float) -> Trai
     chosen, card = back.chosen, back.card
     proposal = Proposal(back.facts["start"][0], operator="known")
     candidate = make_candidate(back.space, proposal, 0, networks_of(card, chosen))
-    again = f"nas train {shlex.quote(str(path))} --out {run.name}"
-    with interrupts_told(view, kept(again)):
-        deadline = deadline_of(chosen.time, began)
-        result = fit_listed(run, back.space, chosen, [candidate], card, view, again, deadline)
-        record = result.records[0]
-        if not run.best.exists():
-            raise RunFailed(f"there is no model: {record.reason or record.state}")
-        facts = {
-            "network": path.stem,
-            "validation_accuracy": record.metrics.get("val_accuracy", ""),
-            # Without validation the model is that of the last epoch, and so is the score.
-            "train_accuracy": record.metrics.get("train_accuracy", "") if chosen.validation_part else record.curve[-1],
-            "epochs": record.epochs,
-            "seconds": record.seconds,
-            "parameters": record.parameters,
-            "flops": record.flops,
-        }
-        return TrainedOne(run.folder, result, last_score(run, run.best, chosen, card, facts, view))
+    deadline = deadline_of(chosen.time, began)
+    result = fit_listed(run, back.space, chosen, [candidate], card, view, _again(path, run), deadline)
+    record = result.records[0]
+    if not run.best.exists():
+        raise RunFailed(f"there is no model: {record.reason or record.state}")
+    facts = {
+        "network": path.stem,
+        "validation_accuracy": record.metrics.get("val_accuracy", ""),
+        # Without validation the model is that of the last epoch, and so is the score.
+        "train_accuracy": record.metrics.get("train_accuracy", "") if chosen.validation_part else record.curve[-1],
+        "epochs": record.epochs,
+        "seconds": record.seconds,
+        "parameters": record.parameters,
+        "flops": record.flops,
+    }
+    return TrainedOne(run.folder, result, last_score(run, run.best, chosen, card, facts, view))
+
+
+def _again(path: Path, run: Run) -> str:
+    """The command that goes on with a training."""
+    return f"nas train {shlex.quote(str(path))} --out {run.name}"

@@ -33,6 +33,14 @@ def test_a_preset_is_beaten_by_a_file_and_that_by_an_option(tmp_path):
     assert settings(None, {"epochs": 1, "seed": 8}, "quick") == settings(seed=8, preset="quick")
 
 
+def test_pictures_beat_the_part_that_a_file_says_and_contradict_the_option(tmp_path):
+    file = write(tmp_path, "train_part: 1.0\n")
+    assert settings(file).train_part == 1.0
+    assert settings(file, train_pictures=500).train_part is None
+    with pytest.raises(ConfigError, match="--train-pictures: says the same as --train-part"):
+        settings(train_pictures=500, train_part=0.5)
+
+
 @pytest.mark.parametrize("name", ["quik", "", "../quick", "demo", "configs/quick"])
 def test_a_preset_that_is_none_is_told(name):
     with pytest.raises(ConfigError, match=r"(?s)--preset: unknown preset .*quick, standard"):

@@ -10,9 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from nas.errors import ConfigError, DatasetError, RunError
+from nas.final import write_final
 from nas.known import read_genotype
 from nas.ledger import Ledger
 from nas.messages import Record
@@ -24,6 +26,7 @@ from nas.run import Run
 from nas.searching import search
 from nas.single import train
 from nas.space import read_space
+from nas.training.scoring import figures
 from nas.view import Silent
 from tests.helpers import ROOT, SMALL_SEARCH, class_folder, nas, read_final, until, without_seconds
 
@@ -268,6 +271,20 @@ def test_a_test_part_that_is_wrong_is_told_before_anything_is_trained(tmp_path: 
     with pytest.raises(DatasetError, match="its test part has other classes than its training part: a, c"):
         train(str(tmp_path / "mine.yaml"), Silent(), tmp_path / "one")
     assert not (tmp_path / "one").exists()
+    with pytest.raises(DatasetError, match="its test part has other classes than its training part: a, c"):
+        search(dataset=tmp_path / "data", retrain=True, budget=1, out=tmp_path / "two", view=Silent())
+    assert not (tmp_path / "two").exists()
+
+
+def test_classes_whose_letters_the_font_lacks_are_numbers_in_the_picture(
+    recwarn: pytest.WarningsRecorder, tmp_path: Path
+) -> None:
+    score = figures(np.asarray([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]]), np.asarray([0, 1, 1]), ("猫", "chien à poil très long"))
+    run = Run.create(tmp_path / "run", "run")
+    write_final(run, score, {})
+    assert (run.folder / "confusion.png").stat().st_size > 1000
+    assert not recwarn.list
+    assert "猫" in (run.folder / "confusion.csv").read_text(encoding="utf-8")
 
 
 def test_a_plan_gives_up_seeds_then_candidates_before_the_length_of_the_search() -> None:
@@ -281,8 +298,11 @@ def test_a_plan_gives_up_seeds_then_candidates_before_the_length_of_the_search()
     assert made(None, epochs=5) == ([4, 5, 6], 3, 5)
     assert planned(asked, [4], 1, 50, None, lambda number: 1.0).epochs == 50, "not shorter than in the search"
     assert made(10_000) == ([4, 5, 6], 3, 300)
-    assert made(500) == ([4, 5, 6], 3, 16)
-    assert made(300) == ([4, 5, 6], 2, 14)
-    assert made(300, workers=2) == ([4, 5, 6], 3, 20)
-    assert made(80) == ([4, 5], 1, 10)
+    assert made(500) == ([4, 5, 6], 3, 10)
+    assert made(400) == ([4, 5, 6], 2, 14)
+    assert made(400, workers=2) == ([4, 5, 6], 3, 20)
+    assert made(110) == ([4, 5], 1, 10)
+    one = planned({**asked, "number": 4}, [4], 1, 9, 500, lambda number: 1.0)
+    assert one.trainings == 0, "there is nothing to compare it with"
+    assert planned({**asked, "number": 4, "seeds": 3}, [4], 1, 9, 500, lambda number: 1.0).trainings == 3
     assert made(20)[:2] == ([4], 1)

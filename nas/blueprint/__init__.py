@@ -4,7 +4,7 @@ reading."""
 from nas.blueprint import stages  # noqa: F401  importing it enters its blocks in the table
 from nas.blueprint.blocks import BLOCKS, register_block
 from nas.blueprint.blueprint import Blueprint, Node, Origin
-from nas.blueprint.express import BACKBONE, Pictures, check_networks, express
+from nas.blueprint.express import BACKBONE, Pictures, check_networks, express, usual_pictures
 from nas.blueprint.sketch import Sketch
 from nas.blueprint.summary import summary
 
@@ -20,4 +20,5 @@ __all__ = [
     "express",
     "register_block",
     "summary",
+    "usual_pictures",
 ]

@@ -24,6 +24,7 @@ from nas.run import BEST
 
 MEMBER = "nas.json"  # what a model file knows beside its network
 MOST_FACTS = 10_000_000  # bytes of it; a few lines in a zip can stand for gigabytes
+TRANSLATION = 1  # raised when that of applications changes: what was kept is made anew
 _DATED = "metadata.json"  # of a model file: Keras writes there when it was saved
 
 
@@ -34,12 +35,17 @@ def is_application(name: object) -> bool:
 
 def application_file(name: str) -> Path:
     """Where the model file of a network of `keras.applications` is kept, once it has been made."""
-    return cache_root() / "backbones" / f"{name}.keras"
+    return cache_root() / "backbones" / f"{name}-{TRANSLATION}.keras"
 
 
 def picture_of(file: str) -> Shape:
     """The shape of the pictures that a backbone was trained on. Raises BlueprintError."""
     return _found(file)[2].picture
+
+
+def backbone_digest(file: str) -> str:
+    """Of the content of the model file that a backbone is. Raises BlueprintError."""
+    return _found(file)[1]
 
 
 def backbone(net: Sketch, file: object, frozen: object, stages: object) -> None:
@@ -63,7 +69,11 @@ def backbone(net: Sketch, file: object, frozen: object, stages: object) -> None:
             _rescale(net, node.layer)
         else:
             inputs = (known[name] for name in node.inputs)
-            net.add(node.layer, *inputs, origin=Origin(str(path), digest, node.name, frozen))
+            try:
+                net.add(node.layer, *inputs, origin=Origin(str(path), digest, node.name, frozen))
+            except BlueprintError as problem:
+                words = f"the backbone '{file}' is for larger pictures ({problem}); take fewer of its blocks (backbone_stages)"
+                raise BlueprintError(words) from None
         known[node.name] = net.tip
 
 
@@ -74,7 +84,7 @@ def _found(file: str) -> tuple[Path, str, Blueprint]:
         status = path.stat()
         return path, *_read(path, status.st_mtime_ns, status.st_size)
     except OSError as problem:
-        raise BlueprintError(f"the backbone '{file}' cannot be read: {problem.strerror}") from None
+        raise BlueprintError(f"the backbone '{file}' cannot be read: {problem.strerror or problem}") from None
 
 
 def _taken(old: Blueprint, stages: int) -> list[Node]:

@@ -20,7 +20,7 @@ from nas.space import canonical_json
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a layer's first weights come from: the layer of that name in a model file, whose digest is that of its bytes.
+    """Where a layer's first weights come from: the layer of that name in a model file, whose digest is that of its content.
     A `frozen` layer keeps them."""
 
     file: str

@@ -133,7 +133,7 @@ def check_networks(space: SearchSpace, pictures: Pictures | None = None) -> None
     """Try every gene of a space that describes networks at its extremes. Raises SpaceError naming the gene."""
     import random
 
-    pictures = pictures or _usual_pictures(space)
+    pictures = pictures or usual_pictures(space)
     for name in space.groups:
         if name not in ("blocks", "dense"):
             raise SpaceError(f"the space '{space.name}': {unknown('group', name, ('blocks', 'dense'))}")
@@ -152,7 +152,7 @@ def check_networks(space: SearchSpace, pictures: Pictures | None = None) -> None
                 raise SpaceError(message, space.places.get(gene_path))
 
 
-def _usual_pictures(space: SearchSpace) -> Pictures:
+def usual_pictures(space: SearchSpace) -> Pictures:
     """Pictures to check a space with before there are data: small coloured ones, or what its backbone was trained on."""
     shape: Shape = (32, 32, 3)
     if BACKBONE in space.genes:
@@ -160,7 +160,7 @@ def _usual_pictures(space: SearchSpace) -> Pictures:
             shape = picture_of(str(space.genes[BACKBONE].extremes()[0]))
         except BlueprintError as problem:
             raise SpaceError(f"the space '{space.name}': {problem}", space.places.get(BACKBONE)) from None
-    return Pictures(shape, 2, (127.0,) * shape[-1], (64.0,) * shape[-1])
+    return Pictures(shape, 10, (127.0,) * shape[-1], (64.0,) * shape[-1])
 
 
 def _failing(draw: Callable[[], Genotype | None], pictures: Pictures) -> str:

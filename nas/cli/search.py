@@ -36,7 +36,7 @@ def search(
     dataset: Annotated[
         str | None, typer.Option(help="A name ('nas datasets') or a folder of pictures (default cifar10).")
     ] = None,
-    space: Annotated[str | None, typer.Option(help="A name ('nas spaces') or a YAML file (default cnn).")] = None,
+    space: Annotated[str | None, typer.Option(help="A name ('nas spaces') or a YAML file (default modern).")] = None,
     epochs: Annotated[int | None, typer.Option(help="Most epochs of a candidate (default 9).")] = None,
     seed: Annotated[int | None, typer.Option(help="Everything random follows from it (default 0).")] = None,
     time: Time = None,

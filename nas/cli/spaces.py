@@ -62,16 +62,18 @@ def spaces_sample(
     import json
     import random
 
-    from nas.blueprint import Pictures, express, summary
+    from nas.blueprint import express, summary, usual_pictures
 
     space = _checked_space(file, plugin)
+    pictures = usual_pictures(space)
     rng = random.Random(seed)
     for _ in range(n):
         genotype = space.sample(rng)
         say(json.dumps(genotype, ensure_ascii=False))
         if space.describes_networks:
-            blueprint, _recipe = express(genotype, Pictures((32, 32, 3), 10, (127.0,) * 3, (64.0,) * 3))
-            size = f"{blueprint.parameters:,} parameters, {blueprint.flops / 1e6:,.1f} MFLOPs for 32×32×3 and 10 classes"
+            blueprint, _recipe = express(genotype, pictures)
+            shape, classes = "×".join(map(str, pictures.shape)), pictures.classes
+            size = f"{blueprint.parameters:,} parameters, {blueprint.flops / 1e6:,.1f} MFLOPs for {shape} and {classes} classes"
             say(f"  {summary(blueprint)}: {size}")
 
 

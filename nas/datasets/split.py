@@ -5,8 +5,11 @@ scikit-learn's stratified split refuses rare classes and may leave one out of a 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
+DIGITS = 1_000_000  # a part of the pictures has six digits
 VALIDATION = (1_000, 0.10, 0.25)  # wanted at least so many, a tenth, but never more than a quarter
 
 
@@ -17,8 +20,8 @@ def default_validation_part(pictures: int) -> float:
 
 
 def default_train_part(pictures: int, most: int) -> float:
-    """All training pictures up to `most`; of more, so many that about `most` are used."""
-    return round(min(1.0, most / pictures), 4)
+    """All training pictures up to `most`; of more, so many that nearly `most` are used."""
+    return min(1.0, max(1, math.floor(DIGITS * most / pictures)) / DIGITS)
 
 
 def split(labels: np.ndarray, seed: int, validation_part: float, train_part: float) -> tuple[np.ndarray, np.ndarray]:

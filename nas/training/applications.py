@@ -53,18 +53,24 @@ def fetch_application(name: str) -> str:
         raise DatasetError(unknown("network of keras.applications", name, known), "backbone")
     file = application_file(name)
     if not file.exists():
+        keras.config.disable_interactive_logging()  # its progress bar
+        whole = {"include_top": False, "input_shape": (SIDE, SIDE, 3)}
         try:
-            original = known[name](weights="imagenet", include_top=False, input_shape=(SIDE, SIDE, 3))
+            _translated(known[name](weights=None, **whole), *pixels_of(known[name]))  # before all is downloaded
+        except Untranslated as problem:
+            raise DatasetError(f"{name} has {problem}, so it cannot be a backbone", "backbone") from None
+        try:
+            original = known[name](weights="imagenet", **whole)
         except Exception as problem:  # Keras raises a bare one where a download fails
             folder = expanded(os.environ.get("KERAS_HOME", "~/.keras")) / "models"
             words = f"the weights of {name} cannot be fetched: {first_line(problem)}"
-            raise DatasetError(
-                f"{words}; connect this machine, or copy them to {folder} from one that is", "backbone"
-            ) from None
+            hint = f"connect this machine, or copy them to {folder} from one that is; a file cut off there is to be removed"
+            raise DatasetError(f"{words}; {hint}", "backbone") from None
         try:
             write_application(name, original, file)
-        except Untranslated as problem:
-            raise DatasetError(f"{name} has {problem}, so it cannot be a backbone", "backbone") from None
+        except OSError as problem:
+            words = f"{name} cannot be kept: {problem.strerror or problem}; set NAS_CACHE_DIR to another place"
+            raise DatasetError(words, str(file.parent)) from None
     return str(file)
 
 

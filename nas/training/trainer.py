@@ -8,6 +8,7 @@ pulse now and then, so that a worker that hangs is noticed.
 from __future__ import annotations
 
 import math
+import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,7 @@ from nas.training.handover import save_model
 from nas.training.model import build
 from nas.training.muon import Muon
 from nas.training.objectives import accuracy_metric, objective_metrics, score
+from nas.training.schedule import WARM_UP, Rate
 from nas.training.seeds import reset_generators, seed_of
 from nas.training.weights import Arrays, load_checkpoint, save_checkpoint, weights_of
 
@@ -36,9 +38,9 @@ Report: TypeAlias = Callable[[News], bool]
 
 VALIDATION_BATCH = 500  # at most; and at most four training batches, or a network that could be trained could not be validated
 PULSE = 1.0  # seconds between two signs of life
-# Schedule → part of all steps in which the rate rises, and from which part of it. A short rise lets large rates begin at all
-# (Goyal et al. 2017, section 2.2); a long one is the first half of a cycle (Smith & Topin 2019, section 4).
-WARM_UP = {"cosine": (0.05, 0.1), "onecycle": (0.3, 0.04)}
+LONGEST = 1_000  # epochs of a training that has a time to keep
+LATEST = 5  # epochs by which the pace is judged
+AROUND = 0.1  # seconds, at least, between two epochs
 
 
 def train(job: Job, report: Report) -> Outcome:
@@ -64,7 +66,7 @@ def train(job: Job, report: Report) -> Outcome:
         model.fit(
             fitting,
             validation_data=validation,
-            epochs=job.epochs,
+            epochs=max(job.epochs, LONGEST),  # `Epochs` ends it
             initial_epoch=len(epochs.curve),
             shuffle=False,  # the order is ours
             callbacks=[epochs, *averaging(job.recipe)],
@@ -111,6 +113,7 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
     def __init__(self, job: Job, network: Any, optimizer: Any, fitting: Batches, report: Report) -> None:
         super().__init__()
         self.job, self.network, self.optimizer, self.fitting, self.report = job, network, optimizer, fitting, report
+        self.epochs = job.epochs  # of the whole training, as planned at the moment
         self.curve: list[float] = []
         self.best: Arrays = {}
         self._looked_at: Arrays = {}  # the weights that were validated last: with averaging, not those that are trained
@@ -128,15 +131,20 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
             return
         self.best, history = state
         # Where the schedule stands: unchanged, unless the batch was halved since and an epoch has more steps now.
-        self.optimizer.iterations.assign(len(history["epochs"]) * len(self.fitting))
+        step = len(history["epochs"]) * len(self.fitting)
+        self.optimizer.iterations.assign(step)
+        self.epochs = history.get("of", self.epochs)
+        rate = rate_of(self.optimizer)
+        if rate is not None and "done" in history:
+            rate.replan(step, (self.epochs - len(history["epochs"])) * len(self.fitting), history["done"])
         for metrics in history["epochs"]:
             self.history.append(metrics)
             self.curve.append(score(self.job.objective, metrics))
-            last = len(self.curve) == self.job.epochs
+            last = len(self.curve) == self.epochs
             if not self.report(Progress(self.job.number, len(self.curve), self.curve[-1], metrics)) and not last:
                 self.outcome = Stopped()
                 return
-        if len(self.curve) >= self.job.epochs or self._tired():
+        if len(self.curve) >= self.epochs or self._tired():
             self.outcome = Trained(reached(self.job, self.curve))
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -176,12 +184,29 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
             self.best = self._looked_at
         self.curve.append(value)
         self.history.append(metrics)
-        save_checkpoint(Path(self.job.checkpoint), self.network, self.optimizer, self.best, {"epochs": self.history})
+        history = {"epochs": self.history, **self._replanned()}
+        save_checkpoint(Path(self.job.checkpoint), self.network, self.optimizer, self.best, history)
         go_on = self.report(Progress(self.job.number, epoch + 1, value, metrics))
-        if not go_on and epoch + 1 < self.job.epochs:
+        if not go_on and epoch + 1 < self.epochs:
             self._end(Stopped())
-        elif self._tired():
+        elif self._tired() or epoch + 1 >= self.epochs:
             self._end(Trained(reached(self.job, self.curve)))
+
+    def _replanned(self) -> dict[str, Any]:
+        """Where there is a time to keep: so many more epochs as fit into it at the pace so far, and the schedule with them.
+        Returns what a checkpoint keeps of it."""
+        if self.job.until is None:
+            return {}
+        took = [metrics["seconds"] for metrics in self.history]
+        pace = statistics.median(took[1:][-LATEST:] or took) + AROUND
+        more = max(0, min(LONGEST - len(took), int((self.job.until - time.time()) / pace)))
+        self.epochs = len(took) + more
+        rate = rate_of(self.optimizer)
+        if rate is None:
+            return {"of": self.epochs}
+        step = int(self.optimizer.iterations)
+        rate.replan(step, more * len(self.fitting))
+        return {"of": self.epochs, "done": float(rate.done)}
 
     def _tired(self) -> bool:
         """Whether the score has not improved for `patience` epochs."""
@@ -209,13 +234,7 @@ def averaging(recipe: Recipe) -> list[Any]:
 
 def make_optimizer(recipe: Recipe, steps: int) -> Any:
     """The recipe's optimizer with its schedule over `steps` batches. Norms and biases are not decayed."""
-    rate: Any = recipe.learning_rate
-    if recipe.schedule in WARM_UP:
-        part, start = WARM_UP[recipe.schedule]
-        warm = max(1, round(part * steps))
-        rate = keras.optimizers.schedules.CosineDecay(
-            recipe.learning_rate * start, max(1, steps - warm), warmup_target=recipe.learning_rate, warmup_steps=warm
-        )
+    rate: Any = Rate(recipe, steps) if recipe.schedule in WARM_UP else recipe.learning_rate
     common = {"learning_rate": rate, "weight_decay": recipe.weight_decay or None}
     if recipe.ema:
         common |= {"use_ema": True, "ema_momentum": recipe.ema}
@@ -230,6 +249,12 @@ def make_optimizer(recipe: Recipe, steps: int) -> Any:
     if recipe.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "alpha"])
     return optimizer
+
+
+def rate_of(optimizer: Any) -> Rate | None:
+    """The schedule of an optimizer that can be planned anew: none where the rate is constant, or compiled in once (JAX)."""
+    rate = optimizer._learning_rate  # `learning_rate` is its value
+    return rate if isinstance(rate, Rate) and keras.backend.backend() != "jax" else None
 
 
 def class_weights(labels: np.ndarray) -> dict[int, float]:

@@ -52,3 +52,9 @@ def test_default_validation_part(pictures: int, part: float) -> None:
 @pytest.mark.parametrize(("pictures", "used"), [(500, 500), (40_000, 10_000)])
 def test_default_train_part(pictures: int, used: int) -> None:
     assert default_train_part(pictures, 10_000) * pictures == used
+
+
+@pytest.mark.parametrize(("pictures", "most"), [(45_000, 2), (1_153_050, 10_000), (3_000_000, 1)])
+def test_default_train_part_of_many_is_never_more_and_never_nothing(pictures: int, most: int) -> None:
+    part = default_train_part(pictures, most)
+    assert 0 < part <= max(most / pictures, 1e-6)

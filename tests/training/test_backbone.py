@@ -167,6 +167,20 @@ def test_what_is_no_backbone_is_told(trained: Job, digits: DataCard, tmp_path: P
             express({**second(trained), **genes}, pictures)
 
 
+def test_backbone_for_larger_pictures_is_told(digits: DataCard, tmp_path: Path) -> None:
+    genotype = {"blocks": [{"block": "stage", "depth": 0, "pool": "stride"}], "head": "average", "batch_size": 32}
+    job = make_job(digits, tmp_path, genotype, epochs=1)
+    layers = {**job.blueprint.to_dict()}
+    for node in layers["nodes"]:
+        if node["kind"] == "conv":
+            node["padding"] = "valid"
+    job = dataclasses.replace(job, blueprint=Blueprint.from_dict(layers))
+    assert isinstance(train(job, HEARD), Trained)
+    tiny = Pictures((2, 2, 1), 2, (127.0,), (64.0,))
+    with pytest.raises(BlueprintError, match=r"is for larger pictures .*backbone_stages"):
+        express({"backbone": job.model, "blocks": [], "head": "average"}, tiny)
+
+
 def test_space_with_a_backbone_is_checked_on_its_pictures(trained: Job) -> None:
     space = {
         "name": "transfer",
@@ -196,8 +210,16 @@ def test_search_with_the_best_of_an_earlier_run_as_its_backbone(tmp_path: Path) 
     assert "infeasible" not in {row["state"] for row in rows}
     shown = nas("show", "second", rows[0]["number"], cwd=tmp_path).stdout
     assert f" as block1_conv in {tmp_path / 'first' / 'best.keras'}" in shown
-    (tmp_path / "first" / "best.keras").unlink()
+    model = tmp_path / "first" / "best.keras"
+    kept = model.read_bytes()
+    write_whole(model, next(iter((tmp_path / "second" / "models").glob("*.keras"))).read_bytes())
     answer = nas("resume", "second", "--budget=4", cwd=tmp_path)
+    assert answer.returncode == 2
+    assert "the backbone 'first' is no longer the model that it was" in answer.stderr
+    write_whole(model, kept)
+    assert nas("resume", "second", "--budget=4", cwd=tmp_path).returncode == 0
+    model.unlink()
+    answer = nas("resume", "second", "--budget=5", cwd=tmp_path)
     assert answer.returncode != 0
     assert "the backbone 'first' cannot be read" in answer.stderr
     assert "Traceback" not in answer.stderr

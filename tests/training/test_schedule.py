@@ -1,0 +1,73 @@
+"""The learning rate: Keras's own schedules where the epochs are known, and one that is planned anew where the time is."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from nas.messages import DataCard, Job, Progress, Trained
+from nas.recipe import Recipe
+from nas.training.schedule import WARM_UP, Rate
+from nas.training.trainer import train
+from tests.helpers import GENOTYPE, make_job
+
+pytestmark = pytest.mark.backend
+
+
+@pytest.mark.parametrize("schedule", WARM_UP)
+def test_rate_is_that_of_keras(schedule: str) -> None:
+    rate = Rate(Recipe(schedule=schedule, learning_rate=0.02), 200)
+    part, start = WARM_UP[schedule]
+    warm = round(part * 200)
+    theirs = keras.optimizers.schedules.CosineDecay(0.02 * start, 200 - warm, warmup_target=0.02, warmup_steps=warm)
+    steps = [0, 1, 5, 10, 59, 60, 61, 150, 199, 200]
+    np.testing.assert_allclose([float(rate(step)) for step in steps], [float(theirs(step)) for step in steps], atol=1e-8)
+
+
+def test_rate_that_is_planned_anew_goes_on_from_where_it_is_and_comes_to_its_end() -> None:
+    rate = Rate(Recipe(schedule="cosine", learning_rate=1.0), 1000)
+    before = float(rate(400))
+    rate.replan(400, 50)
+    assert float(rate(400)) == pytest.approx(before, abs=1e-6)
+    assert before > float(rate(425)) > float(rate(449)) > 0
+    assert float(rate(450)) == pytest.approx(0, abs=1e-6)
+    rate.replan(425, 1000)
+    assert float(rate(925)) == pytest.approx(float(rate(426)), abs=0.5)
+    assert float(rate(1425)) == pytest.approx(0, abs=1e-6)
+
+
+def test_training_with_a_time_to_keep_ends_by_itself_when_its_schedule_does(digits: DataCard, tmp_path: Path) -> None:
+    """Far from the epochs that were planned, also when it was ended and goes on with another time."""
+    heard: list[int] = []
+
+    class _Ended(Exception):
+        pass
+
+    def ends(news: object) -> bool:
+        if isinstance(news, Progress):
+            heard.append(news.epoch)
+            if heard == [1, 2]:
+                raise _Ended
+        return True
+
+    def job(seconds: float) -> Job:
+        timed = make_job(digits, tmp_path, {**GENOTYPE, "schedule": "cosine"}, epochs=900, validation_part=0.0)
+        return dataclasses.replace(timed, until=time.time() + seconds)
+
+    with pytest.raises(_Ended):
+        train(job(60), ends)
+    heard.append(0)
+    outcome = train(job(6), ends)
+    assert isinstance(outcome, Trained)
+    with np.load(tmp_path / "1.npz") as stored:
+        history = json.loads(str(stored["history"]))
+    assert heard[3:5] == [1, 2], "told again"
+    assert len(history["epochs"]) == history["of"] == heard[-1] < 900
+    assert history["done"] > 0.5
+    assert (tmp_path / "1.keras").exists()
