@@ -11,6 +11,7 @@ from nas.errors import counted
 
 FULL = 30  # epochs of a training at full length, where neither epochs nor time are given and the search had not more
 LONGEST = 300  # epochs that are planned at most, however much time there is: nothing tells the last fit to stop
+SHORTEST = 8  # epochs of a comparison, at least: a shorter one says no more than the search has said
 TOP = SEEDS = 3  # candidates that are compared, and trainings of each
 COMPARING = 0.3  # part of the time that is for the comparison
 START_UP = 6.0  # seconds of a training until its first epoch, and after its last
@@ -52,7 +53,8 @@ def planned(
     left: float | None,
     epoch_seconds: Callable[[int], float],
 ) -> Plan:
-    """A plan that the time allows: rather fewer seeds, then fewer candidates, than trainings shorter than the search's.
+    """A plan that the time allows: rather fewer seeds, then fewer candidates, than trainings shorter than the search's (or
+    than SHORTEST).
 
     `least` are the epochs of the search, `left` the seconds to plan for (None without a limit), `epoch_seconds` what an epoch
     of a candidate takes.
@@ -64,7 +66,7 @@ def planned(
         each = statistics.mean(epoch_seconds(number) for number in plan.candidates)
         at_once = min(workers, plan.trainings)
         epochs = int((COMPARING * left * at_once / plan.trainings - START_UP) / each)
-        if epochs >= least:
+        if epochs >= max(least, SHORTEST):
             return plan.model_copy(update={"epochs": min(epochs, LONGEST)})
         if plan.seeds > 1:
             plan = plan.model_copy(update={"seeds": plan.seeds - 1})

@@ -122,7 +122,7 @@ def test_one_candidate_with_one_seed_is_not_compared_and_a_time_is_kept(copy: Ru
 def test_search_and_retraining_in_one_go(tmp_path: Path, pace: float) -> None:
     few = {**SMALL_SEARCH, "budget": 2, "epochs": 1}
     options = [f"--{key.replace('_', '-')}={value}" for key, value in few.items()]
-    seconds = round(45 * pace)
+    seconds = round(60 * pace)  # three tenths of them for the search
     found = nas("search", *options, "--retrain", f"--time={seconds}", "--out=run", cwd=tmp_path, timeout=seconds + 60)
     assert found.returncode == 0, found.stderr
     assert "on 360 test pictures, which it was not chosen by:" in found.stdout
@@ -302,6 +302,7 @@ def test_a_plan_gives_up_seeds_then_candidates_before_the_length_of_the_search()
     assert made(400) == ([4, 5, 6], 2, 14)
     assert made(400, workers=2) == ([4, 5, 6], 3, 20)
     assert made(110) == ([4, 5], 1, 10)
+    assert planned(asked, [4, 5, 6], 1, 2, 110, lambda number: 1.0).seeds == 1, "no shorter than tells something"
     one = planned({**asked, "number": 4}, [4], 1, 9, 500, lambda number: 1.0)
     assert one.trainings == 0, "there is nothing to compare it with"
     assert planned({**asked, "number": 4, "seeds": 3}, [4], 1, 9, 500, lambda number: 1.0).trainings == 3

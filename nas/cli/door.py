@@ -30,7 +30,13 @@ app = typer.Typer(
 
 def main() -> NoReturn:
     """Run the command line and turn errors of ours into messages."""
-    debug = "--debug" in sys.argv
+    try:
+        _run("--debug" in sys.argv)
+    except KeyboardInterrupt:  # in a moment in which nothing is to be told
+        sys.exit(interrupts.EXIT_CODE)
+
+
+def _run(debug: bool) -> NoReturn:
     interrupts.second = interrupts.leave
     for number in interrupts.SIGNALS:  # a polite request to end, or a terminal that is closed, is treated like Ctrl-C
         if signal.getsignal(number) is not signal.SIG_IGN:
