@@ -18,6 +18,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 demo: OUT := results/demo-$(shell date +%Y%m%d-%H%M%S)
 demo: install
 	$(BIN)/nas search --config=demo --out=$(OUT)
+	$(BIN)/nas retrain $(OUT) --top 2 --seeds 1 --epochs 20
 	$(BIN)/nas predict $(OUT) docs/pictures/digit-3.png docs/pictures/digit-5.png docs/pictures/digit-8.png
 
 test: install
