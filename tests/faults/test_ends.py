@@ -19,6 +19,9 @@ from tests.faults import switch
 from tests.faults.switch import Fault
 from tests.helpers import ROOT, SMALL_SEARCH, as_options, nas, python, started, until, without_seconds
 
+# Python itself ends `-m` modules by the signal where the interrupt, though caught, came in code that was run from a string, as
+# that of a data class is while it is imported. A shell says 130 of both.
+INTERRUPTED = (130, -signal.SIGINT)
 LONG = {"epochs": 500, "pruner": "none"}  # more than any test waits for
 
 
@@ -219,7 +222,8 @@ def test_interrupt_while_the_data_are_prepared_says_that_nothing_was_begun(tmp_p
     family = family_of(driver)
     os.killpg(driver.pid, signal.SIGINT)
     output, errors = driver.communicate(timeout=60)
-    assert (driver.returncode, errors) == (130, "")
+    assert driver.returncode in INTERRUPTED
+    assert errors == ""
     assert output == "interrupted while the search was prepared; nothing was begun yet\n"
     assert psutil.wait_procs(family, timeout=30)[1] == []
     assert not (tmp_path / "run").exists()
@@ -232,7 +236,8 @@ def test_interrupt_before_the_first_candidate_says_how_to_go_on(tmp_path: Path, 
     until((tmp_path / "run" / file).exists, "the run to begin")
     os.killpg(driver.pid, signal.SIGINT)
     output, errors = driver.communicate(timeout=60)
-    assert (driver.returncode, errors) == (130, "")
+    assert driver.returncode in INTERRUPTED
+    assert errors == ""
     assert output.endswith(f"interrupted; every result is kept. Go on with: nas resume {tmp_path / 'run'}\n")
 
 
@@ -253,7 +258,7 @@ def test_interrupt_in_the_first_moments_is_no_traceback_of_ours(tmp_path: Path, 
         driver.wait(moment)
     os.killpg(driver.pid, signal.SIGINT)
     _, errors = driver.communicate(timeout=60)
-    assert driver.returncode in (130, -signal.SIGINT)
+    assert driver.returncode in INTERRUPTED
     assert str(ROOT / "nas") not in errors  # before a line of ours is run, Python may have its say
 
 
