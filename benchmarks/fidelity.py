@@ -22,11 +22,11 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from nas.config import settings
+from nas.config import Settings, settings
 from nas.executors import EXECUTORS, Task, Work
 from nas.forecast import within_limits
 from nas.jobs import WORKER, job_for, resolved
-from nas.messages import Candidate, Job, News, Progress, Trained
+from nas.messages import Candidate, DataCard, Job, News, Progress, Trained
 from nas.preparing import prepare
 from nas.space import read_space
 from nas.view import Plain
@@ -59,11 +59,7 @@ def train(options: argparse.Namespace) -> None:
         dataset=options.dataset, space=options.space, max_flops=options.max_flops, seed=options.seed, pruner="none"
     )
     space = read_space(options.space)
-    view = Plain(sys.stderr)
-    hands = EXECUTORS["processes"](Work(f"{WORKER}:train", lambda _: True))
-    card = prepare(hands, chosen, view, float("inf"))
-    chosen = resolved(chosen, card, hands.call(Task(f"{WORKER}:machine", None, "a look at this machine")))
-    hands.close()
+    chosen, card = ready(chosen)
     drawn = within_limits(space, chosen, card)
     picked = random.Random(options.seed).sample(drawn, min(options.candidates, len(drawn)))
     ways = [("long", options.epochs, 1.0), *((f"{epochs} x {part:g}", epochs, part) for epochs, part in CHEAP)]
@@ -76,6 +72,15 @@ def train(options: argparse.Namespace) -> None:
             curve, seconds = trained(dataclasses.replace(job, epochs=epochs, train_part=part))
             append(options.csv, number, name, candidate, curve, seconds)
             print(f"#{number} {name}: {max(curve):.4f} in {seconds:.0f} s", file=sys.stderr, flush=True)
+
+
+def ready(chosen: Settings) -> tuple[Settings, DataCard]:
+    """Settings with nothing left open, and the data prepared."""
+    hands = EXECUTORS["processes"](Work(f"{WORKER}:train", lambda _: True))
+    card = prepare(hands, chosen, Plain(sys.stderr), float("inf"))
+    chosen = resolved(chosen, card, hands.call(Task(f"{WORKER}:machine", None, "a look at this machine")))
+    hands.close()
+    return chosen, card
 
 
 def trained(job: Job) -> tuple[list[float], float]:

@@ -16,14 +16,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fidelity import rows, trained
+from fidelity import ready, rows, trained
 
 from nas.config import settings
-from nas.executors import EXECUTORS, Task, Work
-from nas.jobs import WORKER, job_for, networks_of, resolved
+from nas.jobs import job_for, networks_of
 from nas.messages import Candidate
-from nas.preparing import prepare
-from nas.view import Plain
 
 COLUMNS = ("change", "seed", "parameters", "flops", "seconds", "curve")
 STAGE: dict[str, Any] = {"block": "stage", "unit": "residual", "widen": 2.0, "depth": 1, "kernel": 3, "pool": "max"}
@@ -134,10 +131,7 @@ def train(options: argparse.Namespace) -> None:
         seed=options.seed,
         pruner="none",
     )
-    hands = EXECUTORS["processes"](Work(f"{WORKER}:train", lambda _: True))
-    card = prepare(hands, chosen, Plain(sys.stderr), float("inf"))
-    chosen = resolved(chosen, card, hands.call(Task(f"{WORKER}:machine", None, "a look at this machine")))
-    hands.close()
+    chosen, card = ready(chosen)
     done = {(row["change"], row["seed"]) for row in rows(options.csv)}
     for change, genes in CHANGES.items():
         if not change.startswith(options.only) or (change, str(options.seed)) in done:

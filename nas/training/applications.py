@@ -1,8 +1,8 @@
 """Networks of `keras.applications` as backbones: translated, with their weights, into a model file like those of `nas`.
 
 Keras downloads the weights, once, into its own cache. Each layer becomes a primitive layer of ours, so that what is built from
-them is counted and trained like any other network, at any size of pictures; what the application expects of its pixels becomes
-the rescaling. `tests/training/test_applications.py` compares what both see, for each family.
+them is counted and trained like any other network, for pictures of another size too; what the application expects of its
+pixels becomes the rescaling. `tests/training/test_applications.py` compares what both see, for each family.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ def test_rate_that_is_planned_anew_goes_on_from_where_it_is_and_comes_to_its_end
     assert float(rate(1425)) == pytest.approx(0, abs=1e-6)
 
 
-def test_training_with_a_time_to_keep_ends_by_itself_when_its_schedule_does(digits: DataCard, tmp_path: Path) -> None:
+def test_training_with_a_time_to_keep_ends_when_its_schedule_does(digits: DataCard, tmp_path: Path, pace: float) -> None:
     """Far from the epochs that were planned, also when it was ended and goes on with another time."""
     heard: list[int] = []
 
@@ -61,9 +61,9 @@ def test_training_with_a_time_to_keep_ends_by_itself_when_its_schedule_does(digi
         return dataclasses.replace(timed, until=time.time() + seconds)
 
     with pytest.raises(_Ended):
-        train(job(60), ends)
+        train(job(60 * pace), ends)
     heard.append(0)
-    outcome = train(job(6), ends)
+    outcome = train(job(12 * pace), ends)
     assert isinstance(outcome, Trained)
     with np.load(tmp_path / "1.npz") as stored:
         history = json.loads(str(stored["history"]))
