@@ -1,8 +1,8 @@
 """The backbone: the layers of a network that was trained before, in front of the blocks of a new one.
 
 A model file that `nas` wrote holds its blueprint beside its weights, so a backbone is primitive layers like any other, counted
-like any other, for pictures of another size too; only that each node knows its origin. `training/backbone.py` fetches the weights.
-Of a network of `keras.applications` such a file is made first, by `training/applications.py`.
+like any other, for pictures of another size too; only that each node knows its origin. `training/backbone.py` fetches the
+weights. Of a network of `keras.applications` such a file is made first, by `training/applications.py`.
 """
 
 from __future__ import annotations
