@@ -91,6 +91,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "weight_decay 0.2": {"weight_decay": 0.2},
     "schedule onecycle": {"schedule": "onecycle"},
     "schedule constant": {"schedule": "constant"},
+    "batch_size 32": {"batch_size": 32},
     "batch_size 64": {"batch_size": 64},
     "batch_size 256": {"batch_size": 256},
     "label_smoothing 0": {"label_smoothing": 0.0},

@@ -20,6 +20,8 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _FACTORS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
 PRESETS = ("quick", "standard", "thorough")  # shipped configurations of how long each candidate is trained
 GENOTYPE = "genotype"  # what a file of settings may hold beside them
+# Settings that say the same: in one place the first beats the other.
+SAME = {"train_part": "train_pictures", "epochs": "seen_pictures"}
 _MOST = 10**18  # of an amount: what is larger is no limit, and would not be read back from `run.yaml`
 
 
@@ -88,9 +90,10 @@ class Settings(BaseModel):
     dataset: str = "cifar10"
     data_dir: str | None = None
     image_size: int | None = Field(default=None, ge=4, le=1024)
-    epochs: int = Field(default=9, ge=1, le=10_000)
+    epochs: int | None = Field(default=None, ge=1, le=10_000)  # None: so many that a candidate sees `seen_pictures`
     patience: int = Field(default=0, ge=0)
-    train_pictures: int = Field(default=10_000, ge=1)  # at most, where `train_part` does not say how many
+    train_pictures: int = Field(default=10_000, ge=1)  # of an epoch, at most, where `train_part` does not say how many
+    seen_pictures: int = Field(default=90_000, ge=1)  # by a candidate in all its epochs, each as often as it is shown
     train_part: float | None = Field(default=None, gt=0, le=1)
     validation_part: float | None = Field(default=None, ge=0, lt=1)
     pruner: Literal["none", "asha", "median"] = "asha"
@@ -130,7 +133,7 @@ def settings(
         if not isinstance(doc.data, dict):
             raise ConfigError("a configuration is a mapping from settings to values", doc.name)
     if preset is not None:
-        below = {**(below or {}), **_preset(preset)}
+        below = _beaten(below or {}, _preset(preset))
     given = {key: value for key, value in options.items() if value is not None}
     for source, names in ((doc.data, True), (given, False)):
         for key in source:
@@ -138,15 +141,20 @@ def settings(
                 continue
             if key not in Settings.model_fields:
                 raise ConfigError(unknown("setting", key, Settings.model_fields), doc.place(key) if names else None)
-    if given.keys() >= {"train_part", "train_pictures"}:
-        raise ConfigError("says the same as --train-part; give one of them", "--train-pictures")
+    for one, other in SAME.items():
+        if given.keys() >= {one, other}:
+            raise ConfigError(f"says the same as --{one.replace('_', '-')}; give one of them", f"--{other.replace('_', '-')}")
     try:
         written = {key: value for key, value in doc.data.items() if key != GENOTYPE}
-        if "train_pictures" in given:
-            written["train_part"] = None
-        return Settings(**{**(below or {}), **written, **given})
+        return Settings(**_beaten(_beaten(below or {}, written), given))
     except ValidationError as problem:
         raise ConfigError(*_first(problem, doc, given)) from None
+
+
+def _beaten(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Settings over settings; what says the same as one of those above is dropped with the one it beats."""
+    dropped = {one for pair in SAME.items() if above.keys() & set(pair) for one in pair}
+    return {**{key: value for key, value in below.items() if key not in dropped}, **above}
 
 
 def _preset(name: str) -> dict[str, Any]:

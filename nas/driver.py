@@ -117,7 +117,7 @@ class Driver:
             self.view.progress(news, self.ledger.record(news.number).curve)
             # An epoch told again after a restart was let through when it was new; only the last may still be undecided.
             decided = news.epoch == self.last_epoch or news.epoch < known
-            go_on = decided or not self.prune(self.ledger.records(), news.number, news.epoch)
+            go_on = decided or not self.prune(self.ledger.records(), news.number, news.epoch, self.last_epoch)
         if time.monotonic() >= self.deadline:
             raise _TimeOver
         return go_on

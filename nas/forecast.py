@@ -62,7 +62,7 @@ def forecast(space: SearchSpace, chosen: Settings, card: DataCard, hands: Execut
     if limit is not None and limit < total:
         enough = max(1, round(chosen.budget * limit / total))
         words = f"{duration(limit)}, enough for about {counted(enough, 'candidate')}"
-    words += f": {pictures:,.0f} pictures for up to {counted(chosen.epochs, 'epoch')} each, {chosen.workers} at a time"
+    words += f": {pictures:,.0f} pictures for up to {counted(chosen.epochs or 1, 'epoch')} each, {chosen.workers} at a time"
     return f"{words}\n{failed}; such candidates may be infeasible" if failed else words
 
 
@@ -143,8 +143,9 @@ def expected_epochs(chosen: Settings) -> float:
 
     The first candidates, which have nobody to be worse than, are trained longer, so the average depends on the budget.
     """
+    epochs = chosen.epochs or 1
     if chosen.pruner == "none":
-        return chosen.epochs
+        return epochs
     prune, rng = PRUNERS[chosen.pruner], random.Random(0)
     budget = min(chosen.budget, MOST_PLAYED)
     trained = 0
@@ -152,9 +153,9 @@ def expected_epochs(chosen: Settings) -> float:
         records: list[Record] = []
         for number in range(budget):
             score = rng.random()
-            for epoch in range(1, chosen.epochs + 1):
+            for epoch in range(1, epochs + 1):
                 records[number:] = [Record(number, {}, "running", curve=(score,) * epoch)]
-                if epoch == chosen.epochs or prune(records, number, epoch):
+                if epoch == epochs or prune(records, number, epoch, epochs):
                     break
             trained += records[number].epochs
     return trained / (budget * PLAYED)

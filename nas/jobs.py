@@ -17,6 +17,7 @@ from nas.space import Genotype
 from nas.strategies.asking import Express
 
 WORKER = "nas.training.worker"  # by name: the driver never imports it
+MOST_EPOCHS = 100  # where they follow from the pictures to be seen: of few pictures a network has seen enough by then
 SEARCHING = 0.3  # part of the time that the search has, where a retraining follows
 
 
@@ -33,7 +34,7 @@ def job_for(candidate: Candidate, chosen: Settings, card: DataCard, run: Run | N
         blueprint=candidate.blueprint,
         recipe=candidate.recipe,
         data=card,
-        epochs=chosen.epochs,
+        epochs=chosen.epochs or 1,
         train_part=1.0 if chosen.train_part is None else chosen.train_part,
         validation_part=0.1 if chosen.validation_part is None else chosen.validation_part,
         seed=chosen.seed,
@@ -72,6 +73,9 @@ def resolved(chosen: Settings, card: DataCard, machine: dict[str, str]) -> Setti
         "train_part": chosen.train_part or default_train_part(round(pictures * (1 - part)), chosen.train_pictures),
         "threads": chosen.threads or default_threads(chosen.workers),
     }
+    if chosen.epochs is None:
+        each = pictures * (1 - part) * update["train_part"]
+        update["epochs"] = min(MOST_EPOCHS, max(1, round(chosen.seen_pictures / max(1.0, each))))
     if chosen.precision == "auto":
         update["precision"] = machine["precision"]
     return chosen.model_copy(update=update)

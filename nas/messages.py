@@ -44,11 +44,12 @@ class DataCard:
     cache: str
     test: str  # where the test part is and how large; it stays closed during a search
     skipped: tuple[tuple[str, str], ...] = ()  # file and reason
+    mirrored: bool = True  # whether a picture means the same in a mirror
 
     @property
     def pictures(self) -> Pictures:
         """What a network depends on."""
-        return Pictures(self.shape, len(self.classes), self.mean, self.std)
+        return Pictures(self.shape, len(self.classes), self.mean, self.std, self.mirrored)
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ def plan_lines(found: Plan) -> list[str]:
     there = psutil.virtual_memory().total
     lines = [
         f"one candidate     {found.each:.0f} s on average ({found.low:.0f} to {found.high:.0f}), "
-        f"{found.epochs:.1f} of {counted(chosen.epochs, 'epoch')}",
+        f"{found.epochs:.1f} of {counted(chosen.epochs or 1, 'epoch')}",
         f"the search        {duration(found.seconds)} for {counted(chosen.budget, 'candidate')}, {chosen.workers} at a time",
         f"memory, at most   {found.memory / 1e9:.1f} GB of {there / 1e9:.1f} GB",
         f"disk              {found.disk / 1e6:,.0f} MB in the run folder, {found.cache / 1e6:,.0f} MB of decoded pictures",

@@ -1,38 +1,37 @@
 """Pruners: may a candidate go on after this epoch? Each is a pure function of what the ledger holds.
 
-`prune(records, number, epoch)` is True to stop. So the answer is the same after a restart; Optuna's own pruners keep state
-between calls. A pruner is never asked at the last epoch.
+`prune(records, number, epoch, epochs)` is True to stop; `epochs` are those of a whole training, None where nobody knows. So the
+answer is the same after a restart; Optuna's own pruners keep state between calls. A pruner is never asked at the last epoch.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from nas.messages import Record
 
-Prune: TypeAlias = Callable[[Sequence[Record], int, int], bool]
+Prune: TypeAlias = Callable[[Sequence[Record], int, int, int | None], bool]
 
 REDUCTION = 3  # of as many candidates at a rung, one goes on
-FIRST_RUNG = 1
+RUNGS = 2  # before the end of a training
 MEDIAN_WARM_UP = 5  # candidates at an epoch before its median means something
 
 
-def none(records: Sequence[Record], number: int, epoch: int) -> bool:
+def none(records: Sequence[Record], number: int, epoch: int, epochs: int | None = None) -> bool:
     """Never stop."""
     return False
 
 
-def asha(records: Sequence[Record], number: int, epoch: int) -> bool:
+def asha(records: Sequence[Record], number: int, epoch: int, epochs: int | None = None) -> bool:
     """Asynchronous successive halving (Li et al. 2020, algorithm 2), deciding at the rung, as in its stopping form.
 
-    Rungs are the epochs 1, 3, 9, …: there a candidate goes on only if it is among the best third of all that came so far.
+    Rungs are a ninth and a third of a training, rounded up to whole epochs, or the epochs 1, 3, 9, … of one whose length nobody
+    knows: there a candidate goes on only if it is among the best third of all that came so far.
     """
-    rung = FIRST_RUNG
-    while rung < epoch:
-        rung *= REDUCTION
-    if rung != epoch:
+    if not _is_rung(epoch, epochs):
         return False
     own, all_scores = _scores(records, number, epoch)
     if len(all_scores) < REDUCTION:
@@ -41,7 +40,16 @@ def asha(records: Sequence[Record], number: int, epoch: int) -> bool:
     return own < kept[-1]
 
 
-def median(records: Sequence[Record], number: int, epoch: int) -> bool:
+def _is_rung(epoch: int, epochs: int | None) -> bool:
+    if epochs is not None:
+        return any(epoch == math.ceil(epochs / REDUCTION**rung) for rung in range(1, RUNGS + 1))
+    rung = 1
+    while rung < epoch:
+        rung *= REDUCTION
+    return rung == epoch
+
+
+def median(records: Sequence[Record], number: int, epoch: int, epochs: int | None = None) -> bool:
     """Stop what is worse at this epoch than the median of the others (Golovin et al. 2017, section 3.2.2)."""
     own, all_scores = _scores(records, number, epoch)
     all_scores.remove(own)

@@ -167,7 +167,7 @@ class _Retraining:
                 numbers = [record.number for record in best_first(ledger.records())[: asked["top"] or TOP]]
         if not numbers:
             raise RunError("has no candidate that was trained to the end", str(self.run.folder))
-        workers, least = self.back.chosen.workers, self.back.chosen.epochs
+        workers, least = self.back.chosen.workers, self.back.chosen.epochs or 1
         plan = self._write(planned(asked, numbers, workers, least, self._left(), lambda each: self._epoch_seconds(each, True)))
         self.view.note(f"retraining: {plan.words()}")
         return plan

@@ -26,7 +26,7 @@ def test_every_shipped_configuration_is_read_by_its_name(name):
 
 def test_a_preset_is_beaten_by_a_file_and_that_by_an_option(tmp_path):
     quick = settings(preset="quick")
-    assert quick.epochs < Settings().epochs < settings(preset="thorough").epochs
+    assert quick.seen_pictures < Settings().seen_pictures < settings(preset="thorough").seen_pictures
     file = write(tmp_path, "epochs: 4\ntrain_pictures: 77\n")
     chosen = settings(file, preset="quick", train_pictures=78)
     assert (chosen.epochs, chosen.train_pictures) == (4, 78)
@@ -39,6 +39,14 @@ def test_pictures_beat_the_part_that_a_file_says_and_contradict_the_option(tmp_p
     assert settings(file, train_pictures=500).train_part is None
     with pytest.raises(ConfigError, match="--train-pictures: says the same as --train-part"):
         settings(train_pictures=500, train_part=0.5)
+
+
+def test_pictures_to_be_seen_beat_the_epochs_that_a_file_says_and_contradict_the_option(tmp_path):
+    file = write(tmp_path, "epochs: 4\n")
+    assert settings(file, seen_pictures=500).epochs is None
+    assert settings(None, {"epochs": 4}, "quick").epochs is None
+    with pytest.raises(ConfigError, match="--seen-pictures: says the same as --epochs"):
+        settings(seen_pictures=500, epochs=5)
 
 
 @pytest.mark.parametrize("name", ["quik", "", "../quick", "demo", "configs/quick"])

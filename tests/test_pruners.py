@@ -10,7 +10,17 @@ def records(*curves, state="running"):
     return [Record(number, {}, state, curve=tuple(curve)) for number, curve in enumerate(curves)]
 
 
-def test_asha_decides_at_epochs_1_3_9_and_27_only():
+@pytest.mark.parametrize(
+    ("epochs", "rungs"), [(1, [1]), (2, [1]), (3, [1]), (4, [1, 2]), (9, [1, 3]), (13, [2, 5]), (27, [3, 9]), (100, [12, 34])]
+)
+def test_asha_decides_at_a_ninth_and_a_third_of_a_training(epochs, rungs):
+    best, worst = [0.9] * epochs, [0.1] * epochs
+    found = records(best, best, best, worst)
+    assert [epoch for epoch in range(1, epochs + 1) if asha(found, 3, epoch, epochs)] == rungs
+    assert not any(asha(found, 0, epoch, epochs) for epoch in range(1, epochs + 1))
+
+
+def test_asha_decides_at_epochs_1_3_9_and_27_where_nobody_knows_the_last():
     best, worst = [0.9] * 30, [0.1] * 30
     found = records(best, best, best, worst)
     assert [epoch for epoch in range(1, 31) if asha(found, 3, epoch)] == [1, 3, 9, 27]

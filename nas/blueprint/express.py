@@ -39,17 +39,19 @@ OUTPUTS = ("softmax", "sigmoid", "binary")
 
 @dataclass(frozen=True)
 class Pictures:
-    """What of the data a network depends on: shape of a picture, number of classes, and each channel's mean and standard
-    deviation (in raw pixels, over the training part)."""
+    """What of the data a network and its recipe depend on: shape of a picture, number of classes, each channel's mean and
+    standard deviation (in raw pixels, over the training part), and whether a picture means the same in a mirror."""
 
     shape: Shape
     classes: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    mirrored: bool = True
 
 
 def express(genotype: Genotype, pictures: Pictures) -> tuple[Blueprint, Recipe]:
-    """Draw the network of a genotype and read its recipe. Raises BlueprintError for a gene or value that means nothing."""
+    """Draw the network of a genotype and read its recipe, in which `flip: auto` is horizontal where a picture means the same
+    in a mirror. Raises BlueprintError for a gene or value that means nothing."""
     net = Sketch(pictures.shape)
     scale = tuple(round(1 / max(std, 1e-3), 6) for std in pictures.std)
     offset = tuple(round(-mean * factor, 6) for mean, factor in zip(pictures.mean, scale, strict=True))
@@ -75,6 +77,8 @@ def express(genotype: Genotype, pictures: Pictures) -> tuple[Blueprint, Recipe]:
     net.stage = ""
     _output(net, whole.get("output", "softmax"), pictures.classes)
     recipe = {key: value for key, value in genotype.items() if key not in NETWORK_GENES and not isinstance(value, list)}
+    if recipe.get("flip") == "auto":
+        recipe["flip"] = "horizontal" if pictures.mirrored else "none"
     return net.blueprint(), Recipe.from_dict(recipe)
 
 

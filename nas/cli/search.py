@@ -37,7 +37,7 @@ def search(
         str | None, typer.Option(help="A name ('nas datasets') or a folder of pictures (default cifar10).")
     ] = None,
     space: Annotated[str | None, typer.Option(help="A name ('nas spaces') or a YAML file (default modern).")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Most epochs of a candidate (default 9).")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Most epochs of a candidate (default: by --seen-pictures).")] = None,
     seed: Annotated[int | None, typer.Option(help="Everything random follows from it (default 0).")] = None,
     time: Time = None,
     out: Annotated[str | None, typer.Option(help="Run folder (default results/<dataset>-<strategy>-<n>).")] = None,
@@ -53,8 +53,9 @@ def search(
         int | None, typer.Option(help="Scale pictures to this square (default: the data's, at most 64).")
     ] = None,
     data_dir: DataDir = None,
-    train_pictures: Annotated[
-        int | None, typer.Option(help="Training pictures that a candidate sees, at most (default 10000).")
+    train_pictures: Annotated[int | None, typer.Option(help="Training pictures of an epoch, at most (default 10000).")] = None,
+    seen_pictures: Annotated[
+        int | None, typer.Option(help="Pictures that a candidate sees in all its epochs (default 90000).")
     ] = None,
     train_part: Annotated[float | None, typer.Option(help="The same as a part of them, from 0 to 1.")] = None,
     validation_part: Annotated[

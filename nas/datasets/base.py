@@ -46,12 +46,14 @@ Load: TypeAlias = Callable[[Part, Path | None], Arrays | Files]
 
 @dataclass(frozen=True)
 class Dataset:
-    """An entry of the table. `present(data_dir)` says where it lies on this machine, or None; `get` how to come by it."""
+    """An entry of the table. `present(data_dir)` says where it lies on this machine, or None; `get` how to come by it;
+    `mirrored` whether a picture means the same in a mirror, as a cat does and a letter does not."""
 
     load: Load
     about: str
     test: str
     get: str
+    mirrored: bool
     present: Callable[[Path | None], str | None]
 
 
@@ -64,13 +66,15 @@ def register_dataset(
     about: str = "",
     test: str = "its own test part",
     get: str = "",
+    mirrored: bool = True,
     present: Callable[[Path | None], str | None] = lambda _: "here",
 ) -> Callable[[Load], Load]:
     """A decorator: enters a loading function under `name`. `about` defaults to the first line of its docstring."""
 
     def enter(load: Load) -> Load:
         words = about or (load.__doc__ or "").strip().splitlines()[0:1]
-        DATASETS.register(name)(Dataset(load, words if isinstance(words, str) else " ".join(words), test, get, present))
+        said = words if isinstance(words, str) else " ".join(words)
+        DATASETS.register(name)(Dataset(load, said, test, get, mirrored, present))
         return load
 
     return enter

@@ -18,6 +18,7 @@ from nas.datasets.base import Arrays, Part, register_dataset
     about="1,797 grey scans of handwritten digits, 8×8, 10 classes; comes with scikit-learn",
     test="360 of the 1,797 scans, stratified, always the same",
     get="nothing to do",
+    mirrored=False,
     present=lambda _: "comes with scikit-learn",
 )
 def digits(part: Part, data_dir: Path | None) -> Arrays:

@@ -55,8 +55,10 @@ def prepare(
     skipped = (*_pairs(facts["skipped"]), *(source.refused if isinstance(source, Files) else ()))
     mean, std = tuple(facts["mean"]), tuple(facts["std"])
     height, width, channels = shape
+    mirrored = DATASETS[name].mirrored if name in DATASETS else True
     return DataCard(
-        words, facts["digest"], source.classes, (height, width, channels), mean, std, counts, str(cache), test, skipped
+        *(words, facts["digest"], source.classes, (height, width, channels), mean, std, counts, str(cache)),
+        *(test, skipped, mirrored),
     )
 
 

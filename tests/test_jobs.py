@@ -1,0 +1,50 @@
+"""What settings left open mean for data: how many epochs, of how many pictures, and whether pictures are mirrored."""
+
+import dataclasses
+
+import pytest
+
+from nas.config import settings
+from nas.datasets.prepare import prepare
+from nas.jobs import MOST_EPOCHS, networks_of, resolved, training_pictures
+from nas.messages import DataCard
+from nas.space import read_space
+
+MACHINE = {"precision": "float32"}
+
+
+def card_of(pictures: int) -> DataCard:
+    return DataCard("some", "", ("a", "b"), (32, 32, 3), (127.0,) * 3, (64.0,) * 3, (pictures // 2,) * 2, "", "")
+
+
+@pytest.mark.parametrize(
+    ("pictures", "options", "epochs", "each"),
+    [
+        (50_000, {}, 9, 10_000),
+        (50_000, {"preset": "quick"}, 3, 5_000),
+        (2_000, {"preset": "quick", "validation_part": 0.5}, 15, 1_000),
+        (2_000, {"preset": "quick", "validation_part": 0.5, "epochs": 2}, 2, 1_000),
+        (50_000, {"train_pictures": 5_000}, 18, 5_000),
+        (50_000, {"seen_pictures": 1}, 1, 10_000),
+        (100, {"preset": "thorough"}, MOST_EPOCHS, 75),
+    ],
+)
+def test_of_fewer_pictures_a_candidate_sees_as_many_in_more_epochs(pictures, options, epochs, each):
+    chosen = resolved(settings(**options), card_of(pictures), MACHINE)
+    assert chosen.epochs == epochs
+    assert training_pictures(card_of(pictures), chosen) == pytest.approx(each, rel=0.15)
+
+
+@pytest.mark.parametrize(("mirrored", "flip"), [(True, "horizontal"), (False, "none")])
+def test_pictures_are_mirrored_where_they_mean_the_same_then(mirrored, flip):
+    import random
+
+    card = dataclasses.replace(card_of(1_000), mirrored=mirrored)
+    chosen = resolved(settings(), card, MACHINE)
+    _, recipe = networks_of(card, chosen)(read_space("modern").sample(random.Random(0)))
+    assert recipe.flip == flip
+
+
+def test_digits_mean_something_else_in_a_mirror(tmp_path, monkeypatch):
+    monkeypatch.setenv("NAS_CACHE_DIR", str(tmp_path))
+    assert not prepare("digits").mirrored
