@@ -1,6 +1,7 @@
 """Does a short training tell good networks from bad? Random networks of a space, trained long and in several cheap ways.
 
     NAS_DATA_DIR=… python benchmarks/fidelity.py --csv fidelity.csv [--space modern] [--candidates 24] [--epochs 20]
+        [--max-flops 40M] [--workers 2]
     python benchmarks/fidelity.py --csv fidelity.csv --report
 
 Every training is a row of the CSV when it is done, and is not done again: the benchmark goes on where it was ended (with the
@@ -15,25 +16,46 @@ from __future__ import annotations
 import argparse
 import csv
 import dataclasses
+import math
 import random
 import statistics
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from nas.config import Settings, settings
 from nas.executors import EXECUTORS, Task, Work
 from nas.forecast import within_limits
-from nas.jobs import WORKER, job_for, resolved
-from nas.messages import Candidate, DataCard, Job, News, Progress, Trained
+from nas.jobs import WORKER, job_for, resolved, training_pictures
+from nas.messages import Candidate, DataCard, Job, News, Pulse, Stopped, Trained
 from nas.preparing import prepare
 from nas.space import read_space
 from nas.view import Plain
 
 COLUMNS = ("candidate", "way", "architecture", "parameters", "flops", "batch_size", "seconds", "curve")
-CHEAP = ((9, 0.1), (9, 0.2), (5, 0.2), (3, 0.45), (2, 1.0))  # epochs, part of the training pictures
 DRAWS = 2_000
+LONG = "long"
+FILES = {"checkpoint": ".npz", "model": ".keras"}
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to train: epochs, each of so many pictures (None for all), and the epoch after which it is stopped."""
+
+    epochs: int
+    pictures: int | None = None
+    until: int | None = None
+
+    @property
+    def name(self) -> str:
+        each = f"{self.epochs} x {self.pictures or 'all'}"
+        return f"{each}, stopped after {self.until}" if self.until else each
+
+
+# The presets (of the second, no more than its two rungs), and other ways to spend as much.
+CHEAP = (Way(3, 5_000), Way(9, 10_000, until=3), Way(9, 3_000), Way(2, 13_500))
 
 
 def main() -> None:
@@ -41,11 +63,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--csv", type=Path, required=True)
     parser.add_argument("--dataset", default="cifar10")
+    parser.add_argument("--image-size", type=int)
     parser.add_argument("--space", default="modern")
     parser.add_argument("--candidates", type=int, default=24)
     parser.add_argument("--epochs", type=int, default=20, help="of the long training, on all training pictures")
     parser.add_argument("--max-flops", default="40M")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--report", action="store_true", help="train nothing")
     options = parser.parse_args()
     if not options.report:
@@ -56,22 +80,35 @@ def main() -> None:
 def train(options: argparse.Namespace) -> None:
     """All trainings that the CSV does not have yet, candidate by candidate."""
     chosen = settings(
-        dataset=options.dataset, space=options.space, max_flops=options.max_flops, seed=options.seed, pruner="none"
+        dataset=options.dataset,
+        image_size=options.image_size,
+        space=options.space,
+        max_flops=options.max_flops,
+        seed=options.seed,
+        pruner="none",
+        workers=options.workers,
     )
     space = read_space(options.space)
     chosen, card = ready(chosen)
     drawn = within_limits(space, chosen, card)
     picked = random.Random(options.seed).sample(drawn, min(options.candidates, len(drawn)))
-    ways = [("long", options.epochs, 1.0), *((f"{epochs} x {part:g}", epochs, part) for epochs, part in CHEAP)]
+    ways = {LONG: Way(options.epochs), **{way.name: way for way in CHEAP}}
     done = {(row["candidate"], row["way"]) for row in rows(options.csv)}
+    wanted: dict[int, tuple[int, str]] = {}
+    jobs = []
     for number, candidate in enumerate(picked):
-        for name, epochs, part in ways:
-            if (str(number), name) in done:
-                continue
-            job = job_for(dataclasses.replace(candidate, number=number), chosen, card)
-            curve, seconds = trained(dataclasses.replace(job, epochs=epochs, train_part=part))
-            append(options.csv, number, name, candidate, curve, seconds)
-            print(f"#{number} {name}: {max(curve):.4f} in {seconds:.0f} s", file=sys.stderr, flush=True)
+        for place, (name, way) in enumerate(ways.items()):
+            if (str(number), name) not in done:
+                job = job_for(dataclasses.replace(candidate, number=number * len(ways) + place), chosen, card)
+                part = min(
+                    1.0, (way.pictures or math.inf) / training_pictures(card, chosen.model_copy(update={"train_part": 1.0}))
+                )
+                jobs.append((dataclasses.replace(job, epochs=way.epochs, train_part=part), way.until))
+                wanted[job.number] = (number, name)
+    for ended, curve, seconds in trained_all(jobs, options.workers):
+        number, name = wanted[ended]
+        append(options.csv, number, name, picked[number], curve, seconds)
+        print(f"#{number} {name}: {max(curve):.4f} in {seconds:.0f} s", file=sys.stderr, flush=True)
 
 
 def ready(chosen: Settings) -> tuple[Settings, DataCard]:
@@ -85,25 +122,39 @@ def ready(chosen: Settings) -> tuple[Settings, DataCard]:
 
 def trained(job: Job) -> tuple[list[float], float]:
     """The curve of one job, and the seconds of its epochs. Ends the benchmark if it is not trained to its end."""
-    curve: list[float] = []
-    seconds: list[float] = []
+    ((_, curve, seconds),) = trained_all([(job, None)])
+    return curve, seconds
+
+
+def trained_all(jobs: Sequence[tuple[Job, int | None]], workers: int = 1) -> Iterator[tuple[int, list[float], float]]:
+    """Number, curve and seconds of jobs, `workers` at a time, as they end; each with the epoch after which it is stopped."""
+    curves: dict[int, list[float]] = {job.number: [] for job, _ in jobs}
+    seconds = dict.fromkeys(curves, 0.0)
+    stops = {job.number: until for job, until in jobs}
+    left = list(jobs)
 
     def heard(news: News) -> bool:
-        if isinstance(news, Progress):
-            curve.append(news.value)
-            seconds.append(news.metrics["seconds"])
-        return True
+        if isinstance(news, Pulse):
+            return True
+        curves[news.number].append(news.value)
+        seconds[news.number] += news.metrics["seconds"]
+        return news.epoch != stops[news.number]
 
     with tempfile.TemporaryDirectory() as folder:
-        files = {"checkpoint": str(Path(folder) / "checkpoint.npz"), "model": str(Path(folder) / "model.keras")}
-        executor = EXECUTORS["processes"](Work(f"{WORKER}:train", heard))
-        executor.submit(job.number, dataclasses.replace(job, **files))
-        while not (ended := executor.finished(5.0)):
-            pass
+        executor = EXECUTORS["processes"](Work(f"{WORKER}:train", heard, workers))
+        running = 0
+        while left or running:
+            while left and executor.free:
+                job, _ = left.pop(0)
+                files = {name: str(Path(folder) / f"{job.number}{end}") for name, end in FILES.items()}
+                executor.submit(job.number, dataclasses.replace(job, **files))
+                running += 1
+            for ended in executor.finished(5.0):
+                running -= 1
+                if not isinstance(ended.outcome, Trained | Stopped):
+                    sys.exit(f"not trained: {ended.outcome}")
+                yield ended.number, curves[ended.number], seconds[ended.number]
         executor.close()
-    if not isinstance(ended[0].outcome, Trained):
-        sys.exit(f"not trained: {ended[0].outcome}")
-    return curve, sum(seconds)
 
 
 def append(file: Path, number: int, way: str, candidate: Candidate, curve: Sequence[float], seconds: float) -> None:
@@ -136,12 +187,12 @@ def report(file: Path) -> None:
     table: dict[str, dict[str, tuple[list[float], float]]] = {}
     for row in rows(file):
         table.setdefault(row["way"], {})[row["candidate"]] = ([float(v) for v in row["curve"].split()], float(row["seconds"]))
-    long = {number: max(curve) for number, (curve, _) in table.get("long", {}).items() if curve}
+    long = {number: max(curve) for number, (curve, _) in table.get(LONG, {}).items() if curve}
     rng = random.Random(0)
     print("way,epoch,candidates,spearman,low,high,better_half,part_of_the_long_cost")
     for way, found in table.items():
         shared = [number for number in found if number in long and found[number][0]]
-        if len(shared) < 5 or way == "long":
+        if len(shared) < 5 or way == LONG:
             continue
         for epoch in range(1, min(len(found[number][0]) for number in shared) + 1):
             cheap = {number: max(found[number][0][:epoch]) for number in shared}
@@ -150,7 +201,7 @@ def report(file: Path) -> None:
             low, high = draws[round(0.025 * DRAWS)], draws[round(0.975 * DRAWS)]
             half = sorted(pairs, key=lambda pair: -pair[1])[: len(pairs) // 2]
             cost = statistics.mean(
-                found[number][1] * epoch / len(found[number][0]) / table["long"][number][1] for number in shared
+                found[number][1] * epoch / len(found[number][0]) / table[LONG][number][1] for number in shared
             )
             print(
                 f"{way},{epoch},{len(pairs)},{_rank(pairs, spearmanr):.3f},{low:.3f},{high:.3f},"
