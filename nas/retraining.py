@@ -31,7 +31,7 @@ from nas.preparing import interrupts_told, kept
 from nas.provenance import PART, SEARCH
 from nas.result import Result, best_first
 from nas.resuming import Reopened, reopened
-from nas.retrainplan import COMPARING, LONGEST, START_UP, TOP, Plan, compared, planned
+from nas.retrainplan import COMPARING, LONGEST, START_UP, TOP, Plan, compared, planned, until_of
 from nas.run import Run, disk_told, write_whole
 from nas.salvage import check_ledger, examined
 from nas.view import Plain, View
@@ -218,7 +218,7 @@ class _Retraining:
         settings = {"epochs": plan.last_epochs, "validation_part": 0.0, "patience": 0}
         # What an epoch takes is foretold badly, and a schedule that is cut off before its end costs much.
         timed = self.deadline < math.inf and plan.asked["epochs"] is None
-        until = clock.time() + self.deadline - clock.monotonic() - START_UP if timed else None
+        until = until_of(self.deadline) if timed else None
         result = self._fit(FINAL, settings, listed, self.deadline, until)
         if not Run(self.run.folder / FINAL).best.exists():
             raise RunFailed(f"the last fit gave no model: {result.records[0].reason or result.records[0].state}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -73,6 +74,11 @@ def planned(
         else:
             plan = plan.model_copy(update={"candidates": plan.candidates[:-1]})
     return plan
+
+
+def until_of(deadline: float) -> float:
+    """When the last epoch has to end (by time.time) so that all is done by `deadline` (by time.monotonic)."""
+    return time.time() + deadline - time.monotonic() - START_UP
 
 
 def compared(scores: dict[int, dict[int, float]]) -> dict[int, list[float]]:

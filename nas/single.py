@@ -1,12 +1,13 @@
 """One known network, trained and scored: what `nas train` does.
 
 The file holds its genotype and its settings, as those in `configs/baselines/`. With a validation part the best epoch by it is
-kept, without one the last; the test part is opened at the end.
+kept, without one the last; the test part is opened at the end. A time that is given without epochs decides how many there are.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import shlex
 import time
 from pathlib import Path
@@ -27,6 +28,7 @@ from nas.preparing import begin, check_space, hands_of, interrupts_told, kept, r
 from nas.provenance import TRAINING, provenance
 from nas.result import Result
 from nas.resuming import Reopened, reopened
+from nas.retrainplan import until_of
 from nas.run import Run, disk_told
 from nas.space import read_space
 from nas.strategies.asking import make_candidate
@@ -48,7 +50,7 @@ def train(file: str, view: View | None = None, out: str | Path | None = None, **
     Args:
         file: a shipped name such as `baselines/three-blocks`, or a path.
         out: the folder; by default `results/<name>-<n>`. One in which this training was interrupted: it goes on there.
-        **options: any setting of a search that beats the file's, such as `epochs=10` or `time="10m"`.
+        **options: any setting of a search that beats the file's, such as `epochs=10`, or `time="10m"` for as many as fit.
 
     Raises NasError for anything in the input that is wrong, or if it could not be trained.
     """
@@ -73,7 +75,8 @@ def train(file: str, view: View | None = None, out: str | Path | None = None, **
         run = Run.create(out, path.stem)
         run.lock()
         try:
-            facts = {**provenance(space, chosen, card, machine, TRAINING), "start": [genotype]}
+            timed = chosen.time is not None and options.get("epochs") is None
+            facts = {**provenance(space, chosen, card, machine, TRAINING), "start": [genotype], "timed": timed}
             begin(run, facts, card, view)
             with interrupts_told(view, kept(_again(path, run))):
                 return _fit(run, path, Reopened(facts, chosen, space, card), view, began)
@@ -101,7 +104,9 @@ def _fit(run: Run, path: Path, back: Reopened, view: View, began: float) -> Trai
     proposal = Proposal(back.facts["start"][0], operator="known")
     candidate = make_candidate(back.space, proposal, 0, networks_of(card, chosen))
     deadline = deadline_of(chosen.time, began)
-    result = fit_listed(run, back.space, chosen, [candidate], card, view, _again(path, run), deadline)
+    timed = back.facts.get("timed") and deadline < math.inf
+    until = until_of(deadline) if timed else None
+    result = fit_listed(run, back.space, chosen, [candidate], card, view, _again(path, run), deadline, until)
     record = result.records[0]
     if not run.best.exists():
         raise RunFailed(f"there is no model: {record.reason or record.state}")

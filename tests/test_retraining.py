@@ -201,6 +201,14 @@ def test_interrupted_training_of_one_network_goes_on_in_its_folder(tmp_path: Pat
     assert done.score.accuracy.value > 0.8
 
 
+@pytest.mark.slow
+def test_one_network_is_trained_for_as_many_epochs_as_fit_into_a_time(tmp_path: Path, pace: float) -> None:
+    (tmp_path / "mine.yaml").write_text(NETWORK.replace("epochs: 2", "epochs: 1000"))
+    done = train(str(tmp_path / "mine.yaml"), Silent(), tmp_path / "one", time=30 * pace)
+    assert 1 < done.result.records[0].epochs < 1000
+    assert done.score.accuracy.value > 0.5
+
+
 def test_a_search_without_validation_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--validation-part: a search compares candidates on validation pictures"):
         search(dataset="digits", validation_part=0, out=tmp_path / "run", view=Silent())

@@ -191,7 +191,7 @@ def retrain(
 @app.command()
 def train(
     file: Annotated[str, typer.Argument(help="A YAML file with a genotype, or a shipped name ('baselines/three-blocks').")],
-    epochs: Annotated[int | None, typer.Option(help="Epochs (default: the file's).")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs (default: the file's, or what fits the time).")] = None,
     seed: Annotated[int | None, typer.Option(help="Everything random follows from it (default 0).")] = None,
     time: Time = None,
     out: Annotated[str | None, typer.Option(help="Run folder (default results/<name>-<n>).")] = None,
