@@ -1,0 +1,89 @@
+"""Does a backbone help? One network on cats and dogs for the same time: from scratch, and with weights from CIFAR-10.
+
+    NAS_DATA_DIR=… python benchmarks/transfer.py --folder transfer --run RUN [--time 5m] [--seeds 2] [--image-size 64]
+    python benchmarks/transfer.py --folder transfer --report
+
+RUN is a run on CIFAR-10 that was retrained. Its winner is trained anew from random weights (`scratch`), and stands, without its
+head, as a backbone in front of a new one: trained further (`tuned`) or kept (`frozen`). The recipe is the winner's. Each is a
+run in the folder, made by `nas train --time`; what is done is not done again. Each looks at the test part once, at its end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from nas.ledger import Ledger
+from nas.run import Run
+from nas.space import Genotype, read_space
+
+FROZEN = {"scratch": None, "tuned": False, "frozen": True}  # whether the backbone is; None where there is none
+COLUMNS = ("way", "seed", "test_accuracy", "low", "high", "epochs", "parameters", "flops")
+OUTSIDE = ("stem_filters", "stem_kernel", "stem_stride", "activation", "norm", "norm_momentum")  # genes of what is taken
+
+
+def main() -> None:
+    """Do what is missing, then report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path, required=True)
+    parser.add_argument("--run", type=Path, help="a run on CIFAR-10 that was retrained")
+    parser.add_argument("--time", default="5m", help="of each training, its start included")
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--image-size", type=int, default=64)
+    parser.add_argument("--report", action="store_true", help="train nothing")
+    options = parser.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    print(",".join(COLUMNS))
+    for seed in range(options.seeds):
+        for way in FROZEN:
+            run = Run(options.folder / f"{way}-{seed}")
+            if not run.final.exists() and not options.report:
+                train(options, way, seed, run)
+            if run.final.exists():
+                print(",".join((way, str(seed), *figures(run))), flush=True)
+
+
+def train(options: argparse.Namespace, way: str, seed: int, run: Run) -> None:
+    """One training, in a process of its own."""
+    space, genotype = network(options.run, FROZEN[way])
+    file = options.folder / f"{way}.yaml"
+    facts = {"dataset": "cats_dogs", "image_size": options.image_size, "validation_part": 0.0, "epochs": 20}
+    if isinstance(space, dict):
+        place = options.folder / f"{way}-space.yaml"
+        place.write_text(yaml.safe_dump(space, sort_keys=False), encoding="utf-8")
+        space = str(place)
+    file.write_text(yaml.safe_dump({**facts, "space": space, "genotype": genotype}, sort_keys=False), encoding="utf-8")
+    words = ["train", str(file), f"--seed={seed}", f"--time={options.time}", f"--out={run.folder}"]
+    subprocess.run([sys.executable, "-m", "nas", *words], check=True, stdout=sys.stderr)
+
+
+def network(folder: Path, frozen: bool | None) -> tuple[str | dict[str, Any], Genotype]:
+    """The space and the genotype of one way, from the winner of a run."""
+    last = Run(folder / "final")
+    settings = last.read_settings()
+    ledger = Ledger(last.study, read_space(settings["space"]), settings["settings"]["strategy"], reading=True)
+    genotype = dict(ledger.records()[0].genotype)
+    ledger.close()
+    if frozen is None:
+        return str(settings["settings"]["space"]), genotype
+    kept = {key: value for key, value in genotype.items() if key not in (*OUTSIDE, "blocks")}
+    genes = {"backbone": str(folder.absolute()), "backbone_frozen": frozen, **kept}
+    group = {"repeat": [0, 1], "genes": {"block": "stage"}}
+    return {"name": "transfer", "groups": {"blocks": group}, "genes": genes}, {"blocks": [], **genes}
+
+
+def figures(run: Run) -> list[str]:
+    with run.final.open(newline="", encoding="utf-8") as stream:
+        found = {line["figure"]: line for line in csv.DictReader(stream) if not line["class"]}
+    accuracy = found["accuracy"]
+    return [accuracy["value"], accuracy["low"], accuracy["high"], *(found[key]["value"] for key in COLUMNS[5:])]
+
+
+if __name__ == "__main__":
+    main()
