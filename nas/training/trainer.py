@@ -23,6 +23,7 @@ from nas.errors import RunError
 from nas.messages import Infeasible, Job, Metrics, News, Outcome, Progress, Pulse, Stopped, Trained
 from nas.recipe import Recipe
 from nas.training.augment import augmentation
+from nas.training.averaging import averaged, averaging
 from nas.training.backbone import fetch
 from nas.training.batches import Batches, targets
 from nas.training.handover import save_model
@@ -41,6 +42,13 @@ PULSE = 1.0  # seconds between two signs of life
 LONGEST = 1_000  # epochs of a training that has a time to keep
 LATEST = 5  # epochs by which the pace is judged
 AROUND = 0.1  # seconds, at least, between two epochs
+KINDS: dict[str, type[Any]] = {
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "sgd": keras.optimizers.SGD,
+    "rmsprop": keras.optimizers.RMSprop,
+    "muon": Muon,
+}
 
 
 def train(job: Job, report: Report) -> Outcome:
@@ -227,25 +235,17 @@ def with_augmentation(network: Any, recipe: Recipe, seed: int) -> Any:
     return keras.Model(pixels, network(pictures))
 
 
-def averaging(recipe: Recipe) -> list[Any]:
-    """Callbacks that put averaged weights in place while the network is validated, after ours has seen them."""
-    return [keras.callbacks.SwapEMAWeights()] if recipe.ema else []
-
-
 def make_optimizer(recipe: Recipe, steps: int) -> Any:
     """The recipe's optimizer with its schedule over `steps` batches. Norms and biases are not decayed."""
     rate: Any = Rate(recipe, steps) if recipe.schedule in WARM_UP else recipe.learning_rate
-    common = {"learning_rate": rate, "weight_decay": recipe.weight_decay or None}
-    if recipe.ema:
-        common |= {"use_ema": True, "ema_momentum": recipe.ema}
+    kind, options = KINDS[recipe.optimizer], {"learning_rate": rate, "weight_decay": recipe.weight_decay or None}
     if recipe.optimizer == "sgd":
-        optimizer = keras.optimizers.SGD(momentum=recipe.momentum, nesterov=True, **common)
-    elif recipe.optimizer == "adamw":
-        optimizer = keras.optimizers.AdamW(**{**common, "weight_decay": recipe.weight_decay})
-    elif recipe.optimizer == "muon":
-        optimizer = Muon(**{**common, "weight_decay": recipe.weight_decay})
-    else:
-        optimizer = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}[recipe.optimizer](**common)
+        options |= {"momentum": recipe.momentum, "nesterov": True}
+    if recipe.optimizer in ("adamw", "muon"):  # their own decay must be a number
+        options["weight_decay"] = recipe.weight_decay
+    if recipe.ema:
+        kind, options = averaged(kind), {**options, "use_ema": True, "ema_momentum": recipe.ema}
+    optimizer = kind(**options)
     if recipe.weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta", "alpha"])
     return optimizer
