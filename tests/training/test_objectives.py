@@ -90,7 +90,7 @@ def test_without_validation_all_pictures_are_trained_on_and_the_last_weights_are
 
 
 def test_averaged_weights_are_the_ones_that_are_validated_and_handed_over(digits: DataCard, tmp_path: Path) -> None:
-    """The training is the same to the last digit, with averages or without; what is looked at and kept is not."""
+    """The training is the same, with averages or without (but for roundings as they are put in place); what is looked at and kept is not."""
     from nas.training.handover import load_model
 
     curves, networks = {}, {}
@@ -102,7 +102,7 @@ def test_averaged_weights_are_the_ones_that_are_validated_and_handed_over(digits
         curves[ema] = [each.metrics for each in heard]
         networks[ema] = load_model(Path(job.model)).model.get_weights()
     for name in ("train_accuracy", "train_loss"):
-        assert [each[name] for each in curves[0.0]] == [each[name] for each in curves[0.99999]]
+        assert [each[name] for each in curves[0.0]] == pytest.approx([each[name] for each in curves[0.99999]], abs=1e-3)
     assert all(a["val_loss"] != b["val_loss"] for a, b in zip(curves[0.0], curves[0.99999], strict=True))
     assert curves[0.99999][-1]["val_accuracy"] > 0.7
     assert not any(np.allclose(a, b, atol=1e-5) for a, b in zip(networks[0.0], networks[0.99999], strict=True))
