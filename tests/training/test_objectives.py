@@ -90,7 +90,8 @@ def test_without_validation_all_pictures_are_trained_on_and_the_last_weights_are
 
 
 def test_averaged_weights_are_the_ones_that_are_validated_and_handed_over(digits: DataCard, tmp_path: Path) -> None:
-    """The training is the same, with averages or without (but for roundings as they are put in place); what is looked at and kept is not."""
+    """The training is the same, with averages or without (but for roundings as they are put in place); what is looked at and
+    kept is not."""
     from nas.training.handover import load_model
 
     curves, networks = {}, {}
