@@ -16,7 +16,6 @@ from nas.messages import Record
 Prune: TypeAlias = Callable[[Sequence[Record], int, int, int | None], bool]
 
 REDUCTION = 3  # of as many candidates at a rung, one goes on
-RUNGS = 2  # before the end of a training
 MEDIAN_WARM_UP = 5  # candidates at an epoch before its median means something
 
 
@@ -28,8 +27,9 @@ def none(records: Sequence[Record], number: int, epoch: int, epochs: int | None 
 def asha(records: Sequence[Record], number: int, epoch: int, epochs: int | None = None) -> bool:
     """Asynchronous successive halving (Li et al. 2020, algorithm 2), deciding at the rung, as in its stopping form.
 
-    Rungs are a ninth and a third of a training, rounded up to whole epochs, or the epochs 1, 3, 9, … of one whose length nobody
-    knows: there a candidate goes on only if it is among the best third of all that came so far.
+    The rung is at a third of a training, rounded up to whole epochs; earlier, scores say next to nothing (docs/results.md). Of
+    a training whose length nobody knows, rungs are the epochs 1, 3, 9, …. There a candidate goes on only if it is among the
+    best third of all that came so far.
     """
     if not _is_rung(epoch, epochs):
         return False
@@ -42,7 +42,7 @@ def asha(records: Sequence[Record], number: int, epoch: int, epochs: int | None 
 
 def _is_rung(epoch: int, epochs: int | None) -> bool:
     if epochs is not None:
-        return any(epoch == math.ceil(epochs / REDUCTION**rung) for rung in range(1, RUNGS + 1))
+        return epoch == math.ceil(epochs / REDUCTION)
     rung = 1
     while rung < epoch:
         rung *= REDUCTION

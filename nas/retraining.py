@@ -183,7 +183,8 @@ class _Retraining:
         ]
         left = self._left()
         until = self.deadline if left is None else clock.monotonic() + left * (COMPARING + 0.1)
-        result = self._fit(COMPARISON, {"epochs": plan.epochs}, listed, until)
+        epochs = [plan.epochs[number] for number, _ in pairs]
+        result = self._fit(COMPARISON, {"epochs": max(epochs)}, listed, until, epochs=epochs)
         scores: dict[int, dict[int, float]] = {}
         for record, (number, seed) in zip(result.records, pairs, strict=False):
             if record.state == "trained" and record.value is not None:
@@ -201,9 +202,9 @@ class _Retraining:
 
     def _last_epochs(self, plan: Plan) -> int:
         """Epochs of the last fit: as asked, what fits into the time, or those of the comparison."""
-        if self.deadline == math.inf or plan.asked["epochs"] is not None:
-            return plan.epochs
         assert plan.winner is not None
+        if self.deadline == math.inf or plan.asked["epochs"] is not None:
+            return plan.epochs[plan.winner]
         left = self.deadline - clock.monotonic() - 2 * START_UP
         return min(LONGEST, max(1, int(left / self._epoch_seconds(plan.winner, validated=False))))
 
@@ -225,7 +226,13 @@ class _Retraining:
         return result
 
     def _fit(
-        self, name: str, settings: dict[str, Any], listed: Sequence[Candidate], deadline: float, until: float | None = None
+        self,
+        name: str,
+        settings: dict[str, Any],
+        listed: Sequence[Candidate],
+        deadline: float,
+        until: float | None = None,
+        epochs: Sequence[int] | None = None,
     ) -> Result:
         """Train a list in its own run folder, made if it is not there. The search's limit of time for one candidate is not one
         of trainings at full length."""
@@ -240,7 +247,8 @@ class _Retraining:
         try:
             with examined(part):
                 check_ledger(part)
-            return fit_listed(part, self.back.space, chosen, listed, self.back.card, self.view, self.again, deadline, until)
+            space, card = self.back.space, self.back.card
+            return fit_listed(part, space, chosen, listed, card, self.view, self.again, deadline, until, epochs)
         finally:
             part.unlock()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,7 +15,7 @@ FULL = 30  # epochs of a training at full length, where neither epochs nor time 
 LONGEST = 300  # epochs that are planned at most, however much time there is: nothing tells the last fit to stop
 SHORTEST = 8  # epochs of a comparison, at least: a shorter one says no more than the search has said
 TOP = SEEDS = 3  # candidates that are compared, and trainings of each
-COMPARING = 0.3  # part of the time that is for the comparison
+COMPARING = 0.2  # part of the time that is for the comparison
 START_UP = 6.0  # seconds of a training until its first epoch, and after its last
 
 
@@ -26,7 +27,7 @@ class Plan(BaseModel):
     asked: dict[str, int | None]
     candidates: list[int] = Field(min_length=1)
     seeds: int = Field(ge=1)
-    epochs: int = Field(ge=1)  # of each training of the comparison
+    epochs: dict[int, Annotated[int, Field(ge=1)]]  # candidate → of each of its trainings in the comparison
     winner: int | None = None
     compared: float | None = None  # its mean score
     last_epochs: int | None = Field(default=None, ge=1)  # of the last fit
@@ -43,7 +44,9 @@ class Plan(BaseModel):
         numbers = ", ".join(f"#{number}" for number in self.candidates)
         if not self.trainings:
             return f"{numbers}, on all training pictures"
-        return f"{numbers}, {counted(self.seeds, 'seed')} each, {counted(self.epochs, 'epoch')}"
+        fewest, most = min(self.epochs.values()), max(self.epochs.values())
+        epochs = counted(most, "epoch") if fewest == most else f"{fewest} to {most} epochs in the same time"
+        return f"{numbers}, {counted(self.seeds, 'seed')} each, {epochs}"
 
 
 def planned(
@@ -55,24 +58,25 @@ def planned(
     epoch_seconds: Callable[[int], float],
 ) -> Plan:
     """A plan that the time allows: rather fewer seeds, then fewer candidates, than trainings shorter than the search's (or
-    than SHORTEST).
+    than SHORTEST). Each training has the same time, as the last fit will, so a faster network has more epochs.
 
     `least` are the epochs of the search, `left` the seconds to plan for (None without a limit), `epoch_seconds` what an epoch
     of a candidate takes.
     """
-    plan = Plan(asked=asked, candidates=numbers, seeds=asked["seeds"] or SEEDS, epochs=asked["epochs"] or max(FULL, least))
+    epochs = dict.fromkeys(numbers, asked["epochs"] or max(FULL, least))
+    plan = Plan(asked=asked, candidates=numbers, seeds=asked["seeds"] or SEEDS, epochs=epochs)
     if left is None or asked["epochs"] is not None:
         return plan
     while plan.trainings:
-        each = statistics.mean(epoch_seconds(number) for number in plan.candidates)
-        at_once = min(workers, plan.trainings)
-        epochs = int((COMPARING * left * at_once / plan.trainings - START_UP) / each)
-        if epochs >= max(least, SHORTEST):
-            return plan.model_copy(update={"epochs": min(epochs, LONGEST)})
+        each = COMPARING * left * min(workers, plan.trainings) / plan.trainings - START_UP
+        fitting = {number: min(LONGEST, int(each / epoch_seconds(number))) for number in plan.candidates}
+        if statistics.mean(fitting.values()) >= max(least, SHORTEST) and min(fitting.values()) > 0:
+            return plan.model_copy(update={"epochs": fitting})
         if plan.seeds > 1:
             plan = plan.model_copy(update={"seeds": plan.seeds - 1})
         else:
-            plan = plan.model_copy(update={"candidates": plan.candidates[:-1]})
+            fewer = plan.candidates[:-1]
+            plan = plan.model_copy(update={"candidates": fewer, "epochs": {number: epochs[number] for number in fewer}})
     return plan
 
 

@@ -300,18 +300,28 @@ def test_a_plan_gives_up_seeds_then_candidates_before_the_length_of_the_search()
 
     def made(left: float | None, workers: int = 1, **changes: int) -> tuple[list[int], int, int]:
         plan = planned({**asked, **changes}, [4, 5, 6], workers, 9, left, lambda number: 1.0)
-        return plan.candidates, plan.seeds, plan.epochs
+        assert list(plan.epochs) == plan.candidates
+        (epochs,) = set(plan.epochs.values())
+        return plan.candidates, plan.seeds, epochs
 
     assert made(None) == ([4, 5, 6], 3, 30)
     assert made(None, epochs=5) == ([4, 5, 6], 3, 5)
-    assert planned(asked, [4], 1, 50, None, lambda number: 1.0).epochs == 50, "not shorter than in the search"
-    assert made(10_000) == ([4, 5, 6], 3, 300)
-    assert made(500) == ([4, 5, 6], 3, 10)
-    assert made(400) == ([4, 5, 6], 2, 14)
-    assert made(400, workers=2) == ([4, 5, 6], 3, 20)
-    assert made(110) == ([4, 5], 1, 10)
-    assert planned(asked, [4, 5, 6], 1, 2, 110, lambda number: 1.0).seeds == 1, "no shorter than tells something"
-    one = planned({**asked, "number": 4}, [4], 1, 9, 500, lambda number: 1.0)
+    assert planned(asked, [4], 1, 50, None, lambda number: 1.0).epochs == {4: 50}, "not shorter than in the search"
+    assert made(15_000) == ([4, 5, 6], 3, 300)
+    assert made(750) == ([4, 5, 6], 3, 10)
+    assert made(600) == ([4, 5, 6], 2, 14)
+    assert made(600, workers=2) == ([4, 5, 6], 3, 20)
+    assert made(165) == ([4, 5], 1, 10)
+    assert planned(asked, [4, 5, 6], 1, 2, 165, lambda number: 1.0).seeds == 1, "no shorter than tells something"
+    one = planned({**asked, "number": 4}, [4], 1, 9, 750, lambda number: 1.0)
     assert one.trainings == 0, "there is nothing to compare it with"
-    assert planned({**asked, "number": 4, "seeds": 3}, [4], 1, 9, 500, lambda number: 1.0).trainings == 3
-    assert made(20)[:2] == ([4], 1)
+    assert planned({**asked, "number": 4, "seeds": 3}, [4], 1, 9, 750, lambda number: 1.0).trainings == 3
+    assert made(30)[:2] == ([4], 1)
+
+
+def test_candidates_are_compared_after_the_same_time() -> None:
+    asked: dict[str, int | None] = {"top": None, "number": None, "seeds": None, "epochs": None}
+    plan = planned(asked, [4, 5, 6], 1, 9, 750, lambda number: {4: 0.5, 5: 1.0, 6: 2.0}[number])
+    assert plan.epochs == {4: 21, 5: 10, 6: 5}
+    assert "5 to 21 epochs in the same time" in plan.words()
+    assert planned({**asked, "epochs": 7}, [4, 5], 1, 9, 500, lambda number: float(number)).epochs == {4: 7, 5: 7}
