@@ -54,7 +54,7 @@ class Way:
         return f"{each}, stopped after {self.until}" if self.until else each
 
 
-# The presets `quick` and `standard`, of the second no more than its first rung.
+# The presets `quick` and `standard`, of the second no more than its first epoch.
 CHEAP = (Way(3, 5_000), Way(9, 10_000, until=1))
 
 
@@ -90,6 +90,7 @@ def train(options: argparse.Namespace) -> None:
     )
     space = read_space(options.space)
     chosen, card = ready(chosen)
+    every = training_pictures(card, chosen.model_copy(update={"train_part": 1.0}))
     drawn = within_limits(space, chosen, card)
     picked = random.Random(options.seed).sample(drawn, min(options.candidates, len(drawn)))
     ways = {LONG: Way(options.epochs), **{way.name: way for way in CHEAP}}
@@ -100,9 +101,7 @@ def train(options: argparse.Namespace) -> None:
         for place, (name, way) in enumerate(ways.items()):
             if (str(number), name) not in done:
                 job = job_for(dataclasses.replace(candidate, number=number * len(ways) + place), chosen, card)
-                part = min(
-                    1.0, (way.pictures or math.inf) / training_pictures(card, chosen.model_copy(update={"train_part": 1.0}))
-                )
+                part = min(1.0, (way.pictures or math.inf) / every)
                 jobs.append((dataclasses.replace(job, epochs=way.epochs, train_part=part), way.until))
                 wanted[job.number] = (number, name)
     for ended, curve, seconds in trained_all(jobs, options.workers):

@@ -15,13 +15,13 @@ from nas.recipe import Recipe
 
 
 def averaged(kind: type[Any]) -> type[Any]:
-    """An optimizer's class whose average keeps (1 + t) / (10 + t) of itself at step t, until that is more than `ema_momentum`:
-    as TensorFlow's `ExponentialMovingAverage` does with `num_updates`."""
+    """An optimizer's class whose average keeps t / (10 + t) of itself at step t, counted from 0, until that is more than
+    `ema_momentum`: nearly as TensorFlow's `ExponentialMovingAverage` does with `num_updates`."""
 
     class Averaged(kind):  # type: ignore[misc]
         def _update_model_variables_moving_average(self, trainable_variables: Any) -> None:
             steps = ops.cast(self.iterations, "float32")
-            kept = ops.minimum(self.ema_momentum, (1 + steps) / (10 + steps))
+            kept = ops.minimum(self.ema_momentum, steps / (10 + steps))
             for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
                 if average is not None:
                     average.assign(kept * average + (1 - kept) * variable)
