@@ -43,6 +43,7 @@ class Recipe:
     erasing: float = 0.0  # the chance that a rectangle of the picture is erased
     cutmix: float = 0.0  # the chance that a batch is mixed in this way
     mixup: float = 0.0  # or in this
+    mixing_epochs: int = 0  # of a training from which on it is mixed so often; see `planned`
     randaugment: float = 0.0  # magnitude of two changes drawn at random (Cubuk et al. 2020)
 
     def __post_init__(self) -> None:
@@ -56,10 +57,24 @@ class Recipe:
         _number("label_smoothing", self.label_smoothing, 0, 0.9)
         if type(self.batch_size) is not int or not 1 <= self.batch_size <= 65_536:
             raise BlueprintError(f"batch_size is a whole number from 1 to 65,536; found {self.batch_size!r}")
+        if type(self.mixing_epochs) is not int or not 0 <= self.mixing_epochs <= 10_000:
+            raise BlueprintError(f"mixing_epochs is a whole number from 0 to 10,000; found {self.mixing_epochs!r}")
         for name in STRENGTHS:
             _number(name, getattr(self, name), 0, 1)
         if self.cutmix + self.mixup > 1:
             raise BlueprintError(f"cutmix and mixup are chances that exclude each other; found {self.cutmix} and {self.mixup}")
+
+    def planned(self, epochs: int) -> Recipe:
+        """The recipe of a training of so many epochs: in fewer than `mixing_epochs` batches are mixed less often, in a third of
+        them or fewer never. Mixtures slow the learning of pictures that are seldom seen, and keep a network from knowing by
+        heart those that are seen often."""
+        if not self.mixing_epochs:
+            return self
+        none = self.mixing_epochs / 3
+        part = min(1.0, max(0.0, (epochs - none) / (self.mixing_epochs - none)))
+        return dataclasses.replace(
+            self, mixup=round(self.mixup * part, 4), cutmix=round(self.cutmix * part, 4), mixing_epochs=0
+        )
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

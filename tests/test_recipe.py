@@ -23,6 +23,18 @@ def test_the_leaderboard_has_a_column_for_every_part_of_a_recipe():
 
 
 @pytest.mark.parametrize(
+    ("epochs", "mixup", "cutmix"), [(1, 0.0, 0.0), (10, 0.0, 0.0), (20, 0.25, 0.1), (30, 0.5, 0.2), (300, 0.5, 0.2)]
+)
+def test_the_longer_a_training_the_more_often_it_mixes(epochs, mixup, cutmix):
+    recipe = Recipe(mixup=0.5, cutmix=0.2, mixing_epochs=30, shift=0.1)
+    assert recipe.planned(epochs) == Recipe(mixup=mixup, cutmix=cutmix, shift=0.1)
+
+
+def test_mixtures_without_a_number_of_epochs_are_for_every_training():
+    assert Recipe(mixup=0.5).planned(1) == Recipe(mixup=0.5)
+
+
+@pytest.mark.parametrize(
     ("wrong", "told"),
     [
         ({"optimizer": "sgdd"}, "optimizer: unknown value 'sgdd' (did you mean 'sgd'?)"),
@@ -39,6 +51,8 @@ def test_the_leaderboard_has_a_column_for_every_part_of_a_recipe():
         ({"batch_size": 0}, "batch_size is a whole number from 1 to 65,536; found 0"),
         ({"batch_size": 32.0}, "batch_size is a whole number from 1 to 65,536; found 32.0"),
         ({"batch_size": True}, "batch_size is a whole number from 1 to 65,536; found True"),
+        ({"mixing_epochs": 2.0}, "mixing_epochs is a whole number from 0 to 10,000; found 2.0"),
+        ({"mixing_epochs": True}, "mixing_epochs is a whole number from 0 to 10,000; found True"),
         ({"learning_rat": 1.0}, "unknown training gene 'learning_rat' (did you mean 'learning_rate'?)"),
         *(({name: 1.1}, f"{name} is a number from 0 to 1; found 1.1") for name in STRENGTHS),
         *(({name: True}, f"{name} is a number from 0 to 1; found True") for name in STRENGTHS),

@@ -30,11 +30,14 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras ships no ty
         self.images, self.targets, self.index, self.seed = images, targets, index, seed
         self.batch_size = min(batch_size, len(index))
         self.order, self.epoch = index, 0
-        self.recipe = recipe if recipe is not None and seed is not None and pixels.moves(recipe) else None
+        self.asked = recipe if seed is not None else None
+        self.recipe: Recipe | None = None
 
-    def set_epoch(self, epoch: int) -> None:
-        """Draw the order of one epoch, counted from 0."""
+    def set_epoch(self, epoch: int, epochs: int = 1) -> None:
+        """Draw the order of one epoch, counted from 0, of a training of `epochs` as planned at the moment."""
         self.epoch = epoch
+        planned = self.asked.planned(epochs) if self.asked is not None else None
+        self.recipe = planned if planned is not None and pixels.moves(planned) else None
         if self.seed is not None:
             self.order = np.random.default_rng([*self.seed, epoch]).permutation(self.index)
 

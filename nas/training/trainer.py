@@ -157,7 +157,7 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._started = time.perf_counter()
-        self.fitting.set_epoch(epoch)
+        self.fitting.set_epoch(epoch, self.epochs)
         reset_generators(self.model, self.job.seed, self.job.number, epoch)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:

@@ -85,6 +85,20 @@ def test_another_number_is_another_candidate(digits: DataCard, tmp_path: Path) -
     assert first.curve != second.curve
 
 
+@pytest.mark.parametrize(("epochs", "as_if"), [(1, {}), (3, {"mixup": 1.0})])
+def test_batches_are_mixed_where_the_training_is_long(
+    digits: DataCard, tmp_path: Path, epochs: int, as_if: dict[str, float]
+) -> None:
+    curves = []
+    for recipe in ({"mixup": 1.0, "mixing_epochs": 3}, as_if):
+        folder = tmp_path / str(len(curves))
+        folder.mkdir()
+        ear = Ear()
+        train(make_job(digits, folder, {**PLAIN, **recipe}, epochs=epochs), ear)
+        curves.append(ear.curve)
+    assert curves[0] == curves[1]
+
+
 @pytest.mark.backend
 def test_told_to_stop_it_is_stopped(digits: DataCard, tmp_path: Path) -> None:
     ear = Ear(lambda progress: progress.epoch < 2)
