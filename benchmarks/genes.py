@@ -3,7 +3,7 @@
     NAS_DATA_DIR=… python benchmarks/genes.py --csv genes.csv [--dataset cifar10] [--epochs 3] [--pictures 9000] [--only unit]
     python benchmarks/genes.py --csv genes.csv --report
 
-The ranges of `search_spaces/modern.yaml` come from it. Every training is a row of the CSV when it is done, and is not done
+Most ranges of `search_spaces/modern.yaml` come from it. Every training is a row of the CSV when it is done, and is not done
 again (with the same options; others want another CSV). Scores are of validation pictures; no test part is opened.
 """
 

@@ -22,7 +22,6 @@ from pathlib import Path
 
 from nas.config import seconds
 from nas.ledger import Ledger
-from nas.retraining import SPARE
 from nas.run import Run
 from nas.space import read_space
 
@@ -64,7 +63,7 @@ def run_all(options: argparse.Namespace) -> None:
     one = ("--strategy=random", "--budget=1", "--epochs=1", "--pruner=none")
     last = row("search", Run(options.folder / "search"))
     for number in range(options.random):
-        search(options, f"random-{number}", float(last[4]) / SPARE + START, *one, f"--seed={FIRST_DRAWN + number}")
+        search(options, f"random-{number}", float(last[4]) + START, *one, f"--seed={FIRST_DRAWN + number}")
     search(options, "alone", whole, *one, f"--seed={FIRST_DRAWN}")
 
 

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
     from nas.errors import NasError
     from nas.executors import register_executor
     from nas.messages import Proposal, Record
+    from nas.planning import plan
     from nas.result import Result
     from nas.resuming import resume
     from nas.retraining import retrain
     from nas.searching import search
+    from nas.single import train
     from nas.space import SearchSpace, read_space
     from nas.strategies import register_strategy
 

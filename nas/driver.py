@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nas.config import Settings
-from nas.errors import NasError, RunFailed, counted
+from nas.errors import NasError, NothingTrained, RunFailed, counted
 from nas.executors import EXECUTORS, Executor, Work
 from nas.interrupts import Interrupts
 from nas.keeping import Keeping
@@ -231,9 +231,7 @@ def drive(
     executor, prune = EXECUTORS[chosen.executor](work), PRUNERS[chosen.pruner]
     keeping = Keeping(run, chosen.keep) if run else None
     driver = Driver(chosen, ledger, asking, executor, prune, view, job_for, keeping, last_epoch, deadline, hand_over)
-    if not again:
-        by_command = isinstance(function, str) and run is not None
-        again = f"nas resume {run.name}" if by_command and run else f"nas.search(…, out='{run and run.folder}')"
+    again = again or f"nas.search(…, out='{run and run.folder}')"
     try:
         driver.loop()
     except RunFailed as problem:
@@ -256,5 +254,5 @@ def drive(
         raise RunFailed(f"the time was over before any candidate had been trained for an epoch; {hint}")
     if records and all(record.state == "infeasible" for record in records):
         where = f"; see {run.log}" if run else ""
-        raise RunFailed(f"no candidate could be trained; the last one: {records[-1].reason}{where}")
+        raise NothingTrained(f"no candidate could be trained; the last one: {records[-1].reason}{where}")
     return Result(records, best_of(records), run.folder if run else None, driver.ended)

@@ -65,6 +65,10 @@ class RunFailed(NasError):
     """The input was fine, but the run could not do its work."""
 
 
+class NothingTrained(RunFailed):
+    """Every candidate of a run ended, and none of them was trained."""
+
+
 class OverMemory(RunFailed):
     """What was to be done wanted more memory than there is, or than it may have."""
 

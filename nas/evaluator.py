@@ -17,6 +17,7 @@ from nas.config import Settings
 from nas.driver import deadline_of, drive
 from nas.errors import RunError
 from nas.jobs import limits_of
+from nas.known import known
 from nas.ledger import Ledger
 from nas.messages import Candidate, Infeasible, Outcome, Progress, Stopped, Trained
 from nas.paths import expanded
@@ -54,7 +55,8 @@ def search_with(evaluate: Evaluate, space: SearchSpace, chosen: Settings, out: s
                 check_ledger(run)
             name = getattr(evaluate, "__name__", "a function")
             run.write_settings({**provenance(space, chosen, None, {}, SEARCH), "evaluator": name})
-        asking, limits = Asking(space, strategy, chosen, deadline=deadline), limits_of(chosen)
+        first = known(chosen.start_from, space)
+        asking, limits = Asking(space, strategy, chosen, first=first, deadline=deadline), limits_of(chosen)
         again = interrupts_told(view, kept(f"nas.search(…, out='{run.folder}')")) if run else nullcontext()
         with closing(Ledger(run.study if run else None, space, chosen.strategy)) as ledger, again:
             return drive(chosen, ledger, asking, view, lambda each: each, score, run, deadline=deadline, limits=limits)

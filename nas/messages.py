@@ -104,6 +104,9 @@ class Candidate:
     refused: Refused = ()
 
 
+LONGEST = 1_000  # epochs of a training that has a time to keep
+
+
 @dataclass(frozen=True)
 class Limits:
     """What one candidate may take before it is ended; None for no limit."""
@@ -151,7 +154,7 @@ class Rehearsed:
     start: float  # seconds until the first step and the first look at validation pictures were done
     step: float  # seconds of a later step
     look: float  # seconds of validation for one picture
-    memory: int  # bytes that its worker held at most
+    memory: int  # bytes that its worker held at most, looked at after each step
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from nas.config import Settings, settings
 from nas.errors import ConfigError, counted
 from nas.forecast import AROUND, expected_epochs, rehearsed, total_seconds, validation_pictures, within_limits
 from nas.jobs import limits_of, search_time, training_pictures
+from nas.known import known
 from nas.preparing import check_space, hands_of, interrupts_told, readied, with_whole_paths
 from nas.run import disk_told
 from nas.space import SearchSpace, read_space
@@ -72,6 +73,7 @@ def plan(
     if chosen.validation_part == 0:
         raise ConfigError("a search compares candidates on validation pictures, so some are needed", "--validation-part")
     make_strategy(chosen.strategy, read, chosen.seed, chosen)
+    known(chosen.start_from, read)
     limits_of(chosen)
     with disk_told(), interrupts_told(view):
         check_space(read, chosen, view)

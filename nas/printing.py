@@ -20,8 +20,11 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     """Rows of the leaderboard in columns; the last one gives way where the terminal is narrow."""
     if not rows:
         return "no candidate to show"
-    cells = [[*SHOWN], *([_cell(name, row) for name in SHOWN] for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(SHOWN) - 1)]
+    shown = list(SHOWN)
+    if any(row["score"] != row["val_accuracy"] for row in rows):  # the objective is another, and the order by it
+        shown.insert(shown.index("val_accuracy"), "score")
+    cells = [shown, *([_cell(name, row) for name in shown] for row in rows)]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(shown) - 1)]
     room = max(20, shutil.get_terminal_size((120, 24)).columns - sum(widths) - 2 * len(widths))
     return "\n".join(_line(line, widths, room) for line in cells)
 
@@ -37,7 +40,9 @@ def _cell(name: str, row: dict[str, Any]) -> str:
         return f"{value}  ({row['reason']})".strip() if row["reason"] else str(value)
     if isinstance(value, str):
         return value
-    return {"val_accuracy": "{:.4f}", "parameters": "{:,}", "seconds": "{:.1f}"}.get(name, "{}").format(value)
+    return {"score": "{:.4f}", "val_accuracy": "{:.4f}", "parameters": "{:,}", "seconds": "{:.1f}"}.get(name, "{}").format(
+        value
+    )
 
 
 def candidate_lines(record: Record, candidate: Candidate, epochs: Sequence[Metrics]) -> Iterator[str]:

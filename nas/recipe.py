@@ -61,7 +61,7 @@ class Recipe:
             raise BlueprintError(f"mixing_epochs is a whole number from 0 to 10,000; found {self.mixing_epochs!r}")
         for name in STRENGTHS:
             _number(name, getattr(self, name), 0, 1)
-        if self.cutmix + self.mixup > 1:
+        if self.cutmix + self.mixup > 1 + 1e-9:  # parts of what was allowed may round up
             raise BlueprintError(f"cutmix and mixup are chances that exclude each other; found {self.cutmix} and {self.mixup}")
 
     def planned(self, epochs: int) -> Recipe:
@@ -72,9 +72,7 @@ class Recipe:
             return self
         none = self.mixing_epochs / 3
         part = min(1.0, max(0.0, (epochs - none) / (self.mixing_epochs - none)))
-        return dataclasses.replace(
-            self, mixup=round(self.mixup * part, 4), cutmix=round(self.cutmix * part, 4), mixing_epochs=0
-        )
+        return dataclasses.replace(self, mixup=self.mixup * part, cutmix=self.cutmix * part, mixing_epochs=0)
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

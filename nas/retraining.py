@@ -21,24 +21,24 @@ from pydantic import ValidationError
 from nas.config import seconds
 from nas.datasets.prepare import check_test_part
 from nas.driver import deadline_of
-from nas.errors import ConfigError, RunError, RunFailed, counted
+from nas.errors import ConfigError, NothingTrained, RunError, RunFailed, counted
 from nas.final import last_score
 from nas.fitting import fit_listed
 from nas.ledger import Ledger
 from nas.machine import default_threads
-from nas.messages import Candidate, Score
+from nas.messages import LONGEST, Candidate, Score
 from nas.preparing import interrupts_told, kept
 from nas.provenance import PART, SEARCH
 from nas.result import Result, best_first
 from nas.resuming import Reopened, reopened
-from nas.retrainplan import COMPARING, LONGEST, START_UP, TOP, Plan, compared, planned, until_of
+from nas.retrainplan import COMPARING, START_UP, TOP, Plan, compared, planned, until_of
 from nas.run import Run, disk_told, write_whole
 from nas.salvage import check_ledger, examined
 from nas.view import Plain, View
 from nas.yamlfile import dumped, read
 
 COMPARISON, FINAL = "retrain", "final"  # folders
-SPARE = 0.85  # of the time that is left, so much is planned for: an epoch of the search foretells one of all pictures badly
+SPARE = 0.85  # of the time, so much is planned for: an epoch of the search foretells one of all pictures badly
 FORWARD = 1 / 3  # what a picture costs in validation, of what it costs in training
 
 
@@ -66,11 +66,12 @@ def retrain(
 ) -> Retrained:
     """Retrain the best `top` candidates of a run (or the one called `number`) with `seeds` seeds each, and score the winner.
 
-    Repeated after an interrupt it goes on with what was planned: then only the time and the `changes` may be given anew.
+    Repeated after an interrupt it goes on with what was planned, and with the same time again: only the time and the `changes`
+    may be given anew.
 
     Args:
         top: how many (default 3). seeds: of each (default 3).
-        epochs: of each training (default 30, or what fits into `time`).
+        epochs: of each training (default 30, or the search's if those were more, or what fits into `time`).
         time: seconds, or such as `20m`, for the whole; that of the search does not count.
         changes: of what may change on resume, such as `workers`, `threads` and `data_dir`.
 
@@ -90,11 +91,30 @@ def retrain(
     with disk_told(), interrupts_told(view, kept(again)):
         run.lock()
         try:
-            back = reopened(run, view, SEARCH, time=_limit(time), **changes)
+            begun = _begun(run, asked)
+            limit = begun.time if begun is not None and time is None else time
+            back = reopened(run, view, SEARCH, time=_limit(limit), **changes)
             check_test_part(back.chosen.dataset, back.card)
-            return _Retraining(run, back, view, again, deadline_of(back.chosen.time, began)).all(asked)
+            return _Retraining(run, back, view, again, deadline_of(back.chosen.time, began)).all(asked, begun)
         finally:
             run.unlock()
+
+
+def _begun(run: Run, asked: dict[str, int | None]) -> Plan | None:
+    """What was planned when this retraining began; None if it has not. Raises RunError, and ConfigError if other is asked."""
+    file = run.folder / "retrain.yaml"
+    if not file.exists():
+        return None
+    anew = f"remove {file.name}, {COMPARISON}/ and {FINAL}/"
+    try:
+        plan = Plan.model_validate(read(file, RunError).data)
+    except ValidationError:
+        raise RunError(f"is damaged; {anew} to begin the retraining anew", str(file)) from None
+    other = next((name for name, value in asked.items() if value is not None and value != plan.asked.get(name)), None)
+    if other is not None:
+        words = f"this retraining began with another value ({plan.asked.get(other)}); leave it out to go on, or {anew}"
+        raise RunError(words, f"--{other}")
+    return plan
 
 
 def _limit(time: str | float | None) -> str | float:
@@ -116,8 +136,13 @@ class _Retraining:
     again: str  # the command that goes on with it
     deadline: float  # by time.monotonic
 
-    def all(self, asked: dict[str, int | None]) -> Retrained:
-        plan = self._planned(asked)
+    def all(self, asked: dict[str, int | None], begun: Plan | None) -> Retrained:
+        if begun is None:
+            plan = self._planned(asked)
+        else:
+            plan = begun
+            self.view.note(f"going on with the retraining that began: {plan.words()}")
+        plan = self._write(plan.model_copy(update={"time": self.back.chosen.time}))
         if plan.winner is None:
             plan = self._write(self._chosen(plan))
         if plan.last_epochs is None:
@@ -147,19 +172,6 @@ class _Retraining:
         return plan
 
     def _planned(self, asked: dict[str, int | None]) -> Plan:
-        """As planned when this began, or planned now."""
-        file = self.run.folder / "retrain.yaml"
-        if file.exists():
-            try:
-                plan = Plan.model_validate(read(file, RunError).data)
-            except ValidationError:
-                raise RunError("is damaged; remove it to begin the retraining anew", str(file)) from None
-            other = next((name for name, value in asked.items() if value is not None and value != plan.asked.get(name)), None)
-            if other is not None:
-                words = f"this retraining began with another value ({plan.asked.get(other)}); leave it out to go on"
-                raise RunError(f"{words}, or remove {file.name}, {COMPARISON}/ and {FINAL}/", f"--{other}")
-            self.view.note(f"going on with the retraining that began: {plan.words()}")
-            return plan
         with closing(self._ledger()) as ledger:
             if asked["number"] is not None:
                 numbers = [ledger.record(asked["number"]).number]
@@ -167,8 +179,9 @@ class _Retraining:
                 numbers = [record.number for record in best_first(ledger.records())[: asked["top"] or TOP]]
         if not numbers:
             raise RunError("has no candidate that was trained to the end", str(self.run.folder))
-        workers, least = self.back.chosen.workers, self.back.chosen.epochs or 1
-        plan = self._write(planned(asked, numbers, workers, least, self._left(), lambda each: self._epoch_seconds(each, True)))
+        chosen = self.back.chosen
+        searched = (chosen.epochs or 1) * (chosen.train_part or 1.0)
+        plan = planned(asked, numbers, chosen.workers, searched, self._left(), lambda each: self._epoch_seconds(each, True))
         self.view.note(f"retraining: {plan.words()}")
         return plan
 
@@ -184,7 +197,7 @@ class _Retraining:
         left = self._left()
         until = self.deadline if left is None else clock.monotonic() + left * (COMPARING + 0.1)
         epochs = [plan.epochs[number] for number, _ in pairs]
-        result = self._fit(COMPARISON, {"epochs": max(epochs)}, listed, until, epochs=epochs)
+        result = self._fit(COMPARISON, {"epochs": max(epochs), "patience": 0}, listed, until, epochs=epochs)
         scores: dict[int, dict[int, float]] = {}
         for record, (number, seed) in zip(result.records, pairs, strict=False):
             if record.state == "trained" and record.value is not None:
@@ -247,10 +260,22 @@ class _Retraining:
         try:
             with examined(part):
                 check_ledger(part)
+            self._check_same(part, listed)
             space, card = self.back.space, self.back.card
             return fit_listed(part, space, chosen, listed, card, self.view, self.again, deadline, until, epochs)
+        except NothingTrained as problem:
+            raise NothingTrained(f"{problem}\n       it is not tried again, unless you remove {part.folder}") from None
         finally:
             part.unlock()
+
+    def _check_same(self, part: Run, listed: Sequence[Candidate]) -> None:
+        """Raise RunError if a part holds trainings of another list: it was left behind when the plan was removed."""
+        if not part.study.exists():
+            return
+        with closing(Ledger(part.study, self.back.space, self.back.chosen.strategy, reading=True)) as ledger:
+            pairs = list(zip(ledger.records(), listed, strict=False))
+        if any((record.parents, record.operator) != (one.parents, one.operator) for record, one in pairs):
+            raise RunError("holds another retraining; remove it to begin this one anew", str(part.folder))
 
     def _threads(self, trainings: int) -> int | None:
         """Of each training: all cores where they are fewer than the search's workers, unless its threads were given."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -10,10 +11,10 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from nas.errors import counted
+from nas.messages import LONGEST
 
 FULL = 30  # epochs of a training at full length, where neither epochs nor time are given and the search had not more
-LONGEST = 300  # epochs that are planned at most, however much time there is: nothing tells the last fit to stop
-SHORTEST = 8  # epochs of a comparison, at least: a shorter one says no more than the search has said
+DEEPER = 3  # times the pictures that a candidate saw in the search, at least, or a comparison says nothing new
 TOP = SEEDS = 3  # candidates that are compared, and trainings of each
 COMPARING = 0.2  # part of the time that is for the comparison
 START_UP = 6.0  # seconds of a training until its first epoch, and after its last
@@ -25,6 +26,7 @@ class Plan(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     asked: dict[str, int | None]
+    time: float | None = None  # seconds that were given for all of it; given again when it is repeated
     candidates: list[int] = Field(min_length=1)
     seeds: int = Field(ge=1)
     epochs: dict[int, Annotated[int, Field(ge=1)]]  # candidate → of each of its trainings in the comparison
@@ -53,24 +55,24 @@ def planned(
     asked: dict[str, int | None],
     numbers: list[int],
     workers: int,
-    least: int,
+    searched: float,
     left: float | None,
     epoch_seconds: Callable[[int], float],
 ) -> Plan:
-    """A plan that the time allows: rather fewer seeds, then fewer candidates, than trainings shorter than the search's (or
-    than SHORTEST). Each training has the same time, as the last fit will, so a faster network has more epochs.
+    """A plan that the time allows: rather fewer seeds, then fewer candidates, than trainings too short to say more than the
+    search has. Each training has the same time, as the last fit will, so a faster network has more epochs.
 
-    `least` are the epochs of the search, `left` the seconds to plan for (None without a limit), `epoch_seconds` what an epoch
-    of a candidate takes.
+    `searched` are the epochs of the search, counted in all training pictures, `left` the seconds to plan for (None without a
+    limit), `epoch_seconds` what an epoch of a candidate takes.
     """
-    epochs = dict.fromkeys(numbers, asked["epochs"] or max(FULL, least))
+    epochs = dict.fromkeys(numbers, asked["epochs"] or max(FULL, math.ceil(searched)))
     plan = Plan(asked=asked, candidates=numbers, seeds=asked["seeds"] or SEEDS, epochs=epochs)
     if left is None or asked["epochs"] is not None:
         return plan
     while plan.trainings:
         each = COMPARING * left * min(workers, plan.trainings) / plan.trainings - START_UP
         fitting = {number: min(LONGEST, int(each / epoch_seconds(number))) for number in plan.candidates}
-        if statistics.mean(fitting.values()) >= max(least, SHORTEST) and min(fitting.values()) > 0:
+        if statistics.mean(fitting.values()) >= DEEPER * searched and min(fitting.values()) > 0:
             return plan.model_copy(update={"epochs": fitting})
         if plan.seeds > 1:
             plan = plan.model_copy(update={"seeds": plan.seeds - 1})

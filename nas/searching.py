@@ -77,6 +77,8 @@ def search(
     read = read_space(chosen.space if space is None or named else space)
     chosen = chosen.model_copy(update={"space": read.name}) if not named else chosen
     if evaluate is not None:
+        if chosen.retrain:
+            raise ConfigError("with an evaluator nothing is trained, so nothing can be retrained", "retrain")
         if chosen.executor != "inline":
             raise ConfigError("an evaluator runs in this process, by the executor 'inline'", "executor")
         return search_with(evaluate, read, chosen, out, view or Silent())

@@ -91,10 +91,16 @@ def _go_on(run: Run, path: Path, view: View, began: float, options: dict[str, An
         raise RunError("is done; its figures are in final.csv. Give another --out", str(run.folder))
     if run.read_settings().get("start") != [read_genotype(str(path))[1]]:
         raise RunError(f"is no training of {path}; give another --out", str(run.folder))
+    # What is repeated as it was given is no change.
+    before = run.read_settings()["settings"]
+    given = {name: value for name, value in options.items() if value is not None}
+    changes = {
+        name: value for name, value in given.items() if settings(None, before, **{name: value}) != settings(None, before)
+    }
     with disk_told(), interrupts_told(view, kept(_again(path, run))):
         run.lock()
         try:
-            return _fit(run, path, reopened(run, view, TRAINING, **options), view, began)
+            return _fit(run, path, reopened(run, view, TRAINING, **changes), view, began)
         finally:
             run.unlock()
 

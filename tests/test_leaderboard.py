@@ -97,6 +97,12 @@ def test_pandas_reads_the_same_numbers_and_words(file):
     assert pandas.read_csv(io.StringIO(to_csv([]))).empty
 
 
+def test_the_table_shows_the_score_where_it_is_not_the_accuracy(file):
+    rows = read_csv(file)
+    assert "score" not in table(rows).splitlines()[0]
+    assert "score  val_accuracy" in table([{**row, "score": 0.25} for row in rows]).splitlines()[0]
+
+
 def test_what_is_no_leaderboard_is_told(tmp_path):
     file = tmp_path / "leaderboard.csv"
     with pytest.raises(InputError, match=r"is not there \(yet\); 'nas resume .*' writes it anew"):

@@ -17,7 +17,7 @@ from nas.errors import ConfigError, DatasetError, RunError
 from nas.final import write_final
 from nas.known import read_genotype
 from nas.ledger import Ledger
-from nas.messages import Record
+from nas.messages import LONGEST, Record
 from nas.predict import predict
 from nas.resuming import resume
 from nas.retraining import retrain
@@ -137,7 +137,7 @@ def test_what_cannot_be_retrained_is_told(copy: Run, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="there is no candidate 99"):
         retrain(copy.folder, Silent(), number=99)
     (copy.folder / "retrain.yaml").write_text("candidates: 3\n")
-    with pytest.raises(RunError, match="is damaged; remove it to begin the retraining anew"):
+    with pytest.raises(RunError, match=r"is damaged; remove retrain\.yaml, retrain/ and final/ to begin the retraining anew"):
         retrain(copy.folder, Silent())
     with pytest.raises(RunError, match="is no run folder"):
         retrain(tmp_path, Silent())
@@ -196,7 +196,9 @@ def test_interrupted_training_of_one_network_goes_on_in_its_folder(tmp_path: Pat
     (tmp_path / "other.yaml").write_text(NETWORK.replace("filters: 16", "filters: 24", 1))
     with pytest.raises(RunError, match=r"is no training of .*other\.yaml"):
         train(str(tmp_path / "other.yaml"), Silent(), tmp_path / "one")
-    done = train(str(tmp_path / "mine.yaml"), Silent(), tmp_path / "one")
+    with pytest.raises(ConfigError, match="--seed: cannot change on resume"):
+        train(str(tmp_path / "mine.yaml"), Silent(), tmp_path / "one", seed=9)
+    done = train(str(tmp_path / "mine.yaml"), Silent(), tmp_path / "one", seed=0, epochs=40)
     assert done.result.records[0].epochs == 40
     assert done.score.accuracy.value > 0.8
 
@@ -236,6 +238,30 @@ def test_what_was_asked_is_kept_when_it_is_repeated_and_other_wishes_are_refused
         retrain(copy.folder, Silent(), epochs=9)
     retrain(copy.folder, Silent(), epochs=2)
     assert records(copy.folder / "final")[0].epochs == 2
+
+
+@pytest.mark.slow
+def test_a_time_that_was_given_is_given_again_when_it_is_repeated(copy: Run, pace: float) -> None:
+    """Without it the last fit would be no longer than a comparison."""
+    with pytest.raises(RuntimeError, match="here it ends"):
+        retrain(copy.folder, Ending(), top=2, seeds=1, time=60 * pace)
+    assert f"time: {60.0 * pace}" in (copy.folder / "retrain.yaml").read_text()
+    compared = records(copy.folder / "retrain")[0].epochs
+    view = Listening()
+    retrain(copy.folder, view)
+    assert any("as many epochs as fit" in note for note in view.notes)
+    assert records(copy.folder / "final")[0].epochs > 2 * compared
+
+
+@pytest.mark.slow
+def test_what_an_abandoned_retraining_left_is_not_taken_for_this_one(copy: Run) -> None:
+    retrain(copy.folder, Silent(), number=0, epochs=1)
+    (copy.folder / "retrain.yaml").unlink()
+    copy.final.unlink()
+    with pytest.raises(RunError, match="holds another retraining; remove it to begin this one anew"):
+        retrain(copy.folder, Silent(), number=1, epochs=1)
+    shutil.rmtree(copy.folder / "final")
+    assert retrain(copy.folder, Silent(), number=1, epochs=1).winner == 1
 
 
 class Ending(Silent):
@@ -295,11 +321,11 @@ def test_classes_whose_letters_the_font_lacks_are_numbers_in_the_picture(
     assert "猫" in (run.folder / "confusion.csv").read_text(encoding="utf-8")
 
 
-def test_a_plan_gives_up_seeds_then_candidates_before_the_length_of_the_search() -> None:
+def test_a_plan_gives_up_seeds_then_candidates_before_it_says_no_more_than_the_search() -> None:
     asked: dict[str, int | None] = {"top": None, "number": None, "seeds": None, "epochs": None}
 
     def made(left: float | None, workers: int = 1, **changes: int) -> tuple[list[int], int, int]:
-        plan = planned({**asked, **changes}, [4, 5, 6], workers, 9, left, lambda number: 1.0)
+        plan = planned({**asked, **changes}, [4, 5, 6], workers, 3, left, lambda number: 1.0)
         assert list(plan.epochs) == plan.candidates
         (epochs,) = set(plan.epochs.values())
         return plan.candidates, plan.seeds, epochs
@@ -307,21 +333,22 @@ def test_a_plan_gives_up_seeds_then_candidates_before_the_length_of_the_search()
     assert made(None) == ([4, 5, 6], 3, 30)
     assert made(None, epochs=5) == ([4, 5, 6], 3, 5)
     assert planned(asked, [4], 1, 50, None, lambda number: 1.0).epochs == {4: 50}, "not shorter than in the search"
-    assert made(15_000) == ([4, 5, 6], 3, 300)
+    assert made(15_000) == ([4, 5, 6], 3, 327)
+    assert made(100_000) == ([4, 5, 6], 3, LONGEST)
     assert made(750) == ([4, 5, 6], 3, 10)
     assert made(600) == ([4, 5, 6], 2, 14)
     assert made(600, workers=2) == ([4, 5, 6], 3, 20)
     assert made(165) == ([4, 5], 1, 10)
-    assert planned(asked, [4, 5, 6], 1, 2, 165, lambda number: 1.0).seeds == 1, "no shorter than tells something"
-    one = planned({**asked, "number": 4}, [4], 1, 9, 750, lambda number: 1.0)
+    assert planned(asked, [4, 5, 6], 1, 1.5, 165, lambda number: 1.0).candidates == [4, 5, 6], "a short search asks for less"
+    one = planned({**asked, "number": 4}, [4], 1, 3, 750, lambda number: 1.0)
     assert one.trainings == 0, "there is nothing to compare it with"
-    assert planned({**asked, "number": 4, "seeds": 3}, [4], 1, 9, 750, lambda number: 1.0).trainings == 3
+    assert planned({**asked, "number": 4, "seeds": 3}, [4], 1, 3, 750, lambda number: 1.0).trainings == 3
     assert made(30)[:2] == ([4], 1)
 
 
 def test_candidates_are_compared_after_the_same_time() -> None:
     asked: dict[str, int | None] = {"top": None, "number": None, "seeds": None, "epochs": None}
-    plan = planned(asked, [4, 5, 6], 1, 9, 750, lambda number: {4: 0.5, 5: 1.0, 6: 2.0}[number])
+    plan = planned(asked, [4, 5, 6], 1, 3, 750, lambda number: {4: 0.5, 5: 1.0, 6: 2.0}[number])
     assert plan.epochs == {4: 21, 5: 10, 6: 5}
     assert "5 to 21 epochs in the same time" in plan.words()
-    assert planned({**asked, "epochs": 7}, [4, 5], 1, 9, 500, lambda number: float(number)).epochs == {4: 7, 5: 7}
+    assert planned({**asked, "epochs": 7}, [4, 5], 1, 3, 500, lambda number: float(number)).epochs == {4: 7, 5: 7}

@@ -42,6 +42,15 @@ def test_evaluator_is_maximised(strategy: str) -> None:
     assert result.best.value == max(score(record.genotype, None) for record in result.records)
 
 
+def test_known_genotypes_are_scored_first(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("genotype: {x: 4, kind: c}\n")
+    result = search(SPACE, evaluate=score, budget=3, seed=1, start_from=(str(tmp_path / "mine.yaml"),))
+    assert [(record.genotype, record.operator) for record in result.records[:1]] == [({"x": 4, "kind": "c"}, "known")]
+    assert len(result.records) == 3
+    with pytest.raises(ConfigError, match="retrain: with an evaluator nothing is trained"):
+        search(SPACE, evaluate=score, budget=3, retrain=True)
+
+
 def test_rows_hold_what_is_promised_and_are_frozen() -> None:
     result = search(SPACE, evaluate=score, budget=25, seed=1, genetic={"population": 5, "tournament": 2})
     assert [record.number for record in result.records] == list(range(25))

@@ -100,10 +100,10 @@ def plan(**given: Any) -> None:
         say(line)
 
 
-# The options of `search`, but for those that are about its folder.
+# The options of `search`, but for that of its folder.
 _shown = inspect.signature(search, eval_str=True)
 plan.__signature__ = _shown.replace(  # type: ignore[attr-defined]
-    parameters=[each for name, each in _shown.parameters.items() if name not in ("out", "retrain", "start_from")]
+    parameters=[each for name, each in _shown.parameters.items() if name != "out"]
 )
 plan.__annotations__ = {name: each.annotation for name, each in _shown.parameters.items()}
 app.command()(plan)
@@ -173,10 +173,14 @@ def retrain(
     top: Annotated[int | None, typer.Option(help="How many of the best candidates are compared (default 3).", min=1)] = None,
     number: Annotated[int | None, typer.Option(help="This candidate alone.", min=0)] = None,
     seeds: Annotated[int | None, typer.Option(help="Trainings of each, with other random numbers (default 3).", min=1)] = None,
-    epochs: Annotated[int | None, typer.Option(help="Epochs of each (default 30, or what fits the time).", min=1)] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help="Epochs of each (default at least 30, or what fits the time).", min=1)
+    ] = None,
     time: Time = None,
     workers: Workers = None,
     threads: Threads = None,
+    trial_memory: TrialMemory = None,
+    hang_time: HangTime = None,
     data_dir: DataDir = None,
     debug: Debug = False,
 ) -> None:

@@ -1,7 +1,7 @@
 """Averaged weights (Polyak & Juditsky 1992): Keras's, with an average that begins at nothing.
 
 Keras begins it at the first weights. Of these a fifth is left after 80 steps at 0.98, beside normalisation whose statistics
-are of today's weights: a network that was at 0.42 after its first epoch scored 0.14 in this way, and 0.43 in ours.
+are of today's weights: a network that was at 0.42 after its first epoch scored 0.14 in this way.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""Batches of raw pixels from the memory-mapped cache, in an order, and with changes, that follow from (seed, candidate, epoch)
-alone."""
+"""Batches of raw pixels from the memory-mapped cache, in an order, and with changes, that follow from (seed, candidate, epoch,
+epochs in all) alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras ships no ty
     """uint8 pictures [b, height, width, channels] and float32 targets [b, outputs].
 
     In training the order changes with `epoch`, the last, smaller batch is left out, and what `recipe` asks of `pixels.py` is
-    done; without a `seed` all pictures come as they are, in their own order.
+    done; without a `seed` all pictures come as they are, in their own order. With `weights` of the classes, float [classes],
+    float32 [b] of the pictures come third.
     """
 
     def __init__(
@@ -25,19 +26,22 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras ships no ty
         batch_size: int,
         seed: tuple[int, ...] | None = None,
         recipe: Recipe | None = None,
+        weights: np.ndarray | None = None,
     ) -> None:
         super().__init__()
         self.images, self.targets, self.index, self.seed = images, targets, index, seed
         self.batch_size = min(batch_size, len(index))
-        self.order, self.epoch = index, 0
         self.asked = recipe if seed is not None else None
         self.recipe: Recipe | None = None
+        self.weights = weights
+        self.set_epoch(0, 1)
 
-    def set_epoch(self, epoch: int, epochs: int = 1) -> None:
+    def set_epoch(self, epoch: int, epochs: int) -> None:
         """Draw the order of one epoch, counted from 0, of a training of `epochs` as planned at the moment."""
         self.epoch = epoch
         planned = self.asked.planned(epochs) if self.asked is not None else None
         self.recipe = planned if planned is not None and pixels.moves(planned) else None
+        self.order = self.index
         if self.seed is not None:
             self.order = np.random.default_rng([*self.seed, epoch]).permutation(self.index)
 
@@ -45,12 +49,25 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras ships no ty
         whole, rest = divmod(len(self.index), self.batch_size)
         return whole + bool(rest and self.seed is None)
 
-    def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+    def __getitem__(self, number: int) -> tuple[np.ndarray, ...]:
         rows = self.order[number * self.batch_size : (number + 1) * self.batch_size]
         pictures, targets = self.images[rows], self.targets[rows]
-        if self.recipe is None or self.seed is None:
+        if self.recipe is not None and self.seed is not None:
+            rng = np.random.default_rng([*self.seed, self.epoch, number])
+            pictures, targets = pixels.changed(pictures, targets, self.recipe, rng)
+        if self.weights is None:
             return pictures, targets
-        return pixels.changed(pictures, targets, self.recipe, np.random.default_rng([*self.seed, self.epoch, number]))
+        return pictures, *weighed(targets, self.weights)
+
+
+def weighed(targets: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Targets float32 [b, outputs] and what each picture weighs, float32 [b], so that every class has its weight; `weights`
+    float [classes]. Of a picture that is mixed of two, the target leans to the class that weighs more."""
+    single = targets.shape[1] == 1
+    parts = (np.hstack([1 - targets, targets]) if single else targets) * weights
+    whole = parts.sum(axis=1, keepdims=True)
+    shares = parts / np.maximum(whole, 1e-12)
+    return (shares[:, 1:] if single else shares).astype(np.float32), whole[:, 0].astype(np.float32)
 
 
 def targets(labels: np.ndarray, outputs: int) -> np.ndarray:

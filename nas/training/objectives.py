@@ -64,6 +64,12 @@ def _right(y_true: Any, y_pred: Any) -> Any:
     return keras.ops.cast(keras.ops.equal(y_true[:, 0] > 0.5, y_pred[:, 0] > 0.5), "float32")
 
 
+def crossentropy_metric(outputs: int) -> Any:
+    """The mean negative logarithm of the probability that the true class was given (of sigmoids, of their shares)."""
+    kind = keras.metrics.CategoricalCrossentropy if outputs > 1 else keras.metrics.BinaryCrossentropy
+    return kind(name="crossentropy")
+
+
 def objective_metrics(objective: str, outputs: int) -> list[Any]:
     """What has to be measured beside accuracy and loss."""
     if objective == "balanced_accuracy":

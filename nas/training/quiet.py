@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is loaded
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default where the CPU has no VNNI, and Eigen takes twice as long
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default where the CPU has no VNNI; Eigen is slower
 os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # else torch would open the GPU in the process that forks workers
 
 

@@ -1,8 +1,9 @@
 """The shared trainer: one job, one Keras `fit`, one callback of ours.
 
 `train(job, report)` is a function of the job alone: the same job gives the same curve, in one piece or resumed from its
-checkpoint after any epoch. After each epoch `report` hears the score and answers whether to go on; in between it hears a
-pulse now and then, so that a worker that hangs is noticed.
+checkpoint after any epoch; only where it has a time to keep, the pace decides how many epochs there are. After each epoch
+`report` hears the score and answers whether to go on; in between it hears a pulse now and then, so that a worker that hangs is
+noticed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 from nas.datasets.cache import open_cache
 from nas.datasets.split import split
 from nas.errors import RunError
-from nas.messages import Infeasible, Job, Metrics, News, Outcome, Progress, Pulse, Stopped, Trained
+from nas.messages import LONGEST, Infeasible, Job, Metrics, News, Outcome, Progress, Pulse, Stopped, Trained
 from nas.recipe import Recipe
 from nas.training.augment import augmentation
 from nas.training.averaging import averaged, averaging
@@ -29,7 +30,7 @@ from nas.training.batches import Batches, targets
 from nas.training.handover import save_model
 from nas.training.model import build
 from nas.training.muon import Muon
-from nas.training.objectives import accuracy_metric, objective_metrics, score
+from nas.training.objectives import accuracy_metric, crossentropy_metric, objective_metrics, score
 from nas.training.schedule import WARM_UP, Rate
 from nas.training.seeds import reset_generators, seed_of
 from nas.training.weights import Arrays, load_checkpoint, save_checkpoint, weights_of
@@ -39,7 +40,6 @@ Report: TypeAlias = Callable[[News], bool]
 
 VALIDATION_BATCH = 500  # at most; and at most four training batches, or a network that could be trained could not be validated
 PULSE = 1.0  # seconds between two signs of life
-LONGEST = 1_000  # epochs of a training that has a time to keep
 LATEST = 5  # epochs by which the pace is judged
 AROUND = 0.1  # seconds, at least, between two epochs
 KINDS: dict[str, type[Any]] = {
@@ -62,10 +62,11 @@ def train(job: Job, report: Report) -> Outcome:
     network = build(job.blueprint, seed, job.precision, fast=True)
     outputs = int(network.output_shape[-1])
     hot = targets(labels, outputs)
-    if not len(validation_index):  # a look at a few, for what is done after each look
+    if not len(validation_index) and job.recipe.ema:  # a look at a few: the average stands in for the weights meanwhile
         validation_index = train_index[:VALIDATION_BATCH]
-    fitting = Batches(images, hot, train_index, job.recipe.batch_size, (job.seed, job.number), job.recipe)
-    validation = Batches(images, hot, validation_index, validation_batch(job.recipe))
+    weights = class_weights(labels[train_index], len(job.data.classes)) if job.class_weight == "balanced" else None
+    fitting = Batches(images, hot, train_index, job.recipe.batch_size, (job.seed, job.number), job.recipe, weights)
+    validation = Batches(images, hot, validation_index, validation_batch(job.recipe)) if len(validation_index) else None
     model = with_augmentation(network, job.recipe, seed)
     optimizer = make_optimizer(job.recipe, job.epochs * len(fitting))
     compile_model(model, job.recipe, optimizer, outputs, job.blueprint.nodes[-1].layer, job.objective)
@@ -78,7 +79,6 @@ def train(job: Job, report: Report) -> Outcome:
             initial_epoch=len(epochs.curve),
             shuffle=False,  # the order is ours
             callbacks=[epochs, *averaging(job.recipe)],
-            class_weight=class_weights(labels[train_index]) if job.class_weight == "balanced" else None,
             verbose=0,
         )
     outcome = epochs.outcome or Trained(reached(job, epochs.curve))
@@ -122,6 +122,7 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
         super().__init__()
         self.job, self.network, self.optimizer, self.fitting, self.report = job, network, optimizer, fitting, report
         self.epochs = job.epochs  # of the whole training, as planned at the moment
+        self.replanned = False  # whether that was changed, to keep a time
         self.curve: list[float] = []
         self.best: Arrays = {}
         self._looked_at: Arrays = {}  # the weights that were validated last: with averaging, not those that are trained
@@ -141,7 +142,7 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
         # Where the schedule stands: unchanged, unless the batch was halved since and an epoch has more steps now.
         step = len(history["epochs"]) * len(self.fitting)
         self.optimizer.iterations.assign(step)
-        self.epochs = history.get("of", self.epochs)
+        self.epochs, self.replanned = history.get("of", self.epochs), "of" in history
         rate = rate_of(self.optimizer)
         if rate is not None and "done" in history:
             rate.replan(step, (self.epochs - len(history["epochs"])) * len(self.fitting), history["done"])
@@ -167,7 +168,7 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
         self._alive(1.0)
 
     def on_test_end(self, logs: Any = None) -> None:
-        self._looked_at = weights_of(self.network)
+        self._looked_at = weights_of(self.network)  # with averaging, the average
 
     def _alive(self, done: float) -> None:
         now = time.monotonic()
@@ -180,7 +181,8 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
         found = {name: round(float(value), 6) for name, value in logs.items()}
         metrics = {"train_accuracy": found["accuracy"], "train_loss": found["loss"]}
         if self.job.validation_part:
-            metrics = {"val_accuracy": found["val_accuracy"], "val_loss": found["val_loss"], **metrics}
+            # The loss that is told is the same for all recipes: in nats, of true targets, whatever each network minimises.
+            metrics = {"val_accuracy": found["val_accuracy"], "val_loss": found["val_crossentropy"], **metrics}
             if "val_objective" in found:
                 metrics[f"val_{self.job.objective}"] = found["val_objective"]
         metrics["seconds"] = round(time.perf_counter() - self._started, 3)
@@ -189,10 +191,11 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
             return
         value = score(self.job.objective, metrics)
         if not self.curve or not self.job.validation_part or value > max(self.curve):
-            self.best = self._looked_at
+            self.best = self._looked_at or weights_of(self.network)
         self.curve.append(value)
         self.history.append(metrics)
-        history = {"epochs": self.history, **self._replanned()}
+        self._replan()
+        history = {"epochs": self.history, **self._standing()}
         save_checkpoint(Path(self.job.checkpoint), self.network, self.optimizer, self.best, history)
         go_on = self.report(Progress(self.job.number, epoch + 1, value, metrics))
         if not go_on and epoch + 1 < self.epochs:
@@ -200,21 +203,25 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
         elif self._tired() or epoch + 1 >= self.epochs:
             self._end(Trained(reached(self.job, self.curve)))
 
-    def _replanned(self) -> dict[str, Any]:
-        """Where there is a time to keep: so many more epochs as fit into it at the pace so far, and the schedule with them.
-        Returns what a checkpoint keeps of it."""
+    def _replan(self) -> None:
+        """Where there is a time to keep: so many more epochs as fit into it at the pace so far, and the schedule with them."""
         if self.job.until is None:
-            return {}
+            return
         took = [metrics["seconds"] for metrics in self.history]
         pace = statistics.median(took[1:][-LATEST:] or took) + AROUND
         more = max(0, min(LONGEST - len(took), int((self.job.until - time.time()) / pace)))
-        self.epochs = len(took) + more
+        self.epochs, self.replanned = len(took) + more, True
         rate = rate_of(self.optimizer)
-        if rate is None:
-            return {"of": self.epochs}
-        step = int(self.optimizer.iterations)
-        rate.replan(step, more * len(self.fitting))
-        return {"of": self.epochs, "done": float(rate.done)}
+        if rate is not None:
+            rate.replan(int(self.optimizer.iterations), more * len(self.fitting))
+
+    def _standing(self) -> dict[str, Any]:
+        """What a checkpoint keeps of a plan that was changed: how many epochs, and how far the schedule is."""
+        if not self.replanned:
+            return {}
+        rate = rate_of(self.optimizer)
+        done = {} if rate is None else {"done": float(rate.progress(int(self.optimizer.iterations)))}
+        return {"of": self.epochs, **done}
 
     def _tired(self) -> bool:
         """Whether the score has not improved for `patience` epochs."""
@@ -257,11 +264,10 @@ def rate_of(optimizer: Any) -> Rate | None:
     return rate if isinstance(rate, Rate) and keras.backend.backend() != "jax" else None
 
 
-def class_weights(labels: np.ndarray) -> dict[int, float]:
-    """Class → weight, so that all classes together weigh as much as they are many, whatever their number of pictures."""
-    counts = np.bincount(labels)
-    there = np.count_nonzero(counts)
-    return {label: len(labels) / (there * int(count)) if count else 0.0 for label, count in enumerate(counts)}
+def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:
+    """float64 [classes]: what a picture of each weighs, so that all classes weigh the same and the pictures 1 on average."""
+    counts = np.bincount(labels, minlength=classes)
+    return np.where(counts > 0, len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1)), 0.0)
 
 
 def compile_model(model: Any, recipe: Recipe, optimizer: Any, outputs: int, last: Any, objective: str = "accuracy") -> None:
@@ -274,7 +280,7 @@ def compile_model(model: Any, recipe: Recipe, optimizer: Any, outputs: int, last
     else:
         loss = keras.losses.BinaryCrossentropy(label_smoothing=recipe.label_smoothing)
     # XLA makes convolutions on a CPU several times slower; elsewhere Keras decides.
-    metrics = [accuracy_metric(outputs), *objective_metrics(objective, outputs)]
+    metrics = [accuracy_metric(outputs), crossentropy_metric(outputs), *objective_metrics(objective, outputs)]
     model.compile(optimizer, loss, metrics=metrics, jit_compile="auto" if on_accelerator() else False)
 
 

@@ -97,6 +97,7 @@ def _rehearsed(rehearsal: Rehearsal, told: Callable[[int, int], None]) -> Rehear
     outputs = int(network.output_shape[-1])
     hot = targets(labels, outputs)
     batches = Batches(images, hot, usable, job.recipe.batch_size, (job.seed, job.number), job.recipe)
+    batches.set_epoch(0, job.epochs)
     validation = Batches(images, hot, usable, trainer.validation_batch(job.recipe))
     model = trainer.with_augmentation(network, job.recipe, 0)
     optimizer = trainer.make_optimizer(job.recipe, 3)
@@ -106,7 +107,7 @@ def _rehearsed(rehearsal: Rehearsal, told: Callable[[int, int], None]) -> Rehear
     looked = validation[0]
     model.test_on_batch(*looked)
     told(2, 3)
-    start = time.perf_counter() - began
+    start, memory = time.perf_counter() - began, own_memory()
     steps: list[float] = []
     looks: list[float] = []
     while len(steps) < STEPS or sum(steps) + sum(looks) < rehearsal.seconds:
@@ -117,8 +118,9 @@ def _rehearsed(rehearsal: Rehearsal, told: Callable[[int, int], None]) -> Rehear
             at = time.perf_counter()
             model.test_on_batch(*looked)
             looks.append(time.perf_counter() - at)
+        memory = max(memory, own_memory())
         told(3, 3)
-    return Rehearsed(start, statistics.median(steps), statistics.median(looks) / len(looked[0]), own_memory())
+    return Rehearsed(start, statistics.median(steps), statistics.median(looks) / len(looked[0]), memory)
 
 
 def train(job: Job, report: trainer.Report) -> Outcome:

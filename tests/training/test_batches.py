@@ -17,7 +17,7 @@ def rows(batches: Batches) -> list[int]:
 
 def shuffled(epoch: int, seed: tuple[int, ...] = (1, 2)) -> list[int]:
     batches = Batches(IMAGES, targets(np.zeros(50, int), 2), INDEX, 5, seed)
-    batches.set_epoch(epoch)
+    batches.set_epoch(epoch, 9)
     return rows(batches)
 
 
@@ -33,7 +33,7 @@ def test_order_follows_from_seed_and_epoch() -> None:
 
 def test_without_a_seed_pictures_keep_their_order_and_none_is_left_out() -> None:
     batches = Batches(IMAGES, targets(np.zeros(50, int), 2), INDEX, 7)
-    batches.set_epoch(4)
+    batches.set_epoch(4, 9)
     assert rows(batches) == INDEX.tolist()
 
 

@@ -8,10 +8,16 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
+from nas.datasets import open_cache, prepare
+from nas.datasets.split import split
 from nas.messages import DataCard, Progress, Trained
+from nas.recipe import Recipe
 from nas.training import trainer
+from nas.training.batches import Batches, targets
+from nas.training.model import build
 from nas.training.objectives import accuracy_metric, objective_metrics, score
-from tests.helpers import GENOTYPE, make_job
+from nas.training.seeds import seed_of
+from tests.helpers import GENOTYPE, PLAIN, class_folder, make_job
 
 pytestmark = pytest.mark.backend
 
@@ -74,9 +80,56 @@ def test_a_training_is_scored_by_its_objective(objective: str, digits: DataCard,
 
 
 def test_rare_classes_weigh_as_much_as_common_ones() -> None:
-    weights = trainer.class_weights(np.array([0] * 60 + [1] * 30 + [3] * 10))
-    assert weights == pytest.approx({0: 100 / 180, 1: 100 / 90, 2: 0.0, 3: 100 / 30})
+    weights = trainer.class_weights(np.array([0] * 60 + [1] * 30 + [3] * 10), 5)
+    assert weights == pytest.approx([100 / 180, 100 / 90, 0.0, 100 / 30, 0.0])
     assert 60 * weights[0] == pytest.approx(10 * weights[3])
+
+
+@pytest.mark.parametrize(("output", "recipe"), [("softmax", {}), ("softmax", {"cutmix": 1.0}), ("binary", {"mixup": 1.0})])
+def test_rare_classes_weigh_as_much_in_mixtures_too(two_classes: DataCard, output: str, recipe: dict[str, float]) -> None:
+    images, labels = open_cache(two_classes)
+    index = np.concatenate([np.flatnonzero(labels == 0), np.flatnonzero(labels == 1)[:4]])
+    outputs = 1 if output == "binary" else 2
+    weights = trainer.class_weights(labels[index], 2)
+    training = Batches(images, targets(labels, outputs), index, 22, (1,), Recipe(**recipe), weights)  # type: ignore[arg-type]
+    sums, pictures = np.zeros(2), 0
+    for epoch in range(200):
+        training.set_epoch(epoch, 200)
+        for number in range(len(training)):
+            _, hot, each = training[number]
+            sums += each @ (np.hstack([1 - hot, hot]) if outputs == 1 else hot)
+            pictures += len(each)
+    assert sums / pictures == pytest.approx([0.5, 0.5], abs=0.02)
+
+
+def test_a_training_minimises_the_weighed_loss(tmp_path: Path) -> None:
+    """Of a network that does not move, the loss in training is the mean of the classes' own losses."""
+    card = prepare(str(class_folder(tmp_path / "rare", {"red": 150, "green": 20})))
+    genotype = {**PLAIN, "optimizer": "sgd", "learning_rate": 1e-8, "batch_size": 1_000}
+    job = make_job(card, tmp_path, genotype, epochs=1, train_part=1.0, class_weight="balanced")
+    heard: list[Progress] = []
+    trainer.train(job, lambda news: heard.append(news) or True if isinstance(news, Progress) else True)
+    images, labels = open_cache(card)
+    index, _ = split(labels, job.seed, job.validation_part, job.train_part)
+    network = build(job.blueprint, seed_of(job.seed, job.number), job.precision)
+    losses = -np.log(np.asarray(network(np.asarray(images[index], "float32")))[np.arange(len(index)), labels[index]])
+    each = [float(losses[labels[index] == label].mean()) for label in (0, 1)]
+    assert heard[0].metrics["train_loss"] == pytest.approx(np.mean(each), rel=1e-3)
+    assert abs(each[0] - each[1]) > 0.01, "so that weights make a difference"
+
+
+def test_the_loss_that_is_told_is_the_same_for_every_recipe(digits: DataCard, tmp_path: Path) -> None:
+    """Of one network before it has learned: a squared error or smoothed labels are not what is told."""
+    told = []
+    for place, recipe in enumerate(({}, {"loss": "mse"}, {"label_smoothing": 0.4})):
+        heard: list[Progress] = []
+        folder = tmp_path / str(place)
+        folder.mkdir()
+        job = make_job(digits, folder, {**PLAIN, "optimizer": "sgd", "learning_rate": 1e-8, **recipe}, epochs=1)
+        trainer.train(job, lambda news, heard=heard: heard.append(news) or True if isinstance(news, Progress) else True)
+        told.append(heard[0].metrics["val_loss"])
+    assert told[1:] == pytest.approx([told[0]] * 2, rel=1e-4)
+    assert told[0] > 1
 
 
 def test_without_validation_all_pictures_are_trained_on_and_the_last_weights_are_kept(digits: DataCard, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_batches_are_changed_in_training_alone_and_anew_in_every_epoch() -> None
     training = Batches(PICTURES, TARGETS, index, 20, (1, 2), recipe)
     found = []
     for epoch in (0, 1, 0):
-        training.set_epoch(epoch)
+        training.set_epoch(epoch, 2)
         found.append(training[1][0])
     np.testing.assert_array_equal(found[0], found[2])
     assert (found[0] != found[1]).any()

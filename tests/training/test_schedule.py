@@ -1,11 +1,13 @@
-"""The learning rate: Keras's own schedules where the epochs are known, and one that is planned anew where the time is."""
+"""The learning rate: as Keras's schedules have it, and planned anew where a time has to be kept."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -71,3 +73,38 @@ def test_training_with_a_time_to_keep_ends_when_its_schedule_does(digits: DataCa
     assert len(history["epochs"]) == history["of"] == heard[-1] < 900
     assert history["done"] > 0.5
     assert (tmp_path / "1.keras").exists()
+
+
+def test_without_its_time_a_training_goes_on_to_the_end_that_was_planned_by_it(digits: DataCard, tmp_path: Path) -> None:
+    """However often it is ended: the plan stays in the checkpoint."""
+
+    class _Ended(Exception):
+        pass
+
+    def ends_after(epoch: int) -> Callable[[object], bool]:
+        def ends(news: object) -> bool:
+            if isinstance(news, Progress) and news.epoch == epoch:
+                raise _Ended
+            return True
+
+        return ends
+
+    def history() -> dict[str, Any]:
+        with np.load(tmp_path / "1.npz") as stored:
+            return dict(json.loads(str(stored["history"])))
+
+    job = make_job(digits, tmp_path, {**GENOTYPE, "schedule": "cosine"}, epochs=900, validation_part=0.0)
+    with pytest.raises(_Ended):
+        train(dataclasses.replace(job, until=time.time() + 6), ends_after(2))
+    planned = history()["of"]
+    assert 2 <= planned < 900
+    done = [history()["done"]]
+    for epoch in range(3, min(planned, 5)):
+        with pytest.raises(_Ended):
+            train(job, ends_after(epoch))
+        assert history()["of"] == planned
+        done.append(history()["done"])
+    assert done == sorted(done)
+    train(job, lambda _: True)
+    assert len(history()["epochs"]) == planned
+    assert history()["done"] == pytest.approx(1, abs=0.01)

@@ -10,8 +10,8 @@ import keras
 import pytest
 
 from nas.messages import Blocked, DataCard, DataRequest, Infeasible, News, OutOfMemory, Rehearsal
-from nas.training import worker
-from tests.helpers import make_job
+from nas.training import pixels, worker
+from tests.helpers import GENOTYPE, make_job
 
 pytestmark = pytest.mark.backend
 
@@ -37,6 +37,19 @@ def test_rehearsal_gives_the_seconds_of_a_step(digits: DataCard, tmp_path: Path)
     assert 0 < found.look < found.step
     assert found.memory > 100_000_000
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rehearsal_changes_pictures_as_the_training_does(
+    digits: DataCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that it takes its time: what is asked of `pixels.py` is asked of it here, as it is planned for so many epochs."""
+    asked = []
+    real = pixels.changed
+    monkeypatch.setattr(pixels, "changed", lambda *args: asked.append(args[2]) or real(*args))
+    job = make_job(digits, tmp_path, {**GENOTYPE, "mixup": 0.5, "mixing_epochs": 30}, epochs=20)
+    worker.rehearse(Rehearsal(job), silent)
+    assert asked
+    assert {(recipe.shift, recipe.mixup) for recipe in asked} == {(0.06, 0.25)}
 
 
 def test_whatever_is_raised_becomes_an_outcome(digits: DataCard, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
