@@ -1,0 +1,234 @@
+"""How many evaluations does a strategy need? Searches on tables that hold the score of every network, over many seeds.
+
+    NAS_DATA_DIR=… python benchmarks/tabular.py --csv t.csv --strategies random,evolution,genetic --seeds 1000:1100
+    python benchmarks/tabular.py --csv t.csv --report [--plot t.png]
+
+A search goes through the public API (`nas.search(…, evaluate=…)`) and sees one training of each network; what is reported is
+the true score (the mean over trainings) of the network that looks best so far. `macro` is NAS-Bench-Macro (Su et al. 2021).
+Besides the strategies of `nas` there are two references: `evolution`, regularised evolution as published (Real et al. 2019,
+algorithm 1; population 20, sample 5), and `ridge`, a ridge regression on one-hot genes that chooses four at a time.
+Every search is rows of the CSV when it is done, and is not done again. Tune on seeds from 1000, report on 0 to 499.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import functools
+import json
+import os
+import statistics
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.linear_model import Ridge
+
+import nas
+from nas.config import Settings
+from nas.messages import Proposal, Record
+from nas.space import Genotype, SearchSpace, read_space
+from nas.strategies.base import refusals, register_strategy, rng_for
+
+COLUMNS = ("table", "strategy", "seed", "curve")
+MACRO = "nas-bench-macro/nas-bench-macro_cifar10.json"
+SHOWN = (10, 20, 30, 50, 75, 100, 150, 200)  # evaluations that the report names
+
+
+@dataclass(frozen=True)
+class Table:
+    """A space, all of it scored: genotype (as a key) → what a search sees, and what is true."""
+
+    space: dict[str, Any]
+    seen: dict[str, float]
+    true: dict[str, float]
+
+    @staticmethod
+    def key(genotype: Genotype) -> str:
+        return json.dumps(genotype, sort_keys=True)
+
+
+@functools.cache
+def table(name: str) -> Table:
+    """A table by name."""
+    if name != "macro":
+        sys.exit(f"--table: unknown table '{name}'; there is: macro")
+    file = Path(os.environ.get("NAS_DATA_DIR", ".")) / MACRO
+    if not file.is_file():
+        sys.exit(f"--table: {file} is not there; point NAS_DATA_DIR at the folder that holds nas-bench-macro/")
+    rows = json.loads(file.read_text(encoding="utf-8"))
+    layers = {f"layer{place}": {"choice": ["identity", "small", "large"]} for place in range(8)}
+    words = layers["layer0"]["choice"]
+    seen, true = {}, {}
+    for code, row in rows.items():
+        key = Table.key({name: words[int(digit)] for name, digit in zip(layers, code, strict=True)})
+        seen[key], true[key] = row["test_acc"][0], row["mean_acc"]
+    return Table({"name": "macro", "genes": layers}, seen, true)
+
+
+@register_strategy("evolution")
+class Evolution:
+    """Regularised evolution: 20 random ones, then one changed gene of the best of five of the 20 youngest."""
+
+    def __init__(self, space: SearchSpace, seed: int, settings: Settings) -> None:
+        self.space, self.seed = space, seed
+
+    def propose(self, records: Sequence[Record], number: int) -> Proposal:
+        rng = rng_for(self.seed, number, records)
+        alive = [record for record in records if record.value is not None and record.finished][-20:]
+        if len(alive) < 20:
+            return Proposal(self.space.sample(rng))
+        parent = max(rng.sample(alive, 5), key=lambda record: record.value or 0.0)
+        child = dict(parent.genotype)
+        name = rng.choice(sorted(child))
+        child[name] = rng.choice(self.space.genes[name].neighbours(child[name]))
+        return Proposal(child, (parent.number,), "step")
+
+
+@register_strategy("ridge")
+class RidgeOfFour:
+    """16 random ones, then again and again the four of the whole table that a ridge regression on one-hot genes thinks best."""
+
+    def __init__(self, space: SearchSpace, seed: int, settings: Settings) -> None:
+        self.space, self.seed = space, seed
+        self.all = list(space.enumerate())
+        self.codes = np.array([self._code(genotype) for genotype in self.all])
+        self._kept: tuple[int, list[int]] = (-1, [])
+
+    def _code(self, genotype: Genotype) -> list[float]:
+        return [float(genotype[name] == value) for name, gene in self.space.genes.items() for value in gene.extremes()]
+
+    def propose(self, records: Sequence[Record], number: int) -> Proposal:
+        rng = rng_for(self.seed, number, records)
+        told = [record for record in records if record.value is not None]
+        if number < 16:
+            return Proposal(self.space.sample(rng))
+        base = number - number % 4
+        if self._kept[0] != base:
+            model = Ridge(1.0).fit([self._code(record.genotype) for record in told[:base]], [r.value for r in told[:base]])
+            self._kept = (base, list(np.argsort(-model.predict(self.codes))))
+        known = {Table.key(record.genotype) for record in records}
+        best = next(place for place in self._kept[1] if Table.key(self.all[place]) not in known)
+        return Proposal(self.all[best]) if refusals(records) < 20 else Proposal(self.space.sample(rng))
+
+
+def main() -> None:
+    """Do what is missing, then report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--csv", type=Path, required=True)
+    parser.add_argument("--table", default="macro")
+    parser.add_argument(
+        "--strategies", default="random,evolution,ridge,genetic", help="by name, options behind it: optuna/sampler=tpe"
+    )
+    parser.add_argument("--seeds", default="1000:1020", help="first:end")
+    parser.add_argument("--budget", type=int, default=200)
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--report", action="store_true", help="search nothing")
+    parser.add_argument("--plot", type=Path)
+    options = parser.parse_args()
+    if not options.report:
+        run_all(options)
+    report(options.csv, options.plot)
+
+
+def run_all(options: argparse.Namespace) -> None:
+    """Every search that the CSV does not have yet."""
+    first, end = map(int, options.seeds.split(":"))
+    done = {(row["table"], row["strategy"], row["seed"]) for row in rows(options.csv)}
+    wanted = [
+        (options.table, name, seed, options.budget)
+        for seed in range(first, end)
+        for name in options.strategies.split(",")
+        if (options.table, name, str(seed)) not in done
+    ]
+    table(options.table)  # a wrong name shows at once
+    with ProcessPoolExecutor(options.workers) as pool:
+        for future in as_completed([pool.submit(searched, *each) for each in wanted]):
+            append(options.csv, *future.result())
+
+
+def searched(name: str, strategy: str, seed: int, budget: int) -> tuple[str, str, int, list[float]]:
+    """One search: the true score of what looked best, after each evaluation."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    here = table(name)
+    word, *settings = strategy.split("/")
+    given = {key: value for key, _, value in (each.partition("=") for each in settings)}
+    result = nas.search(
+        read_space(here.space),
+        evaluate=lambda genotype, report: here.seen[Table.key(genotype)],
+        strategy=word,
+        budget=budget,
+        seed=seed,
+        **given,
+    )
+    curve, best = [], -np.inf
+    for record in result.records:
+        if record.value is not None and record.value > best:
+            best, true = record.value, here.true[Table.key(record.genotype)]
+        curve.append(true)
+    return name, strategy, seed, curve
+
+
+def rows(file: Path) -> list[dict[str, str]]:
+    csv.field_size_limit(10_000_000)
+    if not file.exists():
+        return []
+    with file.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def append(file: Path, name: str, strategy: str, seed: int, curve: list[float]) -> None:
+    """One search more."""
+    new = not file.exists()
+    with file.open("a", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        if new:
+            writer.writerow(COLUMNS)
+        writer.writerow((name, strategy, seed, " ".join(f"{value:.4f}" for value in curve)))
+
+
+def report(file: Path, plot: Path | None) -> None:
+    """Mean and spread over seeds after so many evaluations, and the median rank in the table."""
+    found: dict[tuple[str, str], list[list[float]]] = {}
+    for row in rows(file):
+        found.setdefault((row["table"], row["strategy"]), []).append([float(value) for value in row["curve"].split()])
+    print("table,strategy,seeds,evaluations,mean,std,median_rank,regret")
+    for (name, strategy), curves in found.items():
+        true = sorted(table(name).true.values(), reverse=True)
+        for count in SHOWN:
+            reached = [curve[min(count, len(curve)) - 1] for curve in curves if curve]
+            ranks = [sum(value > each + 1e-4 for value in true) + 1 for each in reached]
+            spread = statistics.stdev(reached) if len(reached) > 1 else 0.0
+            mean = statistics.mean(reached)
+            facts = f"{mean:.3f},{spread:.3f},{statistics.median(ranks):.0f},{true[0] - mean:.3f}"
+            print(f"{name},{strategy},{len(reached)},{count},{facts}")
+    if plot:
+        draw(found, plot)
+
+
+def draw(found: dict[tuple[str, str], list[list[float]]], file: Path) -> None:
+    """Regret over evaluations, one line for each strategy."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    drawing = Figure(figsize=(8, 5), dpi=120, layout="constrained")
+    FigureCanvasAgg(drawing)
+    axes = drawing.add_subplot()
+    for (name, strategy), curves in found.items():
+        best = max(table(name).true.values())
+        length = max(map(len, curves))
+        whole = np.array([curve + curve[-1:] * (length - len(curve)) for curve in curves])
+        axes.plot(range(1, length + 1), best - whole.mean(axis=0), label=f"{strategy} ({name}, {len(curves)} seeds)")
+    axes.set_yscale("log")
+    axes.set_xlabel("evaluations")
+    axes.set_ylabel("regret: the best network's true score less that of the one found")
+    axes.legend()
+    drawing.savefig(file)
+
+
+if __name__ == "__main__":
+    main()
