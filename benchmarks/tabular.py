@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from sklearn.linear_model import Ridge
 
 import nas
@@ -122,7 +123,7 @@ def main() -> None:
     parser.add_argument("--csv", type=Path, required=True)
     parser.add_argument("--table", default="macro")
     parser.add_argument(
-        "--strategies", default="random,evolution,ridge,genetic", help="by name, options behind it: optuna/sampler=tpe"
+        "--strategies", default="random,evolution,ridge,genetic", help="by name, with options: genetic/genetic.assist=true"
     )
     parser.add_argument("--seeds", default="1000:1020", help="first:end")
     parser.add_argument("--budget", type=int, default=200)
@@ -156,7 +157,11 @@ def searched(name: str, strategy: str, seed: int, budget: int) -> tuple[str, str
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     here = table(name)
     word, *settings = strategy.split("/")
-    given = {key: value for key, _, value in (each.partition("=") for each in settings)}
+    given: dict[str, Any] = {}
+    for each in settings:
+        key, _, value = each.partition("=")
+        outer, _, inner = key.partition(".")
+        given[outer] = {**given.get(outer, {}), inner: yaml.safe_load(value)} if inner else yaml.safe_load(value)
     result = nas.search(
         read_space(here.space),
         evaluate=lambda genotype, report: here.seen[Table.key(genotype)],

@@ -75,6 +75,8 @@ class GeneticSettings(BaseModel):
     tournament: int = Field(default=5, ge=1, le=10_000)
     crossover: float = Field(default=0.5, ge=0, le=1)
     mutations: int = Field(default=2, ge=1, le=100)
+    assist: bool = False
+    pool: int = Field(default=200, ge=2, le=10_000)
 
 
 class Settings(BaseModel):

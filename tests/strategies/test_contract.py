@@ -17,6 +17,7 @@ from nas.strategies import make_strategy
 
 STRATEGIES = {
     "genetic": {"strategy": "genetic"},
+    "assisted": {"strategy": "genetic", "genetic": {"assist": True, "pool": 60}},
     "tpe": {"strategy": "optuna", "sampler": "tpe"},
     "qmc": {"strategy": "optuna", "sampler": "qmc"},
     "random": {"strategy": "random"},
@@ -60,7 +61,8 @@ def score(genotype, report=None):
 
 
 def fresh(strategy, space, seed=1, **options):
-    chosen = settings(None, seed=seed, **STRATEGIES[strategy], **options)
+    given = {**STRATEGIES[strategy], "genetic": {**options.get("genetic", {}), **STRATEGIES[strategy].get("genetic", {})}}
+    chosen = settings(None, seed=seed, **given)
     return make_strategy(chosen.strategy, space, seed, chosen)
 
 
@@ -180,7 +182,7 @@ def test_after_ten_thousand_records_it_still_proposes(strategy):
     assert space.check(genotype) == genotype
 
 
-@pytest.mark.parametrize(("strategy", "budget"), [("genetic", 80), ("tpe", 60)])
+@pytest.mark.parametrize(("strategy", "budget"), [("genetic", 80), ("assisted", 40), ("tpe", 60)])
 def test_the_best_of_a_table_of_120_is_found_within_the_budget(strategy, budget):
     result = search(TABLE, evaluate=score, budget=budget, seed=1, **STRATEGIES[strategy])
     assert result.best.genotype == BEST

@@ -181,6 +181,32 @@ def test_crossing_keeps_whole_blocks_and_takes_other_genes_from_either_parent():
     assert outer == {(1, 1), (1, 2), (2, 1), (2, 2)}
 
 
+def test_assisted_the_child_of_many_that_should_improve_most_is_chosen():
+    """Of a score that one gene decides: children have it as the best have, or better."""
+    space = read_space("cnn")
+    records = population(30, space, lambda number: 0.0)
+    records = [trained(r.number, r.genotype, r.genotype["learning_rate"] ** 0.5) for r in records]
+    rates = sorted((r.genotype["learning_rate"] for r in records), reverse=True)
+    chosen = [genetic(space, seed, assist=True).propose(records, 30) for seed in range(8)]
+    assert all(proposal.operator.endswith(", chosen") for proposal in chosen)
+    assert sum(proposal.genotype["learning_rate"] >= rates[3] for proposal in chosen) >= 7
+
+
+def test_assisted_what_was_stopped_is_worth_what_others_made_of_the_same_beginning():
+    space = read_space("cnn")
+    genotypes = [record.genotype for record in population(5, space)]
+    records = [
+        Record(0, genotypes[0], "trained", value=0.8, curve=(0.5, 0.8)),
+        Record(1, genotypes[1], "trained", value=0.6, curve=(0.4, 0.6)),
+        Record(2, genotypes[2], "stopped", value=0.3, curve=(0.3,)),
+        Record(3, genotypes[3], "infeasible", reason="x"),
+        Record(4, genotypes[4], "running", curve=(0.9,)),
+    ]
+    codes, scores = genetic(space, assist=True)._told([record for record in records if record.finished])
+    assert scores == pytest.approx([0.8, 0.6, 0.55, 0.55])
+    assert len(codes) == 4
+
+
 def test_a_space_without_anything_to_change_gives_its_only_genotype():
     space = read_space({"name": "x", "genes": {"a": 1}})
     assert mutated(space, {"a": 1}, random.Random(1)) == ({"a": 1}, "random")
