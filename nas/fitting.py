@@ -75,14 +75,12 @@ def fit_listed(
     again: str,
     deadline: float,
     until: float | None = None,
-    epochs: Sequence[int] | None = None,
 ) -> Result:
-    """Train all `candidates`, numbered from 0, to the end: the epochs of the settings, or so many `epochs` of each, or as many
-    as fit `until` then (by time.time)."""
+    """Train all `candidates`, numbered from 0, to the end: the epochs of the settings, or as many as fit `until` then (by
+    time.time)."""
     chosen = chosen.model_copy(update={"budget": len(candidates), "pruner": "none"})
 
     def job_of(one: Candidate) -> Job:
-        job = dataclasses.replace(job_for(one, chosen, card, run), until=until)
-        return dataclasses.replace(job, epochs=epochs[one.number]) if epochs else job
+        return dataclasses.replace(job_for(one, chosen, card, run), until=until)
 
     return fit(run, space, chosen, Listed(candidates), job_of, view, again, deadline)

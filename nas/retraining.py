@@ -196,8 +196,7 @@ class _Retraining:
         ]
         left = self._left()
         until = self.deadline if left is None else clock.monotonic() + left * (COMPARING + 0.1)
-        epochs = [plan.epochs[number] for number, _ in pairs]
-        result = self._fit(COMPARISON, {"epochs": max(epochs), "patience": 0}, listed, until, epochs=epochs)
+        result = self._fit(COMPARISON, {"epochs": plan.epochs, "patience": 0}, listed, until)
         scores: dict[int, dict[int, float]] = {}
         for record, (number, seed) in zip(result.records, pairs, strict=False):
             if record.state == "trained" and record.value is not None:
@@ -217,7 +216,7 @@ class _Retraining:
         """Epochs of the last fit: as asked, what fits into the time, or those of the comparison."""
         assert plan.winner is not None
         if self.deadline == math.inf or plan.asked["epochs"] is not None:
-            return plan.epochs[plan.winner]
+            return plan.epochs
         left = self.deadline - clock.monotonic() - 2 * START_UP
         return min(LONGEST, max(1, int(left / self._epoch_seconds(plan.winner, validated=False))))
 
@@ -245,7 +244,6 @@ class _Retraining:
         listed: Sequence[Candidate],
         deadline: float,
         until: float | None = None,
-        epochs: Sequence[int] | None = None,
     ) -> Result:
         """Train a list in its own run folder, made if it is not there. The search's limit of time for one candidate is not one
         of trainings at full length."""
@@ -262,7 +260,7 @@ class _Retraining:
                 check_ledger(part)
             self._check_same(part, listed)
             space, card = self.back.space, self.back.card
-            return fit_listed(part, space, chosen, listed, card, self.view, self.again, deadline, until, epochs)
+            return fit_listed(part, space, chosen, listed, card, self.view, self.again, deadline, until)
         except NothingTrained as problem:
             raise NothingTrained(f"{problem}\n       it is not tried again, unless you remove {part.folder}") from None
         finally:

@@ -6,7 +6,6 @@ import math
 import statistics
 import time
 from collections.abc import Callable
-from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -29,7 +28,7 @@ class Plan(BaseModel):
     time: float | None = None  # seconds that were given for all of it; given again when it is repeated
     candidates: list[int] = Field(min_length=1)
     seeds: int = Field(ge=1)
-    epochs: dict[int, Annotated[int, Field(ge=1)]]  # candidate → of each of its trainings in the comparison
+    epochs: int = Field(ge=1)  # of each training of the comparison
     winner: int | None = None
     compared: float | None = None  # its mean score
     last_epochs: int | None = Field(default=None, ge=1)  # of the last fit
@@ -46,9 +45,7 @@ class Plan(BaseModel):
         numbers = ", ".join(f"#{number}" for number in self.candidates)
         if not self.trainings:
             return f"{numbers}, on all training pictures"
-        fewest, most = min(self.epochs.values()), max(self.epochs.values())
-        epochs = counted(most, "epoch") if fewest == most else f"{fewest} to {most} epochs in the same time"
-        return f"{numbers}, {counted(self.seeds, 'seed')} each, {epochs}"
+        return f"{numbers}, {counted(self.seeds, 'seed')} each, {counted(self.epochs, 'epoch')}"
 
 
 def planned(
@@ -60,25 +57,25 @@ def planned(
     epoch_seconds: Callable[[int], float],
 ) -> Plan:
     """A plan that the time allows: rather fewer seeds, then fewer candidates, than trainings too short to say more than the
-    search has. Each training has the same time, as the last fit will, so a faster network has more epochs.
+    search has. Each training has as many epochs, though some take longer: after the same time, so much less than that of the
+    last fit, the smallest network would look best.
 
     `searched` are the epochs of the search, counted in all training pictures, `left` the seconds to plan for (None without a
     limit), `epoch_seconds` what an epoch of a candidate takes.
     """
-    epochs = dict.fromkeys(numbers, asked["epochs"] or max(FULL, math.ceil(searched)))
+    epochs = asked["epochs"] or max(FULL, math.ceil(searched))
     plan = Plan(asked=asked, candidates=numbers, seeds=asked["seeds"] or SEEDS, epochs=epochs)
     if left is None or asked["epochs"] is not None:
         return plan
     while plan.trainings:
         each = COMPARING * left * min(workers, plan.trainings) / plan.trainings - START_UP
-        fitting = {number: min(LONGEST, int(each / epoch_seconds(number))) for number in plan.candidates}
-        if statistics.mean(fitting.values()) >= DEEPER * searched and min(fitting.values()) > 0:
+        fitting = min(LONGEST, int(each / statistics.mean(map(epoch_seconds, plan.candidates))))
+        if fitting >= max(1, DEEPER * searched):
             return plan.model_copy(update={"epochs": fitting})
         if plan.seeds > 1:
             plan = plan.model_copy(update={"seeds": plan.seeds - 1})
         else:
-            fewer = plan.candidates[:-1]
-            plan = plan.model_copy(update={"candidates": fewer, "epochs": {number: epochs[number] for number in fewer}})
+            plan = plan.model_copy(update={"candidates": plan.candidates[:-1]})
     return plan
 
 

@@ -9,6 +9,7 @@ allowed, and `check_networks` says so with file and line, before a search begins
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ NETWORK_GENES = (
     *("head", "head_dropout", "output"),
 )
 DENSE_GENES = ("units", "activation", "norm", "dropout")
+AUTO = "auto"  # of a gene that depends on the data
+SIDE = 32  # pixels of a side behind such a stem
 TRIED = 50  # random networks in which a gene must fail before it is at fault
 OUTPUTS = ("softmax", "sigmoid", "binary")
 
@@ -77,7 +80,7 @@ def express(genotype: Genotype, pictures: Pictures) -> tuple[Blueprint, Recipe]:
     net.stage = ""
     _output(net, whole.get("output", "softmax"), pictures.classes)
     recipe = {key: value for key, value in genotype.items() if key not in NETWORK_GENES and not isinstance(value, list)}
-    if recipe.get("flip") == "auto":
+    if recipe.get("flip") == AUTO:
         recipe["flip"] = "horizontal" if pictures.mirrored else "none"
     return net.blueprint(), Recipe.from_dict(recipe)
 
@@ -89,12 +92,16 @@ def _momentum(value: object) -> float:
 
 
 def _stem(net: Sketch, genes: dict[str, Any]) -> None:
-    """A first convolution in front of all blocks; `stem_filters` of 0, or none, for none."""
+    """A first convolution in front of all blocks; `stem_filters` of 0, or none, for none. `stem_stride: auto` leaves about SIDE
+    pixels of larger pictures."""
     filters = genes.get("stem_filters", 0)
     if not filters:
         return
     net.stage, norm = "stem_", genes.get("norm", "batch")
-    net.conv(filters, genes.get("stem_kernel", 3), genes.get("stem_stride", 1), bias=norm == "none")
+    stride = genes.get("stem_stride", 1)
+    if stride == AUTO:
+        stride = max(1, 2 ** round(math.log2(min(net.shape[:2]) / SIDE)))
+    net.conv(filters, genes.get("stem_kernel", max(3, stride + 1)), stride, bias=norm == "none")
     net.norm(norm).activation(genes.get("activation", "relu"))
 
 

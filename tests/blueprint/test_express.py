@@ -4,6 +4,7 @@ import pytest
 
 from nas.blueprint import Pictures, check_networks, express, summary
 from nas.blueprint.blocks import BLOCKS, block_genes, register_block
+from nas.blueprint.layers import Conv
 from nas.errors import BlueprintError, SpaceError
 from nas.recipe import Recipe
 from nas.shipped import shipped
@@ -195,3 +196,13 @@ def test_a_gene_that_means_nothing_is_told_with_its_line(tmp_path, wrong, line, 
         check_networks(read_space(file))
     assert str(caught.value).startswith(f"{file}, line {line}: ")
     assert told in str(caught.value)
+
+
+@pytest.mark.parametrize(("side", "stride"), [(8, 1), (32, 1), (45, 1), (48, 2), (64, 2), (90, 2), (128, 4), (224, 8)])
+def test_a_stem_by_itself_leaves_about_32_pixels(side, stride):
+    pictures = Pictures((side, side + 3, 3), 10, (127.0,) * 3, (64.0,) * 3)
+    genotype = {"blocks": [], "stem_filters": 16, "stem_stride": "auto"}
+    blueprint, _ = express(genotype, pictures)
+    (stem,) = [node.layer for node in blueprint.nodes if isinstance(node.layer, Conv)]
+    assert stem.stride == stride
+    assert stem.kernel > stem.stride, "no pixel is left out"
