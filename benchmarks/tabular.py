@@ -27,12 +27,13 @@ from typing import Any
 
 import numpy as np
 import yaml
+from fidelity import rows
 from sklearn.linear_model import Ridge
 
 import nas
 from nas.config import Settings
 from nas.messages import Proposal, Record
-from nas.space import Genotype, SearchSpace, read_space
+from nas.space import Genotype, SearchSpace, canonical_json, read_space
 from nas.strategies.base import refusals, register_strategy, rng_for
 
 COLUMNS = ("table", "strategy", "seed", "curve")
@@ -48,10 +49,6 @@ class Table:
     seen: dict[str, float]
     true: dict[str, float]
 
-    @staticmethod
-    def key(genotype: Genotype) -> str:
-        return json.dumps(genotype, sort_keys=True)
-
 
 @functools.cache
 def table(name: str) -> Table:
@@ -66,7 +63,7 @@ def table(name: str) -> Table:
     words = layers["layer0"]["choice"]
     seen, true = {}, {}
     for code, row in rows.items():
-        key = Table.key({name: words[int(digit)] for name, digit in zip(layers, code, strict=True)})
+        key = canonical_json({name: words[int(digit)] for name, digit in zip(layers, code, strict=True)})
         seen[key], true[key] = row["test_acc"][0], row["mean_acc"]
     return Table({"name": "macro", "genes": layers}, seen, true)
 
@@ -112,8 +109,8 @@ class RidgeOfFour:
         if self._kept[0] != base:
             model = Ridge(1.0).fit([self._code(record.genotype) for record in told[:base]], [r.value for r in told[:base]])
             self._kept = (base, list(np.argsort(-model.predict(self.codes))))
-        known = {Table.key(record.genotype) for record in records}
-        best = next(place for place in self._kept[1] if Table.key(self.all[place]) not in known)
+        known = {canonical_json(record.genotype) for record in records}
+        best = next(place for place in self._kept[1] if canonical_json(self.all[place]) not in known)
         return Proposal(self.all[best]) if refusals(records) < 20 else Proposal(self.space.sample(rng))
 
 
@@ -154,7 +151,6 @@ def run_all(options: argparse.Namespace) -> None:
 
 def searched(name: str, strategy: str, seed: int, budget: int) -> tuple[str, str, int, list[float]]:
     """One search: the true score of what looked best, after each evaluation."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     here = table(name)
     word, *settings = strategy.split("/")
     given: dict[str, Any] = {}
@@ -164,7 +160,7 @@ def searched(name: str, strategy: str, seed: int, budget: int) -> tuple[str, str
         given[outer] = {**given.get(outer, {}), inner: yaml.safe_load(value)} if inner else yaml.safe_load(value)
     result = nas.search(
         read_space(here.space),
-        evaluate=lambda genotype, report: here.seen[Table.key(genotype)],
+        evaluate=lambda genotype, report: here.seen[canonical_json(genotype)],
         strategy=word,
         budget=budget,
         seed=seed,
@@ -173,17 +169,9 @@ def searched(name: str, strategy: str, seed: int, budget: int) -> tuple[str, str
     curve, best = [], -np.inf
     for record in result.records:
         if record.value is not None and record.value > best:
-            best, true = record.value, here.true[Table.key(record.genotype)]
+            best, true = record.value, here.true[canonical_json(record.genotype)]
         curve.append(true)
     return name, strategy, seed, curve
-
-
-def rows(file: Path) -> list[dict[str, str]]:
-    csv.field_size_limit(10_000_000)
-    if not file.exists():
-        return []
-    with file.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
 
 
 def append(file: Path, name: str, strategy: str, seed: int, curve: list[float]) -> None:

@@ -16,8 +16,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from nas.config import seconds
 from nas.datasets.prepare import check_test_part
 from nas.driver import deadline_of
@@ -31,13 +29,12 @@ from nas.preparing import interrupts_told, kept
 from nas.provenance import PART, SEARCH
 from nas.result import Result, best_first
 from nas.resuming import Reopened, reopened
-from nas.retrainplan import COMPARING, START_UP, TOP, Plan, compared, planned, until_of
+from nas.retrainplan import COMPARING, COMPARISON, FINAL, START_UP, TOP, Plan, begun, compared, planned, until_of
 from nas.run import Run, disk_told, write_whole
 from nas.salvage import check_ledger, examined
 from nas.view import Plain, View
-from nas.yamlfile import dumped, read
+from nas.yamlfile import dumped
 
-COMPARISON, FINAL = "retrain", "final"  # folders
 SPARE = 0.85  # of the time, so much is planned for: an epoch of the search foretells one of all pictures badly
 FORWARD = 1 / 3  # what a picture costs in validation, of what it costs in training
 
@@ -91,30 +88,13 @@ def retrain(
     with disk_told(), interrupts_told(view, kept(again)):
         run.lock()
         try:
-            begun = _begun(run, asked)
-            limit = begun.time if begun is not None and time is None else time
+            before = begun(run, asked)
+            limit = before.time if before is not None and time is None else time
             back = reopened(run, view, SEARCH, time=_limit(limit), **changes)
             check_test_part(back.chosen.dataset, back.card)
-            return _Retraining(run, back, view, again, deadline_of(back.chosen.time, began)).all(asked, begun)
+            return _Retraining(run, back, view, again, deadline_of(back.chosen.time, began)).all(asked, before)
         finally:
             run.unlock()
-
-
-def _begun(run: Run, asked: dict[str, int | None]) -> Plan | None:
-    """What was planned when this retraining began; None if it has not. Raises RunError, and ConfigError if other is asked."""
-    file = run.folder / "retrain.yaml"
-    if not file.exists():
-        return None
-    anew = f"remove {file.name}, {COMPARISON}/ and {FINAL}/"
-    try:
-        plan = Plan.model_validate(read(file, RunError).data)
-    except ValidationError:
-        raise RunError(f"is damaged; {anew} to begin the retraining anew", str(file)) from None
-    other = next((name for name, value in asked.items() if value is not None and value != plan.asked.get(name)), None)
-    if other is not None:
-        words = f"this retraining began with another value ({plan.asked.get(other)}); leave it out to go on, or {anew}"
-        raise RunError(words, f"--{other}")
-    return plan
 
 
 def _limit(time: str | float | None) -> str | float:
@@ -136,11 +116,11 @@ class _Retraining:
     again: str  # the command that goes on with it
     deadline: float  # by time.monotonic
 
-    def all(self, asked: dict[str, int | None], begun: Plan | None) -> Retrained:
-        if begun is None:
+    def all(self, asked: dict[str, int | None], before: Plan | None) -> Retrained:
+        if before is None:
             plan = self._planned(asked)
         else:
-            plan = begun
+            plan = before
             self.view.note(f"going on with the retraining that began: {plan.words()}")
         plan = self._write(plan.model_copy(update={"time": self.back.chosen.time}))
         if plan.winner is None:

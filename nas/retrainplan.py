@@ -7,11 +7,14 @@ import statistics
 import time
 from collections.abc import Callable
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from nas.errors import counted
+from nas.errors import RunError, counted
 from nas.messages import LONGEST
+from nas.run import Run
+from nas.yamlfile import read
 
+COMPARISON, FINAL = "retrain", "final"  # folders
 FULL = 30  # epochs of a training at full length, where neither epochs nor time are given and the search had not more
 DEEPER = 3  # times the pictures that a candidate saw in the search, at least, or a comparison says nothing new
 TOP = SEEDS = 3  # candidates that are compared, and trainings of each
@@ -76,6 +79,24 @@ def planned(
             plan = plan.model_copy(update={"seeds": plan.seeds - 1})
         else:
             plan = plan.model_copy(update={"candidates": plan.candidates[:-1]})
+    return plan
+
+
+def begun(run: Run, asked: dict[str, int | None]) -> Plan | None:
+    """What was planned when this retraining began; None if it has not. Raises RunError if it is damaged, or
+    if other is asked."""
+    file = run.folder / "retrain.yaml"
+    if not file.exists():
+        return None
+    anew = f"remove {file.name}, {COMPARISON}/ and {FINAL}/"
+    try:
+        plan = Plan.model_validate(read(file, RunError).data)
+    except ValidationError:
+        raise RunError(f"is damaged; {anew} to begin the retraining anew", str(file)) from None
+    other = next((name for name, value in asked.items() if value is not None and value != plan.asked.get(name)), None)
+    if other is not None:
+        words = f"this retraining began with another value ({plan.asked.get(other)}); leave it out to go on, or {anew}"
+        raise RunError(words, f"--{other}")
     return plan
 
 

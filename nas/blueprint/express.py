@@ -35,7 +35,7 @@ NETWORK_GENES = (
 )
 DENSE_GENES = ("units", "activation", "norm", "dropout")
 AUTO = "auto"  # of a gene that depends on the data
-SIDE = 32  # pixels of a side behind such a stem
+SIDE = 32  # pixels of a side behind a stem whose stride is `auto`
 TRIED = 50  # random networks in which a gene must fail before it is at fault
 OUTPUTS = ("softmax", "sigmoid", "binary")
 
@@ -98,10 +98,11 @@ def _stem(net: Sketch, genes: dict[str, Any]) -> None:
     if not filters:
         return
     net.stage, norm = "stem_", genes.get("norm", "batch")
-    stride = genes.get("stem_stride", 1)
+    stride, kernel = genes.get("stem_stride", 1), 3
     if stride == AUTO:
         stride = max(1, 2 ** round(math.log2(min(net.shape[:2]) / SIDE)))
-    net.conv(filters, genes.get("stem_kernel", max(3, stride + 1)), stride, bias=norm == "none")
+        kernel = max(kernel, stride + 1)  # no pixel is left out
+    net.conv(filters, genes.get("stem_kernel", kernel), stride, bias=norm == "none")
     net.norm(norm).activation(genes.get("activation", "relu"))
 
 

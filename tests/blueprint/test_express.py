@@ -206,3 +206,8 @@ def test_a_stem_by_itself_leaves_about_32_pixels(side, stride):
     (stem,) = [node.layer for node in blueprint.nodes if isinstance(node.layer, Conv)]
     assert stem.stride == stride
     assert stem.kernel > stem.stride, "no pixel is left out"
+
+
+def test_a_stride_that_is_no_number_is_told():
+    with pytest.raises(BlueprintError, match="stride is a whole number from 1"):
+        express({"blocks": [], "stem_filters": 8, "stem_stride": "two"}, PICTURES)
