@@ -26,13 +26,13 @@ import psutil
 COUNTER = """
 import multiprocessing
 if multiprocessing.parent_process() is not None:
-    from nas.training import trainer
-    begin = trainer.Epochs.on_epoch_begin
+    from nas.training import epochs
+    begin = epochs.Epochs.on_epoch_begin
     def noted(self, epoch, logs=None):
         with open({notes!r}, "a") as stream:
             stream.write(f"{{self.job.number}}/{{epoch}}\\n")
         begin(self, epoch, logs)
-    trainer.Epochs.on_epoch_begin = noted
+    epochs.Epochs.on_epoch_begin = noted
 """
 
 

@@ -109,7 +109,7 @@ class Settings(BaseModel):
     executor: str = "processes"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     max_params: Amount = None
-    max_flops: Amount = 40_000_000
+    max_flops: Amount = 60_000_000
     max_memory: Amount = 4_000_000_000
     trial_time: Seconds = None
     trial_memory: Annotated[int | Literal["auto"] | None, BeforeValidator(_amount_or_auto)] = "auto"

@@ -25,6 +25,7 @@ from nas.fitting import fit_listed
 from nas.ledger import Ledger
 from nas.machine import default_threads
 from nas.messages import LONGEST, Candidate, Score
+from nas.pace import epoch_seconds
 from nas.preparing import interrupts_told, kept
 from nas.provenance import PART, SEARCH
 from nas.result import Result, best_first
@@ -279,12 +280,12 @@ class _Retraining:
             with closing(Ledger(before.study, self.back.space, self.back.chosen.strategy, reading=True)) as ledger:
                 again = [m for record in ledger.records() if record.parents == (number,) for m in ledger.epochs(record.number)]
             epochs, part = (again, 1.0) if again else (epochs, part)
-        took = [metrics["seconds"] for metrics in epochs if "seconds" in metrics]
-        if not took:
+        took = epoch_seconds(epochs)
+        if took is None:
             raise RunError(
                 f"of #{number} no epoch is known, so its time cannot be foretold; give --epochs", str(self.run.folder)
             )
-        each = statistics.median(took[1:] or took) / (every * part + FORWARD * pictures * held)
+        each = took / (every * part + FORWARD * pictures * held)
         return each * ((every + FORWARD * pictures * held) if validated else pictures)
 
     def _ledger(self) -> Ledger:

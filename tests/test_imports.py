@@ -13,7 +13,7 @@ from tests.helpers import ROOT, python
 PACKAGE = ROOT / "nas"
 FLOORS: dict[str, tuple[str, ...]] = {
     "words": ("errors", "registry", "paths"),
-    "nouns": ("space", "blueprint", "messages", "recipe", "config", "run", "yamlfile", "shipped", "plugins", "machine"),
+    "nouns": ("space", "blueprint", "messages", "recipe", "config", "run", "yamlfile", "shipped", "plugins", "machine", "pace"),
     "worker": ("training", "datasets"),
     "driver": (
         *("driver", "keeping", "interrupts", "strategies", "pruners", "ledger", "recorded", "salvage", "distributions"),

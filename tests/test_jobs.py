@@ -21,7 +21,7 @@ def card_of(pictures: int) -> DataCard:
     ("pictures", "options", "epochs", "each"),
     [
         (50_000, {}, 9, 10_000),
-        (50_000, {"preset": "quick"}, 3, 5_000),
+        (50_000, {"preset": "quick"}, 1, 15_000),
         (2_000, {"preset": "quick", "validation_part": 0.5}, 15, 1_000),
         (2_000, {"preset": "quick", "validation_part": 0.5, "epochs": 2}, 2, 1_000),
         (50_000, {"train_pictures": 5_000}, 18, 5_000),

@@ -14,7 +14,7 @@ Workers = Annotated[int | None, typer.Option(help="Candidates trained at the sam
 Time = Annotated[str | None, typer.Option(help="End after this time, such as 30m or 2h.")]
 Threads = Annotated[int | None, typer.Option(help="Threads of one candidate (default: cores / workers).")]
 MaxParams = Annotated[str | None, typer.Option(help="Most parameters of a network, such as 500k; none for no limit.")]
-MaxFlops = Annotated[str | None, typer.Option(help="Most FLOPs for one picture, such as 100M or none (default 40M).")]
+MaxFlops = Annotated[str | None, typer.Option(help="Most FLOPs for one picture, such as 100M or none (default 60M).")]
 MaxMemory = Annotated[str | None, typer.Option(help="Most bytes in training by the blueprint, such as 2G (default 4G).")]
 TrialTime = Annotated[str | None, typer.Option(help="Most time of one candidate, such as 10m (default none).")]
 TrialMemory = Annotated[

@@ -13,6 +13,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is lo
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default where the CPU has no VNNI; Eigen is slower
 os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # else torch would open the GPU in the process that forks workers
 
+# Else JAX's first worker would take three quarters of the GPU's memory, and the next have none
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:

@@ -32,6 +32,11 @@ class Rate(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[mis
             keras.Variable(value, trainable=False, dtype="float32") for value in (0.0, 0.0, 1 / max(1, steps))
         )
 
+    @property
+    def variables(self) -> tuple[Any, ...]:
+        """What `replan` changes."""
+        return self.since, self.done, self.pace
+
     def progress(self, step: Any) -> Any:
         """The part of the training that is done at a step, 0 to 1."""
         return ops.clip(self.done + (ops.cast(step, "float32") - self.since) * self.pace, 0.0, 1.0)

@@ -35,6 +35,7 @@ from nas.messages import (
 from nas.run import disk_trouble
 from nas.training import trainer
 from nas.training.batches import Batches, targets
+from nas.training.epochs import Report
 from nas.training.model import build
 
 STEPS = 2  # of a rehearsal, at least, behind the first
@@ -123,7 +124,7 @@ def _rehearsed(rehearsal: Rehearsal, told: Callable[[int, int], None]) -> Rehear
     return Rehearsed(start, statistics.median(steps), statistics.median(looks) / len(looked[0]), memory)
 
 
-def train(job: Job, report: trainer.Report) -> Outcome:
+def train(job: Job, report: Report) -> Outcome:
     """Train a candidate; whatever Keras raises becomes an outcome, and its traceback goes to standard error (the log)."""
     set_threads(job.threads)
     try:

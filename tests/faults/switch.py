@@ -25,13 +25,13 @@ from nas.messages import Pulse
 """
 _BODY = """
 if multiprocessing.parent_process() is not None:
-    from nas.training import trainer
-    begin = trainer.Epochs.on_epoch_begin
+    from nas.training import epochs
+    begin = epochs.Epochs.on_epoch_begin
     def faulty(self, epoch, logs=None):
         job = self.job
 {faults}
         begin(self, epoch, logs)
-    trainer.Epochs.on_epoch_begin = faulty
+    epochs.Epochs.on_epoch_begin = faulty
 """
 
 
@@ -86,13 +86,13 @@ def counter(folder: Path) -> tuple[str, Path]:
         _HEAD
         + f"""
 if multiprocessing.parent_process() is not None:
-    from nas.training import trainer
-    begin = trainer.Epochs.on_epoch_begin
+    from nas.training import epochs
+    begin = epochs.Epochs.on_epoch_begin
     def noted(self, epoch, logs=None):
         with open({str(notes)!r}, "a") as stream:
             stream.write(f"{{self.job.number}}/{{epoch}}\\n")
         begin(self, epoch, logs)
-    trainer.Epochs.on_epoch_begin = noted
+    epochs.Epochs.on_epoch_begin = noted
 """
     )
     return str(file), notes
