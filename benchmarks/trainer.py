@@ -35,6 +35,10 @@ WAYS = (
     "nas auto, averaged weights",
     "nas auto, flip and shift on bytes",
     "nas auto, flip and shift in layers",
+    "nas auto, not validated",
+    "nas auto, batches of 64",
+    "nas auto, batches of 64, Muon",
+    "nas auto, batches of 64, Muon by Keras's iteration",
 )
 
 
@@ -75,6 +79,7 @@ def measure(way: str, dataset: str, pictures: int, epochs: int) -> float:
     from nas.jobs import job_for
     from nas.messages import Candidate, News, Progress
     from nas.training import model, trainer, worker
+    from nas.training.muon import Muon
 
     worker.set_threads(2)
     card = prepare(dataset)
@@ -109,6 +114,12 @@ def measure(way: str, dataset: str, pictures: int, epochs: int) -> float:
         recipe = dataclasses.replace(recipe, ema=0.99)
     if "on bytes" in way:
         recipe = dataclasses.replace(recipe, flip="horizontal", shift=0.125)
+    if "of 64" in way:
+        recipe = dataclasses.replace(recipe, batch_size=64)
+    if "Muon" in way:
+        recipe = dataclasses.replace(recipe, optimizer="muon", learning_rate=0.01)
+    if "Keras's iteration" in way:
+        del Muon.zeropower_via_newtonschulz5
     if "in layers" in way:
         layers = [keras.layers.RandomFlip("horizontal", seed=1), keras.layers.RandomTranslation(0.125, 0.125, seed=2)]
         trainer.augmentation = lambda recipe, seed: layers
@@ -119,13 +130,14 @@ def measure(way: str, dataset: str, pictures: int, epochs: int) -> float:
         return True
 
     precision = "float32" if "float32" in way else worker.machine(None, lambda *_: None)["precision"]
-    chosen = settings(epochs=epochs, train_part=part, validation_part=0.1, threads=2, precision=precision)
+    held = 0.0 if "not validated" in way else 0.1
+    chosen = settings(epochs=epochs, train_part=part, validation_part=held, threads=2, precision=precision)
     candidate = Candidate(0, {}, "", blueprint=blueprint, recipe=recipe)
     with tempfile.TemporaryDirectory() as folder:
         files = {"checkpoint": str(Path(folder) / "checkpoint.npz"), "model": str(Path(folder) / "model.keras")}
         job = dataclasses.replace(job_for(candidate, chosen, card), **files)
         trainer.train(job, heard)
-    return len(train_index) * (len(ends) - 1) / (ends[-1] - ends[0])
+    return (len(train_index) if held else round(sum(card.counts) * part)) * (len(ends) - 1) / (ends[-1] - ends[0])
 
 
 if __name__ == "__main__":
