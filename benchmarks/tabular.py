@@ -4,7 +4,8 @@
     python benchmarks/tabular.py --csv t.csv --report [--plot t.png]
 
 A search goes through the public API (`nas.search(…, evaluate=…)`) and sees one training of each network; what is reported is
-the true score (the mean over trainings) of the network that looks best so far. `macro` is NAS-Bench-Macro (Su et al. 2021).
+the true score (the mean over trainings) of the network that looks best so far. `macro` is NAS-Bench-Macro (Su et al. 2021);
+`small` is our own, all networks of `small.yaml`, trained by `enumerated.py`.
 Besides the strategies of `nas` there are two references: `evolution`, regularised evolution as published (Real et al. 2019,
 algorithm 1; population 20, sample 5), and `ridge`, a ridge regression on one-hot genes that chooses four at a time.
 Every search is rows of the CSV when it is done, and is not done again. Tune on seeds from 1000, report on 0 to 499.
@@ -17,9 +18,10 @@ import csv
 import functools
 import json
 import os
+import random
 import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,11 +35,13 @@ from sklearn.linear_model import Ridge
 import nas
 from nas.config import Settings
 from nas.messages import Proposal, Record
-from nas.space import Genotype, SearchSpace, canonical_json, read_space
+from nas.space import Gene, Genotype, SearchSpace, canonical_json, read_space
+from nas.space.space import flatten
 from nas.strategies.base import refusals, register_strategy, rng_for
 
 COLUMNS = ("table", "strategy", "seed", "curve")
 MACRO = "nas-bench-macro/nas-bench-macro_cifar10.json"
+SMALL = Path(__file__).with_name("small.yaml")
 SHOWN = (10, 20, 30, 50, 75, 100, 150, 200)  # evaluations that the report names
 
 
@@ -53,8 +57,13 @@ class Table:
 @functools.cache
 def table(name: str) -> Table:
     """A table by name."""
-    if name != "macro":
-        sys.exit(f"--table: unknown table '{name}'; there is: macro")
+    if name not in TABLES:
+        sys.exit(f"--table: unknown table '{name}'; there are: {', '.join(TABLES)}")
+    return TABLES[name]()
+
+
+def macro() -> Table:
+    """Eight layers, each one of three: nothing but choices that do not depend on each other."""
     file = Path(os.environ.get("NAS_DATA_DIR", ".")) / MACRO
     if not file.is_file():
         sys.exit(f"--table: {file} is not there; point NAS_DATA_DIR at the folder that holds nas-bench-macro/")
@@ -66,6 +75,20 @@ def table(name: str) -> Table:
         key = canonical_json({name: words[int(digit)] for name, digit in zip(layers, code, strict=True)})
         seen[key], true[key] = row["test_acc"][0], row["mean_acc"]
     return Table({"name": "macro", "genes": layers}, seen, true)
+
+
+def small() -> Table:
+    """Repeated blocks and genes with a condition. The search sees the first seed."""
+    scores: dict[str, list[float]] = {}
+    for row in sorted(rows(SMALL.with_suffix(".csv")), key=lambda row: row["seed"]):
+        scores.setdefault(row["genotype"], []).append(100 * float(row["score"]))
+    if not scores:
+        sys.exit(f"--table: {SMALL.with_suffix('.csv')} is not there; benchmarks/enumerated.py makes it")
+    seen = {key: found[0] for key, found in scores.items()}
+    return Table(yaml.safe_load(SMALL.read_text(encoding="utf-8")), seen, {k: statistics.mean(v) for k, v in scores.items()})
+
+
+TABLES: dict[str, Callable[[], Table]] = {"macro": macro, "small": small}
 
 
 @register_strategy("evolution")
@@ -81,10 +104,25 @@ class Evolution:
         if len(alive) < 20:
             return Proposal(self.space.sample(rng))
         parent = max(rng.sample(alive, 5), key=lambda record: record.value or 0.0)
-        child = dict(parent.genotype)
-        name = rng.choice(sorted(child))
-        child[name] = rng.choice(self.space.genes[name].neighbours(child[name]))
-        return Proposal(child, (parent.number,), "step")
+        return Proposal(self._mutated(parent.genotype, rng), (parent.number,), "step")
+
+    def _mutated(self, genotype: Genotype, rng: random.Random) -> Genotype:
+        """Any active gene changed, the lengths of groups among them; what is active since is drawn."""
+        values = flatten(genotype)
+        genes: dict[str, Gene] = {}
+
+        def note(path: str, gene: Gene) -> Any:
+            genes[path] = gene
+            return values[path]
+
+        self.space.walk(note)
+        path = rng.choice(sorted(path for path, gene in genes.items() if gene.neighbours(values[path])))
+        values[path] = rng.choice(genes[path].neighbours(values[path]))
+
+        def pick(path: str, gene: Gene) -> Any:
+            return values[path] if path in values and gene.contains(values[path]) else gene.sample(rng)
+
+        return self.space.walk(pick)
 
 
 @register_strategy("ridge")
@@ -94,11 +132,13 @@ class RidgeOfFour:
     def __init__(self, space: SearchSpace, seed: int, settings: Settings) -> None:
         self.space, self.seed = space, seed
         self.all = list(space.enumerate())
+        self.places = sorted({each for genotype in self.all for each in flatten(genotype).items()}, key=str)
         self.codes = np.array([self._code(genotype) for genotype in self.all])
         self._kept: tuple[int, list[int]] = (-1, [])
 
     def _code(self, genotype: Genotype) -> list[float]:
-        return [float(genotype[name] == value) for name, gene in self.space.genes.items() for value in gene.extremes()]
+        values = flatten(genotype)
+        return [float(path in values and values[path] == value) for path, value in self.places]
 
     def propose(self, records: Sequence[Record], number: int) -> Proposal:
         rng = rng_for(self.seed, number, records)
