@@ -102,6 +102,7 @@ class Settings(BaseModel):
     objective: Literal["accuracy", "balanced_accuracy", "f1", "auc", "loss"] = "accuracy"
     class_weight: Literal["none", "balanced"] = "none"
     start_from: tuple[str, ...] = ()
+    inherit: bool = False  # whether a child begins with its parent's weights
     retrain: bool = False
     seed: int = Field(default=0, ge=0, lt=2**31)
     workers: int = Field(default=1, ge=1, le=1024)

@@ -23,6 +23,7 @@ from nas.pruners import PRUNERS, Prune
 from nas.result import Result, best_of, goodness
 from nas.run import Run, disk_told
 from nas.strategies.asking import Asks
+from nas.strategies.base import BREEDERS
 from nas.view import View
 
 TICK = 0.5  # seconds that the loop waits for news before it looks at the clock
@@ -229,7 +230,8 @@ def drive(
     log = str(run.log.absolute()) if run else None
     work = Work(function, lambda news: driver.heard(news), chosen.workers, chosen.plugin, log, limits or Limits())
     executor, prune = EXECUTORS[chosen.executor](work), PRUNERS[chosen.pruner]
-    keeping = Keeping(run, chosen.keep) if run else None
+    parents = (max(chosen.keep, BREEDERS), chosen.genetic.population) if chosen.inherit else (chosen.keep, 0)
+    keeping = Keeping(run, *parents) if run else None
     driver = Driver(chosen, ledger, asking, executor, prune, view, job_for, keeping, last_epoch, deadline, hand_over)
     again = again or f"nas.search(…, out='{run and run.folder}')"
     try:

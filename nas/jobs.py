@@ -45,6 +45,7 @@ def job_for(candidate: Candidate, chosen: Settings, card: DataCard, run: Run | N
         class_weight=chosen.class_weight,
         checkpoint=str(run.checkpoint(candidate.number).absolute()) if run else "",
         model=str(run.model(candidate.number).absolute()) if run else "",
+        inherits=str(run.model(candidate.parents[0]).absolute()) if run and chosen.inherit and candidate.parents else "",
     )
 
 

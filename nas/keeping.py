@@ -16,10 +16,10 @@ from nas.run import PARTS, Run, write_whole
 
 
 class Keeping:
-    """Keeps the folder of `run` in order, with the models of the best `most` candidates."""
+    """Keeps the folder of `run` in order, with the models of the best `most` candidates and of the `youngest` so many."""
 
-    def __init__(self, run: Run, most: int) -> None:
-        self.run, self.most = run, most
+    def __init__(self, run: Run, most: int, youngest: int = 0) -> None:
+        self.run, self.most, self.youngest = run, most, youngest
         self._handed_over: int | None = None  # number of the model that `best.keras` is
 
     def write_leaderboard(self, records: Sequence[Record], ended: bool = False) -> None:
@@ -34,10 +34,13 @@ class Keeping:
     def tidy(self, records: Sequence[Record], remnants: bool = False) -> None:
         """Remove what is not kept, and have the best model of all at the top of the folder. `remnants` are what workers that
         were killed had begun to write, to be removed while none runs."""
-        kept = {self.run.model(record.number) for record in best_first(records)[: self.most]}
+        finished = [record for record in records if record.finished]
+        young = finished[-self.youngest :] if self.youngest else []
+        kept = {self.run.model(record.number) for record in (*best_first(records)[: self.most], *young)}
         # A worker writes its model before its outcome is heard, and another outcome may be entered in between.
-        running = [record.number for record in records if record.state == "running"]
-        kept |= {self.run.checkpoint(number) for number in running} | {self.run.model(number) for number in running}
+        running = [record for record in records if record.state == "running"]
+        kept |= {self.run.checkpoint(record.number) for record in running}
+        kept |= {self.run.model(number) for record in running for number in (record.number, *record.parents)}
         known = {str(record.number) for record in records}
         self._hand_over(best_of(records))
         for name in PARTS:

@@ -136,6 +136,7 @@ class Job:
     class_weight: str  # `none`, or `balanced`: rare classes count as much as common ones
     checkpoint: str  # file; written after every epoch, read when it is there
     model: str  # file; the trained model, written at the end
+    inherits: str = ""  # file; the parent's model, whose weights it begins with where they fit
     until: float | None = None  # when it should be over (by time.time): then `epochs` is where to begin, and the pace decides
 
 

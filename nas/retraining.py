@@ -228,7 +228,7 @@ class _Retraining:
     ) -> Result:
         """Train a list in its own run folder, made if it is not there. The search's limit of time for one candidate is not one
         of trainings at full length."""
-        own = {"train_part": 1.0, "keep": 1, "trial_time": None, "threads": self._threads(len(listed))}
+        own = {"train_part": 1.0, "keep": 1, "trial_time": None, "inherit": False, "threads": self._threads(len(listed))}
         chosen = self.back.chosen.model_copy(update={**own, **settings})
         part = Run(self.run.folder / name)
         if not part.settings.is_file():

@@ -32,6 +32,8 @@ from nas.strategies import make_strategy
 from nas.strategies.asking import Asking
 from nas.view import Plain, Silent, View
 
+CHILDLESS = ("optuna", "random")  # strategies whose candidates have no parents
+
 
 def search(
     space: str | Path | dict[str, Any] | SearchSpace | None = None,
@@ -105,6 +107,8 @@ def and_retrain(result: Result, chosen: Settings, view: View, began: float) -> N
 def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | None, view: View, began: float) -> Result:
     if not space.describes_networks:
         raise ConfigError(f"the space '{space.name}' has no group 'blocks', so it describes no networks", "--space")
+    if chosen.inherit and chosen.strategy in CHILDLESS:
+        raise ConfigError(f"needs parents: '{chosen.strategy}' has none, 'genetic' has", "--inherit")
     if chosen.validation_part == 0:
         raise ConfigError("a search compares candidates on validation pictures, so some are needed", "--validation-part")
     Run.check_new(out)

@@ -78,6 +78,9 @@ def search(
     start_from: Annotated[
         list[str] | None, typer.Option(help="Known networks first: a file, a folder of them, or a run (its best).")
     ] = None,
+    inherit: Annotated[
+        bool, typer.Option("--inherit", help="Children begin with their parents' weights, where they fit.")
+    ] = False,
     retrain: Annotated[bool, typer.Option("--retrain", help="Then retrain the best and score it on the test part.")] = False,
     plugin: Plugin = None,
     debug: Debug = False,

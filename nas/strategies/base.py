@@ -30,6 +30,8 @@ class Strategy(Protocol):
 MakeStrategy: TypeAlias = Callable[[SearchSpace, int, Settings], Strategy]
 """From the space, the seed, and the settings, of which a strategy reads its own part."""
 
+BREEDERS = 10  # the best so many, of which children come where they are chosen from a pool
+
 STRATEGIES: Registry[MakeStrategy] = Registry("strategy", ConfigError)
 register_strategy = STRATEGIES.register
 

@@ -25,12 +25,11 @@ from nas.config import Settings
 from nas.messages import Proposal, Record
 from nas.space import Gene, Genotype, SearchSpace
 from nas.space.space import canonical_json, flatten
-from nas.strategies.base import rank_of, refusals, register_strategy, rng_for
+from nas.strategies.base import BREEDERS, rank_of, refusals, register_strategy, rng_for
 from nas.strategies.surrogate import MOST, Encoder, Surrogate, expected_improvement
 
 Rng = random.Random
 ASSIST_FROM = 10  # random candidates before the first guess
-BREEDERS = 10  # of which the pool's children come
 
 
 class Fitness(base.Fitness):  # type: ignore[misc]  # DEAP ships no types

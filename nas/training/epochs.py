@@ -18,9 +18,10 @@ from nas.messages import LONGEST, Infeasible, Job, Metrics, News, Outcome, Progr
 from nas.pace import START, epoch_seconds
 from nas.training.backbone import fetch
 from nas.training.batches import Batches
+from nas.training.inherit import inherit
 from nas.training.objectives import score
 from nas.training.schedule import Rate
-from nas.training.seeds import reset_generators
+from nas.training.seeds import reset_generators, seed_of
 from nas.training.weights import Arrays, load_checkpoint, save_checkpoint, weights_of
 
 Report: TypeAlias = Callable[[News], bool]
@@ -60,7 +61,10 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
         """Go on from the checkpoint: tell the driver again what it may not have kept, then follow its answer."""
         state = load_checkpoint(Path(self.job.checkpoint), self.network, self.optimizer)
         if state is None:
-            fetch(self.network, self.job.blueprint)
+            job = self.job
+            if job.inherits:
+                inherit(self.network, job.blueprint, Path(job.inherits), seed_of(job.seed, job.number, "copies"))
+            fetch(self.network, job.blueprint)
             return
         self.best, history = state
         # Where the schedule stands: unchanged, unless the batch was halved since and an epoch has more steps now.
