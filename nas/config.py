@@ -71,10 +71,13 @@ class GeneticSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    form: Literal["ageing", "generational"] = "ageing"
     population: int = Field(default=20, ge=2, le=10_000)
     tournament: int = Field(default=5, ge=1, le=10_000)
     crossover: float = Field(default=0.5, ge=0, le=1)
     mutations: int = Field(default=2, ge=1, le=100)
+    adapt: bool = False
+    finish: float = Field(default=0.0, ge=0, le=1)
     assist: bool = False
     pool: int = Field(default=200, ge=2, le=10_000)
 

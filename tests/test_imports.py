@@ -55,7 +55,7 @@ PLACES = {
     "jax": ("training/",),
     "optuna": ("ledger.py", "distributions.py", "strategies/optuna.py"),
     "sqlalchemy": ("ledger.py",),
-    "deap": ("strategies/genetic.py",),
+    "deap": ("strategies/genetic.py", "strategies/variation.py"),
     "ray": ("executors/ray.py",),
     "sklearn": ("datasets/", "training/scoring.py"),
     "matplotlib": ("final.py",),

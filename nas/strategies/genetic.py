@@ -2,7 +2,10 @@
 
 Steady state, so that no worker waits for a generation: after `population` random candidates, each proposal is the child of
 parents that win a tournament among the `population` youngest; the oldest die, however good (Real et al. 2019, algorithm 1).
-A child is crossed at block borders, then mutated: blocks inserted, deleted, duplicated and swapped, genes stepped.
+`form: generational` has generations of `population` children, whose parents are the best so many of all before it, the
+(μ + λ) form (Bäck & Schwefel 1993, section 2); a worker that is free early takes those that are known by then.
+How children differ from their parents is in `variation.py`. With `adapt` the number of mutations is drawn as each has paid
+lately; in the last part `finish` of the budget children are neighbours of the best alone, a local search.
 
 With `assist` many children of the best are made for each proposal, and a Gaussian process on their genes says which of them is
 likely to improve most (`surrogate.py`); that one is trained.
@@ -12,9 +15,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 import random
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -23,13 +27,15 @@ from deap import base, tools
 
 from nas.config import Settings
 from nas.messages import Proposal, Record
-from nas.space import Gene, Genotype, SearchSpace
-from nas.space.space import canonical_json, flatten
+from nas.space import Genotype, SearchSpace
+from nas.space.space import canonical_json
 from nas.strategies.base import BREEDERS, rank_of, refusals, register_strategy, rng_for
 from nas.strategies.surrogate import MOST, Encoder, Surrogate, expected_improvement
+from nas.strategies.variation import crossed, mutated, with_deap
 
 Rng = random.Random
 ASSIST_FROM = 10  # random candidates before the first guess
+LATELY = 50  # children by which a number of mutations is judged
 
 
 class Fitness(base.Fitness):  # type: ignore[misc]  # DEAP ships no types
@@ -50,11 +56,14 @@ class Individual(list[Any]):
 
 @register_strategy("genetic")
 class Genetic:
-    """Options, in the configuration under `genetic:`: `population`, `tournament`, `crossover` (the chance of a second
-    parent) and `mutations` (the most in one child); `assist`, and the `pool` of children of which it chooses one."""
+    """Options, in the configuration under `genetic:`: `form`, `population`, `tournament`, `crossover` (the chance of a second
+    parent), `mutations` (the most in one child), `adapt` and `finish`; `assist`, and the `pool` of children of which it chooses
+    one."""
 
     def __init__(self, space: SearchSpace, seed: int, settings: Settings) -> None:
         self.space, self.seed, self.options = space, seed, settings.genetic
+        finish = self.options.finish
+        self.last = settings.budget * (1 - finish) if finish else math.inf  # from this number on only the best has children
         self.encoder = Encoder(space)
         self._codes: dict[str, np.ndarray] = {}
 
@@ -64,12 +73,46 @@ class Genetic:
         if self.options.assist:
             return self._chosen(records, finished, number, rng)
         # The first are random; and so is a child of nothing but failures.
-        alive = [record for record in finished[-self.options.population :] if record.value is not None]
+        alive = [record for record in self._alive(finished, number) if record.value is not None]
         if number < self.options.population or not alive:
             return Proposal(self.space.sample(rng), operator="random")
-        return self._child([Individual(record) for record in alive], rng, refusals(records) // 5)
+        # After refusals a child moves further away, or it would hit the same neighbours for ever.
+        further = refusals(records) // 5
+        if number >= self.last:
+            best = max(finished, key=rank_of)
+            genotype, operators = self._mutated(best.genotype, rng, 1 + further)
+            return Proposal(genotype, (best.number,), "+".join(operators))
+        return self._child([Individual(record) for record in alive], rng, further, self._counts(finished))
 
-    def _child(self, population: list[Individual], rng: Rng, further: int) -> Proposal:
+    def _alive(self, finished: list[Record], number: int) -> list[Record]:
+        """Of whom tournaments are made."""
+        size = self.options.population
+        if self.options.form == "ageing":
+            return finished[-size:]
+        before = [record for record in finished if record.number < number - number % size]
+        return sorted(before, key=rank_of, reverse=True)[:size]
+
+    def _counts(self, finished: list[Record]) -> list[float]:
+        """How often a child shall have one mutation, two, and so on: as often as such children were better than their parents,
+        of the latest; all alike without `adapt`."""
+        tried = dict.fromkeys(range(1, self.options.mutations + 1), 2)
+        paid = dict.fromkeys(tried, 1)
+        ranks = {record.number: rank_of(record) for record in finished}
+        for record in [each for each in finished if each.parents][-LATELY:] if self.options.adapt else ():
+            count = sum(word != "crossover" for word in record.operator.split("+"))
+            if count in tried and all(parent in ranks for parent in record.parents):
+                tried[count] += 1
+                paid[count] += ranks[record.number] > max(ranks[parent] for parent in record.parents)
+        return [paid[count] / tried[count] for count in tried]
+
+    def _mutated(self, genotype: Genotype, rng: Rng, count: int) -> tuple[Genotype, list[str]]:
+        operators = []
+        for _ in range(count):
+            genotype, operator = mutated(self.space, genotype, rng)
+            operators.append(operator)
+        return genotype, operators
+
+    def _child(self, population: list[Individual], rng: Rng, further: int, counts: Sequence[float]) -> Proposal:
         """A child of tournament winners, with some more mutations than usual."""
         parents = [self._select(population, rng)]
         operators = []
@@ -80,11 +123,9 @@ class Genetic:
                 parents.append(second)
                 genotype = crossed(self.space, genotype, second.genotype, rng)
                 operators.append("crossover")
-        # After refusals the child moves further away, or it would hit the same neighbours for ever.
-        for _ in range(rng.randint(1, self.options.mutations) + further):
-            genotype, operator = mutated(self.space, genotype, rng)
-            operators.append(operator)
-        return Proposal(genotype, tuple(parent.number for parent in parents), "+".join(operators))
+        count = rng.choices(range(1, len(counts) + 1), counts)[0]
+        genotype, words = self._mutated(genotype, rng, count + further)
+        return Proposal(genotype, tuple(parent.number for parent in parents), "+".join([*operators, *words]))
 
     def _chosen(self, records: Sequence[Record], finished: list[Record], number: int, rng: Rng) -> Proposal:
         """Of many children of the best, and some random ones, the one that is likely to improve most."""
@@ -94,12 +135,13 @@ class Genetic:
         best = sorted(finished, key=rank_of, reverse=True)[:BREEDERS]
         population = [Individual(record) for record in best]
         known = {canonical_json(record.genotype) for record in records}
+        counts = self._counts(finished)
         pool: dict[str, Proposal] = {}
         for place in range(self.options.pool):
             if place % 10 == 0:
                 child = Proposal(self.space.sample(rng), operator="random")
             else:
-                child = self._child(population, rng, place % 4)
+                child = self._child(population, rng, place % 4, counts)
             key = canonical_json(child.genotype)
             if key not in known:
                 pool.setdefault(key, child)
@@ -144,92 +186,5 @@ class Genetic:
 
     def _select(self, population: list[Individual], rng: Rng) -> Record:
         size = min(self.options.tournament, len(population))
-        winner: Individual = _with_deap(rng, partial(tools.selTournament, population, 1, size))[0]
+        winner: Individual = with_deap(rng, partial(tools.selTournament, population, 1, size))[0]
         return winner.record
-
-
-def crossed(space: SearchSpace, first: Genotype, second: Genotype, rng: Rng) -> Genotype:
-    """A child of two: each group cut and joined at block borders, where its length may change (DEAP's messy one-point
-    crossover on a list of blocks), every other gene from either parent."""
-    child: Genotype = {}
-    for name in {**first, **second}:
-        ours, theirs = first.get(name), second.get(name)
-        if isinstance(ours, list) and isinstance(theirs, list):
-            pair = copy.deepcopy(ours), copy.deepcopy(theirs)
-            child[name] = _with_deap(rng, partial(tools.cxMessyOnePoint, *pair))[0]
-        else:
-            child[name] = rng.choice([side[name] for side in (first, second) if name in side])
-    return space.repair(child, rng)
-
-
-def mutated(space: SearchSpace, genotype: Genotype, rng: Rng) -> tuple[Genotype, str]:
-    """A changed copy, and the word for the change. What cannot be done here (deleting the only block) is not drawn."""
-    genotype = copy.deepcopy(genotype)
-    moves: list[tuple[str, Callable[[], object]]] = []
-    for name, group in space.groups.items():
-        blocks: list[Genotype] = genotype[name]
-        fewest, most = int(group.repeat.low), int(group.repeat.high)
-        if len(blocks) < most:
-            new = space.repair({**genotype, name: [{}]}, rng)[name]  # one block at random, fitting the genes outside
-            moves.append(("insert", partial(blocks.insert, rng.randint(0, len(blocks)), new[0])))
-            if blocks:
-                moves.append(("duplicate", partial(_duplicate, blocks, rng)))
-        if len(blocks) > fewest:
-            moves.append(("delete", partial(blocks.pop, rng.randrange(len(blocks)))))
-        if len(blocks) > 1:
-            moves.append(("swap", partial(_swap, blocks, rng)))
-    steps = _steppable(space, genotype)
-    # Half of the mutations move one gene: structure alone would never tune a learning rate.
-    if steps and (not moves or rng.random() < 0.5):
-        path, gene, value = rng.choice(steps)
-        return space.repair(_set(genotype, path, rng.choice(gene.neighbours(value))), rng), "step"
-    if not moves:
-        return space.sample(rng), "random"
-    operator, move = rng.choice(moves)
-    move()
-    return space.repair(genotype, rng), operator
-
-
-def _duplicate(blocks: list[Genotype], rng: Rng) -> None:
-    index = rng.randrange(len(blocks))
-    blocks.insert(index, copy.deepcopy(blocks[index]))
-
-
-def _swap(blocks: list[Genotype], rng: Rng) -> None:
-    one, other = rng.sample(range(len(blocks)), 2)
-    blocks[one], blocks[other] = blocks[other], blocks[one]
-
-
-def _steppable(space: SearchSpace, genotype: Genotype) -> list[tuple[str, Gene, Any]]:
-    """Every active gene that has a neighbour, with its value; the lengths of groups are not among them."""
-    values = flatten(genotype)
-    found: list[tuple[str, Gene, Any]] = []
-
-    def note(path: str, gene: Gene) -> Any:
-        value = values[path]
-        if not path.endswith(".repeat") and gene.neighbours(value):
-            found.append((path, gene, value))
-        return value
-
-    space.walk(note)
-    return found
-
-
-def _set(genotype: Genotype, path: str, value: Any) -> Genotype:
-    group, _, rest = path.partition(".")
-    if not rest:
-        genotype[group] = value
-    else:
-        index, _, gene = rest.partition(".")
-        genotype[group][int(index)][gene] = value
-    return genotype
-
-
-def _with_deap(rng: Rng, draw: Callable[[], Any]) -> Any:
-    """Run one of DEAP's operators. They draw from Python's global generator: it is seeded for the call, then restored."""
-    state = random.getstate()
-    random.seed(rng.getrandbits(64))
-    try:
-        return draw()
-    finally:
-        random.setstate(state)

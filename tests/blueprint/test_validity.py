@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nas.blueprint import Blueprint, Pictures, express
 from nas.shipped import shipped
 from nas.space import read_space
-from nas.strategies.genetic import crossed, mutated
+from nas.strategies.variation import crossed, mutated
 
 COUNT = 10_000
 SHAPES = [(1, 1, 1), (3, 5, 3), (8, 8, 1), (32, 32, 3), (64, 64, 3)]

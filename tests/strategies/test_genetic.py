@@ -1,5 +1,6 @@
 """The genetic algorithm: a random beginning, then children of tournament winners; variation that keeps to the space."""
 
+import dataclasses
 import json
 import random
 from collections import Counter
@@ -10,7 +11,8 @@ from nas.config import settings
 from nas.messages import Record
 from nas.shipped import shipped
 from nas.space import read_space
-from nas.strategies.genetic import Genetic, crossed, mutated
+from nas.strategies.genetic import Genetic
+from nas.strategies.variation import crossed, mutated
 
 WORDS = {"insert", "delete", "duplicate", "swap", "step"}
 SPACE = read_space(
@@ -218,3 +220,43 @@ def test_refusals_make_a_child_move_further_away():
     chosen = genetic(mutations=1, crossover=0.0)
     assert "+" not in chosen.propose(records, 20).operator
     assert len(chosen.propose([*records, *refused], 20).operator.split("+")) == 6
+
+
+def test_generations_come_of_the_best_of_all_before_them():
+    records = population(40, value=lambda number: 1 - number / 100)
+    for number in (36, 40, 41):
+        known = records[:number]
+        parents = {p for _ in range(20) for p in genetic(form="generational").propose(known, number).parents}
+        assert parents <= set(range(6)), "the first are the best, and none of them dies of age"
+    children = population(3, value=lambda number: 9.0)
+    late = [*records[:36], *(trained(36 + place, each.genotype, 9.0) for place, each in enumerate(children))]
+    parents = {p for seed in range(20) for p in genetic(seed=seed, form="generational").propose(late, 39).parents}
+    assert parents <= set(range(6)), "of its own generation none has children yet"
+
+
+def test_number_of_mutations_follows_what_has_paid():
+    beginners = population(6, value=lambda number: 0.5)
+    for paying in (1, 2, 3):
+        records = list(beginners)
+        for number in range(6, 56):
+            count = 1 + number % 3
+            value = 0.6 if count == paying else 0.4
+            records.append(
+                Record(number, beginners[0].genotype, "trained", value=value, parents=(0,), operator="+step" * count)
+            )
+        records = [*records[:6], *(dataclasses.replace(each, operator=each.operator.strip("+")) for each in records[6:])]
+        drawn = Counter(
+            len([word for word in proposal.operator.split("+") if word != "crossover"])
+            for seed in range(60)
+            for proposal in [genetic(seed=seed, adapt=True, mutations=3).propose(records, 56)]
+        )
+        assert drawn.most_common(1)[0][0] == paying
+        assert drawn[paying] > 40
+
+
+def test_in_the_last_part_all_are_neighbours_of_the_best():
+    records = population(40, value=lambda number: 1.0 if number == 7 else 0.1)
+    chosen = Genetic(SPACE, 1, settings(budget=50, genetic={"population": 6, "finish": 0.2}))
+    assert {chosen.propose(records, number).parents for number in range(40, 50)} == {(7,)}
+    assert all("+" not in chosen.propose(records, number).operator for number in range(40, 50))
+    assert (7,) not in {chosen.propose(records[:39], 39).parents}
