@@ -12,7 +12,7 @@ def expanded(path: str | Path) -> Path:
 
 
 def cache_root() -> Path:
-    """Where decoded pictures and backbones are kept: NAS_CACHE_DIR, or the user's cache folder."""
+    """Where decoded pictures, backbones and what JAX compiled are kept: NAS_CACHE_DIR, or the user's cache folder."""
     own = os.environ.get("NAS_CACHE_DIR")
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "nas"
     return expanded(own) if own else base

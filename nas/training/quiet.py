@@ -9,12 +9,17 @@ import contextlib
 import os
 from collections.abc import Iterator
 
+from nas.paths import cache_root
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # read when TensorFlow is loaded
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default where the CPU has no VNNI; Eigen is slower
 os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # else torch would open the GPU in the process that forks workers
 
 # Else JAX's first worker would take three quarters of the GPU's memory, and the next have none
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+# JAX compiles a network before its first step, which takes longer than a short epoch: once for all processes, not once for each
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(cache_root() / "jax"))
+os.environ.setdefault("JAX_COMPILATION_CACHE_MAX_SIZE", str(2 * 10**9))  # bytes
 
 
 @contextlib.contextmanager
