@@ -18,7 +18,7 @@ from nas.strategies.asking import Express
 
 WORKER = "nas.training.worker"  # by name: the driver never imports it
 MOST_EPOCHS = 100  # where they follow from the pictures to be seen: of few pictures a network has seen enough by then
-SEARCHING = 0.3  # part of the time that the search has, where a retraining follows
+SEARCHING = 0.2  # part of the time that the search has, where a retraining follows (why so little: docs/results.md)
 
 
 def search_time(chosen: Settings) -> float | None:

@@ -18,7 +18,7 @@ COMPARISON, FINAL = "retrain", "final"  # folders
 FULL = 30  # epochs of a training at full length, where neither epochs nor time are given and the search had not more
 DEEPER = 3  # times the pictures that a candidate saw in the search, at least, or a comparison says nothing new
 TOP = SEEDS = 3  # candidates that are compared, and trainings of each
-COMPARING = 0.2  # part of the time that is for the comparison
+COMPARING = 0.125  # part of the time that is for the comparison
 START_UP = 6.0  # seconds of a training until its first epoch, and after its last
 
 

@@ -334,22 +334,22 @@ def test_a_plan_gives_up_seeds_then_candidates_before_it_says_no_more_than_the_s
     assert made(None) == ([4, 5, 6], 3, 30)
     assert made(None, epochs=5) == ([4, 5, 6], 3, 5)
     assert planned(asked, [4], 1, 50, None, lambda number: 1.0).epochs == 50, "not shorter than in the search"
-    assert made(15_000) == ([4, 5, 6], 3, 327)
+    assert made(24_000) == ([4, 5, 6], 3, 327)
     assert made(100_000) == ([4, 5, 6], 3, LONGEST)
-    assert made(750) == ([4, 5, 6], 3, 10)
-    assert made(600) == ([4, 5, 6], 2, 14)
-    assert made(600, workers=2) == ([4, 5, 6], 3, 20)
-    assert made(165) == ([4, 5], 1, 10)
-    assert planned(asked, [4, 5, 6], 1, 1.5, 165, lambda number: 1.0).candidates == [4, 5, 6], "a short search asks for less"
-    one = planned({**asked, "number": 4}, [4], 1, 3, 750, lambda number: 1.0)
+    assert made(1_200) == ([4, 5, 6], 3, 10)
+    assert made(960) == ([4, 5, 6], 2, 14)
+    assert made(960, workers=2) == ([4, 5, 6], 3, 20)
+    assert made(264) == ([4, 5], 1, 10)
+    assert planned(asked, [4, 5, 6], 1, 1.5, 264, lambda number: 1.0).candidates == [4, 5, 6], "a short search asks for less"
+    one = planned({**asked, "number": 4}, [4], 1, 3, 1_200, lambda number: 1.0)
     assert one.trainings == 0, "there is nothing to compare it with"
-    assert planned({**asked, "number": 4, "seeds": 3}, [4], 1, 3, 750, lambda number: 1.0).trainings == 3
+    assert planned({**asked, "number": 4, "seeds": 3}, [4], 1, 3, 1_200, lambda number: 1.0).trainings == 3
     assert made(30)[:2] == ([4], 1)
 
 
 def test_all_candidates_are_compared_after_as_many_epochs_whatever_each_takes() -> None:
     asked: dict[str, int | None] = {"top": None, "number": None, "seeds": None, "epochs": None}
-    plan = planned(asked, [4, 5, 6], 1, 3, 750, lambda number: {4: 0.5, 5: 1.0, 6: 1.5}[number])
+    plan = planned(asked, [4, 5, 6], 1, 3, 1_200, lambda number: {4: 0.5, 5: 1.0, 6: 1.5}[number])
     assert (plan.candidates, plan.seeds, plan.epochs) == ([4, 5, 6], 3, 10)
     assert "10 epochs" in plan.words()
     assert planned({**asked, "epochs": 7}, [4, 5], 1, 3, 500, lambda number: float(number)).epochs == 7
