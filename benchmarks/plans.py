@@ -24,7 +24,7 @@ from nas.view import Silent
 
 COLUMNS = ("search", "foretold", "took", "took_of_foretold")
 SEARCHES: dict[str, dict[str, str | int]] = {
-    "digits": {"dataset": "digits", "budget": 12, "seed": 1},
+    "digits": {"dataset": "digits", "budget": 12, "preset": "quick", "seed": 1},
     "cats_dogs": {"dataset": "cats_dogs", "image_size": 64, "budget": 10, "preset": "quick", "seed": 1},
     "cifar10": {"dataset": "cifar10", "budget": 10, "preset": "quick", "seed": 1},
 }

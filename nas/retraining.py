@@ -30,7 +30,7 @@ from nas.preparing import interrupts_told, kept
 from nas.provenance import PART, SEARCH
 from nas.result import Result, best_first
 from nas.resuming import Reopened, reopened
-from nas.retrainplan import COMPARING, COMPARISON, FINAL, START_UP, TOP, Plan, begun, compared, planned, until_of
+from nas.retrainplan import AFTER, COMPARING, COMPARISON, FINAL, START_UP, TOP, Plan, begun, compared, planned, until_of
 from nas.run import Run, disk_told, write_whole
 from nas.salvage import check_ledger, examined
 from nas.view import Plain, View
@@ -198,7 +198,7 @@ class _Retraining:
         assert plan.winner is not None
         if self.deadline == math.inf or plan.asked["epochs"] is not None:
             return plan.epochs
-        left = self.deadline - clock.monotonic() - 2 * START_UP
+        left = self.deadline - clock.monotonic() - START_UP - AFTER
         return min(LONGEST, max(1, int(left / self._epoch_seconds(plan.winner, validated=False))))
 
     def _fit_last(self, plan: Plan) -> Result:

@@ -19,7 +19,8 @@ FULL = 30  # epochs of a training at full length, where neither epochs nor time 
 DEEPER = 3  # times the pictures that a candidate saw in the search, at least, or a comparison says nothing new
 TOP = SEEDS = 3  # candidates that are compared, and trainings of each
 COMPARING = 0.125  # part of the time that is for the comparison
-START_UP = 6.0  # seconds of a training until its first epoch, and after its last
+START_UP = 6.0  # seconds of a training until its first epoch
+AFTER = 10.0  # seconds after its last: its model is written, read, and the figures of the test part are drawn
 
 
 class Plan(BaseModel):
@@ -102,7 +103,7 @@ def begun(run: Run, asked: dict[str, int | None]) -> Plan | None:
 
 def until_of(deadline: float) -> float:
     """When the last epoch has to end (by time.time) so that all is done by `deadline` (by time.monotonic)."""
-    return time.time() + deadline - time.monotonic() - START_UP
+    return time.time() + deadline - time.monotonic() - AFTER
 
 
 def compared(scores: dict[int, dict[int, float]]) -> dict[int, list[float]]:

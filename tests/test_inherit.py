@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from nas.errors import ConfigError
+from nas.resuming import resume
 from nas.searching import search
 from nas.view import Silent
+from tests.helpers import without_seconds
 
 # One network, and rates at which two epochs are not enough from random weights
 SPACE: dict[str, Any] = {
@@ -34,6 +36,10 @@ def test_children_go_on_where_their_parents_ended(tmp_path: Path) -> None:
     assert min(child.curve[0] for child in children) > max(record.curve[0] for record in strangers)
     kept = {int(file.stem) for file in (tmp_path / "run" / "models").iterdir()}
     assert kept >= {5, 6, 7}, "the population's, of which the next children would come"
+    parts = tmp_path / "parts"
+    search(SPACE, strategy="genetic", budget=5, inherit=True, keep=1, genetic=SMALL, out=parts, **FEW)
+    resume(parts, budget=8, view=Silent())
+    assert without_seconds(parts / "leaderboard.csv") == without_seconds(tmp_path / "run" / "leaderboard.csv")
 
 
 @pytest.mark.parametrize("strategy", ["random", "optuna"])

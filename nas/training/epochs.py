@@ -29,6 +29,7 @@ Report: TypeAlias = Callable[[News], bool]
 
 PULSE = 1.0  # seconds between two signs of life
 AROUND = 0.1  # seconds, at least, between two epochs
+SCORED = 0.15  # of an epoch's time: what a look at the test part takes, which follows where a time is to be kept
 
 
 def reached(job: Job, curve: list[float]) -> float:
@@ -142,7 +143,7 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
         if self.job.until is None:
             return
         took, pace = len(self.history), (epoch_seconds(self.history) or 0.0) + AROUND
-        more = max(0, min(LONGEST - took, int((self.job.until - time.time()) / pace)))
+        more = max(0, min(LONGEST - took, int((self.job.until - time.time()) / pace - SCORED)))
         self.epochs, self.replanned = took + more, True
         rate = rate_of(self.optimizer)
         if rate is not None:
