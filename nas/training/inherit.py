@@ -60,9 +60,8 @@ class Channels:
         return cls(np.full(count, -1), np.ones(count))
 
 
-def inherit(network: Any, blueprint: Blueprint, file: Path, seed: int, kept: float = 1.0) -> bool:
-    """Give a freshly built `network` the weights of the model `file`, and say whether there was one. `kept` is what is kept
-    of them, the rest being of the random ones (shrink and perturb: Ash & Adams 2020, section 4)."""
+def inherit(network: Any, blueprint: Blueprint, file: Path, seed: int) -> bool:
+    """Give a freshly built `network` the weights of the model `file`, and say whether there was one."""
     try:
         parent = load_model(file)
         old = Blueprint.from_dict(parent.facts["blueprint"])
@@ -71,10 +70,8 @@ def inherit(network: Any, blueprint: Blueprint, file: Path, seed: int, kept: flo
     theirs = {layer.name: layer.get_weights() for layer in parent.model.layers if layer.weights}
     layers = {layer.name: layer for layer in network.layers if layer.weights}
     fresh = {name: layer.get_weights() for name, layer in layers.items()}
-    rng = np.random.default_rng(seed)
-    for name, arrays in inherited(blueprint, old, theirs, fresh, rng).items():
-        mixed = [kept * own + (1 - kept) * begun for own, begun in zip(arrays, fresh[name], strict=True)]
-        layers[name].set_weights(mixed if kept < 1 else arrays)
+    for name, arrays in inherited(blueprint, old, theirs, fresh, np.random.default_rng(seed)).items():
+        layers[name].set_weights(arrays)
     return True
 
 

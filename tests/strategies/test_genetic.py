@@ -226,7 +226,7 @@ def test_generations_come_of_the_best_of_all_before_them():
     records = population(40, value=lambda number: 1 - number / 100)
     for number in (36, 40, 41):
         known = records[:number]
-        parents = {p for _ in range(20) for p in genetic(form="generational").propose(known, number).parents}
+        parents = {p for seed in range(20) for p in genetic(seed=seed, form="generational").propose(known, number).parents}
         assert parents <= set(range(6)), "the first are the best, and none of them dies of age"
     children = population(3, value=lambda number: 9.0)
     late = [*records[:36], *(trained(36 + place, each.genotype, 9.0) for place, each in enumerate(children))]
