@@ -28,6 +28,7 @@ from nas.space import read_space
 COLUMNS = ("what", "test_accuracy", "low", "high", "seconds", "epochs", "parameters", "flops", "network")
 BASELINES = {"cifar10": "two-double-blocks", "cats_dogs": "two-pools-sigmoid"}
 START = 30.0  # seconds that a run of one candidate takes beside its training: the data, the rehearsal, its one epoch
+PARTS = ("search", "baseline", "random", "alone")
 FIRST_DRAWN = 1_000  # seed of the first random candidate; one that a search has would be the search's own
 
 
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--preset", default="quick")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--random", type=int, default=3, help="random candidates")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to do now; the rest may follow")
     parser.add_argument("--report", action="store_true", help="train nothing")
     parser.add_argument("--fit", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -55,16 +57,19 @@ def main() -> None:
 
 
 def run_all(options: argparse.Namespace) -> None:
-    """Every part that is not done yet."""
+    """Every part that was asked for and is not done yet."""
     whole = float(seconds(options.time))
-    search(options, "search", whole, "--strategy=genetic", "--budget=1000", f"--seed={options.seed}")
-    if not (options.folder / "baseline.csv").exists():
-        baseline(options)
     one = ("--strategy=random", "--budget=1", "--epochs=1", "--pruner=none")
-    last = row("search", Run(options.folder / "search"))
-    for number in range(options.random):
-        search(options, f"random-{number}", float(last[4]) + START, *one, f"--seed={FIRST_DRAWN + number}")
-    search(options, "alone", whole, *one, f"--seed={FIRST_DRAWN}")
+    if "search" in options.parts:
+        search(options, "search", whole, "--strategy=genetic", "--budget=1000", f"--seed={options.seed}")
+    if "baseline" in options.parts and not (options.folder / "baseline.csv").exists():
+        baseline(options)
+    if "random" in options.parts:
+        last = float(row("search", Run(options.folder / "search"))[4])
+        for number in range(options.random):
+            search(options, f"random-{number}", last + START, *one, f"--seed={FIRST_DRAWN + number}")
+    if "alone" in options.parts:
+        search(options, "alone", whole, *one, f"--seed={FIRST_DRAWN}")
 
 
 def search(options: argparse.Namespace, name: str, limit: float, *words: str) -> None:
