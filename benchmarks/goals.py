@@ -118,10 +118,10 @@ def bare_fit(name: str, dataset: str, image_size: int | None, limit: float) -> s
     from nas.blueprint import express
     from nas.datasets import open_cache, prepare
     from nas.datasets.prepare import prepare_test
+    from nas.figures import wilson
     from nas.known import read_genotype
     from nas.training import model, trainer, worker
     from nas.training.augment import augmentation
-    from nas.training.scoring import wilson
 
     began = time.monotonic()
     worker.set_threads(2)

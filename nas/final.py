@@ -31,16 +31,16 @@ def last_score(run: Run, model: Path, chosen: Settings, card: DataCard, facts: d
         found: Score = hands.call(
             Task(f"{WORKER}:score", request, "scoring on the test part", Limits(None, None, LONGEST_SILENCE)), view.preparing
         )
-    write_final(run, found, facts)
-    view.note("\n".join(final_lines(found)))
+    write_figures(run.final, found, facts)
+    view.note("\n".join(figure_lines(found, f"on {found.pictures:,} test pictures, which it was not chosen by:")))
     return found
 
 
-def write_final(run: Run, score: Score, facts: dict[str, Any]) -> None:
-    """Write what came out; `facts` (what was trained, how long) are rows of the same table. `final.csv` is written last: where
-    it is, all is."""
-    write_whole(run.folder / "confusion.csv", _confusion_csv(score))
-    write_whole(run.folder / "confusion.png", _confusion_png(score))
+def write_figures(file: Path, score: Score, facts: dict[str, Any]) -> None:
+    """Write the figures to the CSV `file`, and the confusion matrix beside it; `facts` (what was trained, how long) are rows of
+    the same table. The CSV is written last: where it is, all is."""
+    write_whole(file.with_name("confusion.csv"), _confusion_csv(score))
+    write_whole(file.with_name("confusion.png"), _confusion_png(score))
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -50,12 +50,12 @@ def write_final(run: Run, score: Score, facts: dict[str, Any]) -> None:
     writer.writerow(("pictures", "", score.pictures, "", ""))
     for name, value in facts.items():
         writer.writerow((name, "", value, "", ""))
-    write_whole(run.final, stream.getvalue())
+    write_whole(file, stream.getvalue())
 
 
-def final_lines(score: Score) -> list[str]:
+def figure_lines(score: Score, title: str) -> list[str]:
     """The figures for the terminal."""
-    lines = [f"on {score.pictures:,} test pictures, which it was not chosen by:"]
+    lines = [title]
     for figure in score.figures:
         if not figure.of and figure.name in SHOWN:
             lines.append(f"  {figure.name:<18} {_value(figure)}")

@@ -210,6 +210,15 @@ class Ledger:
         except (TypeError, ValueError, AttributeError) as problem:
             raise Damaged(f"is damaged: an epoch of candidate {number}: {problem}", str(self.file)) from None
 
+    def spans(self) -> dict[int, tuple[float, float | None]]:
+        """When each candidate began and ended (None: not yet), in seconds since 1970."""
+        found: dict[int, tuple[float, float | None]] = {}
+        for trial in self._study.get_trials(deepcopy=False):
+            if trial.datetime_start is not None:
+                end = trial.datetime_complete.timestamp() if trial.datetime_complete is not None else None
+                found[trial.number] = (trial.datetime_start.timestamp(), end)
+        return found
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         try:

@@ -1,21 +1,19 @@
-"""Predictions with a handed-over model: a picture in, one probability for each class out."""
+"""Predictions with a model that was handed over: pictures in, one probability for each class out, a few at a time."""
 
 from __future__ import annotations
 
+import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nas.answers import HandedOver
 from nas.datasets import images
-from nas.errors import InputError, RunError
-from nas.run import BEST
-
-if TYPE_CHECKING:
-    from nas.training.handover import HandedOver
+from nas.errors import InputError
+from nas.export.opened import located, open_model
 
 TOGETHER = 64  # pictures that go through the network at once
 
@@ -30,18 +28,33 @@ class Prediction:
 
 
 def predict(model: str | Path, files: Sequence[str | Path]) -> list[Prediction]:
-    """Look at pictures with the model of a run folder (its best so far) or of a `.keras` file. Raises InputError."""
-    file_of_model = model_file(Path(model))
-    for file in files:
-        if not os.path.exists(file):  # unlike `Path.exists`, it takes any name, however long
-            raise InputError("there is no such picture", str(file))
-    from nas.training.handover import load_model  # loads Keras: only when everything named is there
+    """All of `predictions` at once. Raises InputError."""
+    return list(predictions(model, files))
 
-    loaded = load_model(file_of_model)
-    found: list[Prediction] = []
+
+def predictions(model: str | Path, places: Sequence[str | Path]) -> Iterator[Prediction]:
+    """Look at pictures, and at all pictures in folders, with any model that nas wrote; a run folder stands for its best so far.
+    Raises InputError: before the model is loaded, if something that is named is not there."""
+    located(Path(model))
+    files = list(_pictures(places))
+    loaded = open_model(model)
     for start in range(0, len(files), TOGETHER):
-        found += _look(loaded, [str(file) for file in files[start : start + TOGETHER]])
-    return found
+        yield from _look(loaded, files[start : start + TOGETHER])
+
+
+def _pictures(places: Iterable[str | Path]) -> Iterator[str]:
+    """The files that are meant; of a folder all that are pictures by their names, those in folders below it too."""
+    for place in places:
+        if not os.path.exists(place):  # unlike `Path.exists`, it takes any name, however long
+            raise InputError("there is no such picture", str(place))
+        if not os.path.isdir(place):
+            yield str(place)
+            continue
+        found = [Path(at) / name for at, _, names in os.walk(place) for name in names if not name.startswith(".")]
+        pictures = sorted(str(file) for file in found if images.is_image_file(file))
+        if not pictures:
+            raise InputError("there is no picture in this folder", str(place))
+        yield from pictures
 
 
 def _look(loaded: HandedOver, files: list[str]) -> list[Prediction]:
@@ -62,14 +75,25 @@ def _look(loaded: HandedOver, files: list[str]) -> list[Prediction]:
     return [Prediction(file, likely.get(file, {}), reasons.get(file, "")) for file in files]
 
 
-def model_file(model: Path) -> Path:
-    """The `.keras` file meant by a run folder or a file. Raises RunError."""
-    if not os.path.isdir(model):
-        if os.path.exists(model):
-            return model
-        raise RunError("there is no such run folder or model", str(model))
-    if not (model / BEST).exists():
-        if (model / "run.yaml").exists():
-            raise RunError("has no trained model yet: no candidate was trained to the end", str(model))
-        raise RunError("is no run folder", str(model))
-    return model / BEST
+def write_csv(found: Iterable[Prediction], file: Path, top: int) -> tuple[int, int]:
+    """Write predictions as they come, a row for each picture: the `top` likeliest classes with their probabilities, or the
+    reason why there are none. Answers how many there are, and how many with a reason. The file is there when all is."""
+    count = failed = 0
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
+            writer = csv.writer(stream, lineterminator="\n")
+            names = [word for place in range(1, top + 1) for word in (f"class_{place}", f"probability_{place}")]
+            writer.writerow(("file", *names, "reason"))
+            for one in found:
+                likely = [word for name, share in list(one.probabilities.items())[:top] for word in (name, f"{share:.6f}")]
+                writer.writerow((one.file, *likely, *[""] * (2 * top - len(likely)), one.reason))
+                count += 1
+                failed += bool(one.reason)
+        temporary.replace(file)
+    except OSError as problem:
+        problem.filename = str(file)
+        raise
+    finally:
+        temporary.unlink(missing_ok=True)
+    return count, failed

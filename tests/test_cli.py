@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers import as_options, class_folder, nas, without_seconds
 
-VERBS = ["search", "resume", "leaderboard", "show", "predict", "datasets", "spaces"]
+VERBS = ["search", "resume", "leaderboard", "show", "predict", "evaluate", "export", "datasets", "spaces"]
 TINY = as_options({"dataset": "digits", "space": "connected", "max-flops": "3M", "budget": 2, "epochs": 1, "seed": 1})
 
 

@@ -12,9 +12,9 @@ from tests.helpers import ROOT, python
 
 PACKAGE = ROOT / "nas"
 FLOORS: dict[str, tuple[str, ...]] = {
-    "words": ("errors", "registry", "paths"),
+    "words": ("errors", "registry", "paths", "quiet"),
     "nouns": ("space", "blueprint", "messages", "recipe", "config", "run", "yamlfile", "shipped", "plugins", "machine", "pace"),
-    "worker": ("training", "datasets"),
+    "worker": ("training", "datasets", "answers", "figures"),
     "driver": (
         *("driver", "keeping", "interrupts", "strategies", "pruners", "ledger", "recorded", "salvage", "distributions"),
         *("executors", "leaderboard", "result", "view"),
@@ -36,6 +36,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "jobs",
         "provenance",
         "predict",
+        "evaluate",
+        "export",
         "printing",
     ),
     "door": ("cli", "__main__"),
@@ -49,17 +51,20 @@ BELOW: dict[str, tuple[str, ...]] = {
     "door": tuple(FLOORS),
 }
 PLACES = {
-    "keras": ("training/", "datasets/cifar.py"),
-    "tensorflow": ("training/",),
+    "keras": ("training/", "datasets/cifar.py", "export/"),
+    "tensorflow": ("training/", "export/"),
+    "onnx": ("export/onnx.py",),
+    "onnxruntime": ("export/onnx.py",),
+    "ai_edge_litert": ("export/tflite.py",),
     "torch": ("training/",),
     "jax": ("training/",),
     "optuna": ("ledger.py", "distributions.py", "strategies/optuna.py"),
     "sqlalchemy": ("ledger.py",),
     "deap": ("strategies/genetic.py", "strategies/variation.py"),
     "ray": ("executors/ray.py",),
-    "sklearn": ("datasets/", "training/scoring.py"),
+    "sklearn": ("datasets/", "figures.py"),
     "matplotlib": ("final.py",),
-    "PIL": ("datasets/",),
+    "PIL": ("datasets/", "evaluate.py"),
     "typer": ("cli/",),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

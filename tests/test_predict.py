@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +92,47 @@ def test_command_line_with_a_damaged_picture_exits_2(small_run: Path, scan: Path
     assert f"error: {damaged}: " in found.stderr
     assert "Traceback" not in found.stderr
     assert found.stdout.startswith(f"{scan}: ")
+
+
+def test_folders_are_looked_at_with_all_that_is_below_them(small_run: Path, scan: Path, damaged: Path, tmp_path: Path) -> None:
+    below = tmp_path / "below" / "deeper"
+    below.mkdir(parents=True)
+    for name in ("b.png", "a.png", ".hidden.png"):
+        (below / name).write_bytes(scan.read_bytes())
+    (below / "notes.txt").write_text("no picture by its name")
+    (below / "c.jpg").write_bytes(damaged.read_bytes())
+    found = predict(small_run, [scan, tmp_path / "below"])
+    assert [Path(one.file).name for one in found] == ["scan.png", "a.png", "b.png", "c.jpg"]
+    assert [bool(one.reason) for one in found] == [False, False, False, True]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="there is no picture in this folder"):
+        predict(small_run, [tmp_path / "empty"])
+
+
+@pytest.mark.slow
+def test_csv_has_a_row_for_each_picture_and_reasons_for_the_damaged(small_run: Path, damaged: Path, tmp_path: Path) -> None:
+    """More pictures than go through the network at once."""
+    part, folder = load("digits", None, "test"), tmp_path / "ünïcode, folder"
+    for index in range(70):
+        save(part.images[index], folder / f"{index:02d}.png")
+    (folder / "99.jpg").write_bytes(damaged.read_bytes())
+    found = nas("predict", small_run, folder, "--csv", tmp_path / "out.csv", "--top", 2, cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.startswith("71 pictures, 1 of them unreadable")
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 71
+    for row, told in zip(rows[:3], predict(small_run, [folder / f"{index:02d}.png" for index in range(3)]), strict=True):
+        likely = list(told.probabilities.items())[:2]
+        assert (row["class_1"], row["class_2"]) == (likely[0][0], likely[1][0])
+        assert float(row["probability_2"]) == pytest.approx(likely[1][1], abs=1e-5)
+    assert rows[-1]["file"].endswith("99.jpg")
+    assert rows[-1]["class_1"] == ""
+    assert rows[-1]["reason"].startswith("is ")
+
+
+def test_csv_that_cannot_be_written_is_told_and_leaves_nothing(small_run: Path, scan: Path, tmp_path: Path) -> None:
+    found = nas("predict", small_run, scan, "--csv", tmp_path / "gone" / "out.csv", cwd=tmp_path)
+    assert found.returncode == 1
+    assert "gone/out.csv: No such file or directory" in found.stderr
+    assert "Traceback" not in found.stderr

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from nas.errors import ConfigError, DatasetError, RunError
-from nas.final import write_final
+from nas.figures import figures
+from nas.final import write_figures
 from nas.known import read_genotype
 from nas.ledger import Ledger
 from nas.messages import LONGEST, Record
@@ -26,7 +27,6 @@ from nas.run import Run
 from nas.searching import search
 from nas.single import train
 from nas.space import read_space
-from nas.training.scoring import figures
 from nas.view import Silent
 from tests.helpers import ROOT, SMALL_SEARCH, class_folder, nas, read_final, until, without_seconds
 
@@ -318,7 +318,7 @@ def test_classes_whose_letters_the_font_lacks_are_numbers_in_the_picture(
 ) -> None:
     score = figures(np.asarray([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]]), np.asarray([0, 1, 1]), ("猫", "chien à poil très long"))
     run = Run.create(tmp_path / "run", "run")
-    write_final(run, score, {})
+    write_figures(run.final, score, {})
     assert (run.folder / "confusion.png").stat().st_size > 1000
     assert not recwarn.list
     assert "猫" in (run.folder / "confusion.csv").read_text(encoding="utf-8")

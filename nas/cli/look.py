@@ -1,4 +1,4 @@
-"""Verbs that look at a run, or with its model: `nas leaderboard`, `show`, `predict`."""
+"""Verbs that look at a run: `nas leaderboard`, `show`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import typer
 
 from nas.cli.door import app
 from nas.cli.options import Debug, say
-from nas.errors import InputError
 
 
 @app.command()
@@ -69,24 +68,3 @@ def show(
     if record.state == "running" and not opened.driven():
         record = dataclasses.replace(record, state="interrupted")
     say("\n".join(candidate_lines(record, ledger.candidate(number), ledger.epochs(number))))
-
-
-@app.command()
-def predict(
-    model: Annotated[str, typer.Argument(help="Run folder (its best model so far) or a .keras file.")],
-    pictures: Annotated[list[str], typer.Argument(help="Picture files.")],
-    debug: Debug = False,
-) -> None:
-    """Say what is in a picture, with one probability for each class."""
-    from nas.predict import predict as look
-
-    failed = False
-    for prediction in look(model, pictures):
-        if prediction.reason:
-            failed = True
-            print(f"error: {prediction.file}: {prediction.reason}", file=sys.stderr)  # noqa: T201
-            continue
-        shown = list(prediction.probabilities.items())[:5]
-        say(f"{prediction.file}: {shown[0][0]}   " + "  ".join(f"{name} {share:.1%}" for name, share in shown))
-    if failed:
-        raise typer.Exit(InputError.exit_code)

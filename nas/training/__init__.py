@@ -3,7 +3,7 @@
 Nothing here knows of strategies, ledgers or budgets, and nothing imports Optuna.
 """
 
-from nas.training.quiet import quietly
+from nas.quiet import quietly
 
 with quietly():
     import keras  # noqa: F401  loaded here once, before any module of this package asks for it

@@ -10,50 +10,18 @@ import os
 import tempfile
 import warnings
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
+from nas.answers import HandedOver, classes_and_shape
 from nas.blueprint.backbone import MEMBER, MOST_FACTS
 from nas.errors import RunError, first_line
 from nas.messages import Job
 from nas.run import write_whole
 from nas.training.model import build
 from nas.training.weights import Arrays, set_weights
-
-
-@dataclass(frozen=True)
-class HandedOver:
-    """A loaded model with what it needs to look at a picture."""
-
-    model: Any
-    classes: tuple[str, ...]
-    shape: tuple[int, int, int]
-    facts: dict[str, Any]
-    file: Path
-
-    def probabilities(self, pictures: np.ndarray) -> np.ndarray:
-        """float32 [n, classes] from raw pixels [n, height, width, channels]: each row sums to 1, whatever the output layer.
-        Raises RunError."""
-        try:
-            outputs = np.asarray(self.model.predict(pictures.astype(np.float32), verbose=0))
-        except Exception as problem:  # a damaged network can be one that loads and fails at its first picture
-            raise RunError(f"its network fails: {first_line(problem)}", str(self.file)) from None
-        if not np.isfinite(outputs).all():
-            raise RunError("its network answers with what is no number", str(self.file))
-        return class_probabilities(outputs)
-
-
-def class_probabilities(outputs: np.ndarray) -> np.ndarray:
-    """One probability for each class from any head: softmax, a sigmoid for each class, or one sigmoid for two classes."""
-    if outputs.shape[1] == 1:
-        return np.concatenate([1 - outputs, outputs], axis=1)
-    total = outputs.sum(axis=1, keepdims=True)
-    shares: np.ndarray = np.where(total > 0, outputs / np.maximum(total, 1e-30), 1 / outputs.shape[1])
-    return shares
 
 
 def save_model(job: Job, weights: Arrays, facts: dict[str, Any]) -> None:
@@ -86,7 +54,7 @@ def load_model(file: Path) -> HandedOver:
     """Read a `.keras` file that `save_model` wrote, in Keras's safe mode. Raises RunError."""
     try:
         facts = _facts(file)
-        classes, shape = tuple(str(name) for name in facts["classes"]), tuple(int(side) for side in facts["shape"])
+        classes, shape = classes_and_shape(facts, f"its member {MEMBER}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is damaged: if it matters, it is raised as well
             model = keras.saving.load_model(os.fspath(file), compile=False, safe_mode=True)
@@ -100,7 +68,7 @@ def load_model(file: Path) -> HandedOver:
     except Exception as problem:  # a damaged archive can make Keras raise anything
         words = problem.strerror if isinstance(problem, OSError) and problem.strerror else first_line(problem)
         raise RunError(f"cannot be read as a model: {words}", str(file)) from None
-    return HandedOver(model, classes, (shape[0], shape[1], shape[2]), facts, file)
+    return HandedOver(model.predict_on_batch, classes, shape, facts, file, model)
 
 
 def _facts(file: Path) -> dict[str, Any]:
@@ -111,7 +79,4 @@ def _facts(file: Path) -> dict[str, Any]:
         if archive.getinfo(MEMBER).file_size > MOST_FACTS:
             raise ValueError(f"its member {MEMBER} is too large")
         facts: dict[str, Any] = json.loads(archive.read(MEMBER))
-    lacking = [name for name in ("classes", "shape") if not isinstance(facts, dict) or not isinstance(facts.get(name), list)]
-    if lacking:
-        raise ValueError(f"its member {MEMBER} has no list '{lacking[0]}'")
     return facts

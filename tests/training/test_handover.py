@@ -10,9 +10,10 @@ import keras
 import numpy as np
 import pytest
 
+from nas.answers import class_probabilities
 from nas.errors import RunError
 from nas.messages import DataCard
-from nas.training.handover import class_probabilities, load_model, save_model
+from nas.training.handover import load_model, save_model
 from nas.training.model import build
 from nas.training.weights import weights_of
 from tests.helpers import make_job

@@ -1,4 +1,4 @@
-"""Before Keras is loaded: its environment, and silence for the notices that TensorFlow's C++ code writes meanwhile.
+"""Before Keras is loaded: its environment, and silence for the notices that C++ code writes meanwhile.
 
 They go to standard error and are not for users; errors are raised as exceptions and pass through.
 """

@@ -12,10 +12,10 @@ from PIL import Image
 from nas.datasets import open_cache, prepare
 from nas.datasets.prepare import prepare_test
 from nas.errors import DatasetError
-from nas.final import final_lines, write_final
+from nas.figures import calibration_error, figures, wilson
+from nas.final import figure_lines, write_figures
 from nas.messages import DataCard
 from nas.run import Run
-from nas.training.scoring import calibration_error, figures, wilson
 from tests.helpers import class_folder, read_final
 
 CLASSES = ("ant", "bee", "<cat>")
@@ -67,7 +67,7 @@ def test_two_classes_have_an_auc() -> None:
 def test_the_last_page_is_a_table_a_matrix_and_a_picture(tmp_path: Path) -> None:
     run = Run.create(tmp_path / "run", "x")
     found = figures(SURE, LABELS, CLASSES)
-    write_final(run, found, {"winner": 3, "epochs": 20})
+    write_figures(run.final, found, {"winner": 3, "epochs": 20})
     rows = read_final(run.final)
     assert float(rows["accuracy", ""]["value"]) == 0.7
     assert float(rows["accuracy", ""]["low"]) < 0.7 < float(rows["accuracy", ""]["high"])
@@ -77,8 +77,8 @@ def test_the_last_page_is_a_table_a_matrix_and_a_picture(tmp_path: Path) -> None
         assert list(csv.reader(stream))[1] == ["ant", "2", "1", "1"]
     with Image.open(run.folder / "confusion.png") as picture:
         assert min(picture.size) > 300
-    lines = final_lines(found)
-    assert lines[0] == "on 10 test pictures, which it was not chosen by:"
+    lines = figure_lines(found, "title")
+    assert lines[0] == "title"
     assert any(line.startswith("  accuracy           0.7000  (95%: 0.3968 to 0.8922)") for line in lines)
 
 
@@ -87,7 +87,7 @@ def test_class_names_of_any_kind_can_be_drawn(count: int, tmp_path: Path) -> Non
     names = tuple(f"${number}_{{x}} {'ü' * 30}" for number in range(count))
     labels = np.arange(count)
     run = Run.create(tmp_path / "run", "x")
-    write_final(run, figures(np.eye(count), labels, names), {})
+    write_figures(run.final, figures(np.eye(count), labels, names), {})
     with Image.open(run.folder / "confusion.png") as picture:
         assert max(picture.size) < 2500
 

@@ -1,0 +1,112 @@
+"""How good is a model on a data set? What `nas evaluate` does: the figures of `nas retrain`, of any model and any pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from nas.answers import HandedOver
+from nas.datasets import Arrays, Files, images
+from nas.datasets.prepare import load
+from nas.errors import DatasetError, InputError, listing
+from nas.export.opened import open_model
+from nas.figures import figures
+from nas.final import figure_lines, write_figures
+from nas.messages import Score
+from nas.paths import expanded
+from nas.preparing import interrupts_told
+from nas.run import disk_told
+from nas.view import Plain, View
+
+TOGETHER = 256  # pictures that are decoded and go through the network at once
+PARTS = ("test", "all")
+MOST_SHOWN = 12  # classes, in the terminal
+
+
+def evaluate(
+    model: str | Path,
+    dataset: str,
+    *,
+    part: str = "test",
+    data_dir: str | None = None,
+    out: str | Path | None = None,
+    view: View | None = None,
+) -> Score:
+    """Score any model that nas wrote on a data set.
+
+    Args:
+        dataset: a name or a folder with one folder of pictures for each class.
+        part: `test`, the pictures that a search never sees, or `all`.
+        out: a folder for `figures.csv`, `confusion.csv` and `confusion.png`; by default none is written.
+
+    Raises DatasetError if a class of the data is none of the model's, or InputError.
+    """
+    view = view or Plain()
+    if part not in PARTS:
+        raise InputError(f"unknown part '{part}'; allowed here: {listing(PARTS)}", "--part")
+    with disk_told(), interrupts_told(view, "interrupted; nothing was written"):
+        sources = [load(dataset, data_dir, "test"), *([load(dataset, data_dir, "train")] if part == "all" else [])]
+        opened = open_model(model)
+        rows, labels, skipped = [], [], []
+        for source in sources:
+            place = _places(source, opened, dataset)
+            for pictures, some, reasons in _decoded(source, opened.shape):
+                skipped += reasons
+                if len(pictures):
+                    rows.append(opened.probabilities(pictures))
+                    labels.append(place[some])
+        if not rows:
+            raise DatasetError("has no usable picture in this part", dataset)
+        found = figures(np.concatenate(rows), np.concatenate(labels), opened.classes)
+        if skipped:
+            view.note(f"skipped {len(skipped)} files: {listing(skipped[:3])}{', …' if len(skipped) > 3 else ''}")
+        what = "pictures" if part == "all" else "pictures of the test part"
+        view.note("\n".join([*figure_lines(found, f"{found.pictures:,} {what} of {dataset}:"), *_confusion(found)]))
+        if out is not None:
+            folder = expanded(out)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_figures(folder / "figures.csv", found, {"model": str(model), "data": dataset, "part": part})
+    return found
+
+
+def _places(source: Arrays | Files, opened: HandedOver, dataset: str) -> np.ndarray:
+    """Label of the data → place among the model's classes. Raises DatasetError."""
+    strange = [name for name in source.classes if name not in opened.classes]
+    if strange:
+        words = f"the class '{strange[0]}' is none of the model's: {listing(opened.classes[:20])}"
+        raise DatasetError(words, dataset)
+    if not len(source.labels):
+        raise DatasetError("has no test part; --part all takes every picture", dataset)
+    return np.array([opened.classes.index(name) for name in source.classes])
+
+
+def _decoded(source: Arrays | Files, shape: tuple[int, int, int]) -> Iterator[tuple[np.ndarray, np.ndarray, list[str]]]:
+    """Some pictures at a time, uint8 of the size that is asked for, their labels, and what was skipped with reasons."""
+    labels = np.asarray(source.labels)
+    for start in range(0, len(labels), TOGETHER):
+        pictures, places, reasons = [], [], []
+        for place in range(start, min(start + TOGETHER, len(labels))):
+            try:
+                if isinstance(source, Files):
+                    pictures.append(images.decode(source.files[place], *shape))
+                else:
+                    pixels = source.images[place]
+                    pictures.append(images.fit(Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels[..., 0]), *shape))
+                places.append(place)
+            except Exception as problem:  # a damaged file can make a codec raise anything
+                reasons.append(f"{source.files[place] if isinstance(source, Files) else place} {images.why(problem)}")
+        yield np.array(pictures), labels[places], reasons
+
+
+def _confusion(score: Score) -> Iterator[str]:
+    """The confusion matrix for the terminal, if it fits."""
+    if len(score.classes) <= MOST_SHOWN:
+        cells = [["", *(name[:10] for name in score.classes)]]
+        cells += [[name[:10], *map(str, row)] for name, row in zip(score.classes, score.confusion, strict=True)]
+        wide = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+        yield "class and what was answered:"
+        for row in cells:
+            yield "  " + "  ".join(cell.rjust(width) for cell, width in zip(row, wide, strict=True))

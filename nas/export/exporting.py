@@ -1,0 +1,189 @@
+"""From a run to a folder for other programs: what `nas export` does.
+
+The model is written in the format that was asked for, opened again in the runtime of that format, and compared with the
+original on pictures of the validation part. Only what passes gets its name; until then it lies in a folder that goes with the
+process. The test part stays closed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nas import leaderboard, plugins
+from nas.answers import HandedOver
+from nas.blueprint import Blueprint
+from nas.config import Settings, settings
+from nas.datasets import Files, images, open_cache, prepare
+from nas.datasets.prepare import load
+from nas.datasets.split import split
+from nas.errors import ConfigError, RunError, listing
+from nas.export import FORMATS
+from nas.export.card import model_card
+from nas.export.formats import FACTS, Order, check_packages, written
+from nas.export.opened import open_model
+from nas.export.parity import BATCHES, COUNTED, Parity, compared, latency
+from nas.messages import DataCard
+from nas.paths import expanded
+from nas.preparing import interrupts_told
+from nas.provenance import version_of
+from nas.run import Run, disk_told, write_whole
+from nas.view import Plain, View
+
+CARD = "MODEL_CARD.md"
+EXAMPLES = 300  # pictures by which the scales of whole numbers are chosen
+INPUT = "raw pixels 0-255, {} [n, height, width, channels]; normalisation is inside"
+RESIZING = "the whole picture is squeezed to height × width, bilinear; upright as the camera says, transparency laid on white"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What came out: the folder and the model in it, how it compares, bytes on disk, and batch → median seconds here."""
+
+    folder: Path
+    file: Path
+    parity: Parity
+    size: int
+    seconds: dict[int, float]
+    blueprint: Blueprint
+
+    def lines(self) -> list[str]:
+        """For the terminal."""
+        speed = ", ".join(f"{self.seconds[batch] * 1e3:.1f} ms for {batch}" for batch in BATCHES)
+        costs = f"{self.blueprint.parameters:,} parameters, {self.blueprint.flops / 1e6:,.1f} MFLOPs a picture"
+        return [
+            *self.parity.lines(),
+            f"{self.size / 1e6:.2f} MB, {costs}, here {speed} (median)",
+            f"written: {self.file}, {FACTS} and {CARD} beside it",
+        ]
+
+
+def export(
+    run: str | Path | None,
+    format: str = "keras",
+    *,
+    rank: int | None = None,
+    number: int | None = None,
+    final: bool = False,
+    int8: bool = False,
+    out: str | Path | None = None,
+    data_dir: str | None = None,
+    view: View | None = None,
+) -> Exported:
+    """Write a model of a run for other programs, and check that it answers as before.
+
+    Args:
+        format: an entry of `nas.export.FORMATS`.
+        rank, number: which candidate, by the leaderboard; or `final`, the retrained one. Without any, the run's `best.keras`.
+        int8: whole numbers of 8 bits, where the format knows them.
+        out: a folder that is not there yet; by default `export/<format>` in the run's.
+
+    Raises RunFailed if the two do not agree, RunError or ConfigError for what is wrong in the input.
+    """
+    view = view or Plain()
+    form, opened = FORMATS[format], Run.open(run)
+    _check(format, int8)
+    source = _source(opened, rank, number, final)
+    target = expanded(out) if out is not None else opened.folder / "export" / f"{format}{'-int8' if int8 else ''}"
+    if os.path.exists(target) and (not target.is_dir() or any(target.iterdir())):
+        raise RunError("is there already; give a folder that is not there yet by -o", str(target))
+    facts = opened.read_settings()
+    chosen = settings(None, facts["settings"], data_dir=data_dir)
+    for plugin in chosen.plugin:
+        plugins.load(plugin)
+    with disk_told(), interrupts_told(view, "interrupted; nothing was exported"):
+        places, labels, decode = _pictures(chosen, int8, view)
+        original = open_model(source)
+        about = {
+            **original.facts,
+            "nas": version_of("nas"),
+            "format": format,
+            "file": form.file,
+            "int8": int8,
+            "input": INPUT.format("uint8" if int8 else "float32"),
+            "resizing": RESIZING,
+        }
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as name:
+            folder = Path(name) / "export"
+            folder.mkdir()
+            examples = decode(original, places[:EXAMPLES]) if int8 else np.empty(0)
+            file = written(format, Order(original, about, examples, int8), folder)
+            write_whole(folder / FACTS, json.dumps(about, indent=1, ensure_ascii=False))
+            again = open_model(file)
+            parity = compared(original, again, decode, places, labels, int8)
+            parity.check(file)
+            seconds = {batch: latency(again, batch) for batch in BATCHES}
+            blueprint = Blueprint.from_dict(original.facts["blueprint"])
+            size = sum(each.stat().st_size for each in folder.rglob("*") if each.is_file() and each.name != FACTS)
+            result = Exported(target, target / form.file, parity, size, seconds, blueprint)
+            about |= {"checked": {**vars(parity), "bytes": result.size, "seconds": {str(k): v for k, v in seconds.items()}}}
+            write_whole(folder / FACTS, json.dumps(about, indent=1, ensure_ascii=False))
+            write_whole(folder / CARD, model_card(opened, facts, about, result.lines()[:2]))
+            if target.exists():
+                target.rmdir()  # it is empty
+            folder.rename(target)
+    view.note("\n".join(result.lines()))
+    return result
+
+
+def _check(format: str, int8: bool) -> None:
+    """Raise ConfigError if the format cannot be written here."""
+    form = FORMATS[format]
+    if int8 and not form.int8:
+        able = listing(name for name in FORMATS.names() if FORMATS[name].int8)
+        raise ConfigError(f"only these formats know whole numbers of 8 bits: {able}", "--int8")
+    check_packages(format, (*form.writes_with, *form.reads_with), f"--format {format}")
+    backend = os.environ.get("KERAS_BACKEND", "tensorflow")
+    if form.tensorflow and backend != "tensorflow":
+        raise ConfigError(f"is written by TensorFlow; found KERAS_BACKEND={backend}", f"--format {format}")
+
+
+def _source(run: Run, rank: int | None, number: int | None, final: bool) -> Path:
+    """The `.keras` file of what was asked for. Raises ConfigError or RunError."""
+    if sum((rank is not None, number is not None, final)) > 1:
+        raise ConfigError("give one of them alone", "--rank, --number, --final")
+    if final and not run.final.exists():
+        raise RunError(f"was not retrained, so it has no final model; 'nas retrain {run.name}' makes it", str(run.folder))
+    if rank is None and number is None:
+        if not run.best.exists():
+            raise RunError("has no trained model yet: no candidate was trained to the end", str(run.folder))
+        return run.best
+    rows = leaderboard.read_csv(run.leaderboard)
+    key, wanted, option = ("rank", rank, "--rank") if rank is not None else ("number", number, "--number")
+    row = next((row for row in rows if row[key] == wanted), None)
+    if row is None:
+        raise ConfigError(f"the leaderboard has no such candidate; found {wanted}, it has {len(rows)}", option)
+    file = run.model(row["number"])
+    if not file.exists():
+        kept = sorted(int(each.stem) for each in file.parent.glob("*.keras") if each.stem.isdecimal())
+        words = f"the model of #{row['number']} was not kept ({row['state']}); kept are {listing(f'#{each}' for each in kept)}"
+        raise RunError(words, str(run.folder))
+    return file
+
+
+def _pictures(chosen: Settings, many: bool, view: View) -> tuple[list[int], np.ndarray, Any]:
+    """Places of validation pictures, the labels of all, and what decodes them; if `many`, at least 1,000, of those that were
+    trained on if need be."""
+    card: DataCard = prepare(chosen.dataset, chosen.data_dir, chosen.image_size, view.preparing)
+    cached, labels = open_cache(card)
+    train, validation = split(labels, chosen.seed, chosen.validation_part or 0.0, 1.0)
+    rng = np.random.default_rng(0)
+    places = [int(place) for place in rng.permutation(validation)]
+    if not places or (many and len(places) < COUNTED):
+        places += [int(place) for place in rng.permutation(train)[: COUNTED - len(places)]]
+    source = load(chosen.dataset, chosen.data_dir, "train")
+
+    def decode(model: HandedOver, some: Sequence[int]) -> np.ndarray:
+        if isinstance(source, Files):
+            return np.stack([images.decode(source.files[place], *model.shape) for place in some])
+        return np.asarray(cached[np.asarray(some)])
+
+    return places, labels, decode

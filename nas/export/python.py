@@ -1,0 +1,56 @@
+"""`model.py`, the network as readable Keras code (`code.py` writes it), with its weights beside it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from nas.answers import Answer
+from nas.blueprint import Blueprint
+from nas.export.code import code
+from nas.export.formats import FORMATS, Format, Order
+from nas.run import write_whole
+
+FILE, WEIGHTS = "model.py", "model.weights.h5"
+
+
+def write(order: Order, folder: Path) -> None:
+    blueprint = Blueprint.from_dict(order.about["blueprint"])
+    write_whole(folder / FILE, code(blueprint, order.about, WEIGHTS))
+    network = _built(folder / FILE)
+    theirs = {layer.name: layer.get_weights() for layer in order.original.model.layers}
+    kinds: dict[type, list[Any]] = {}  # layers in the order in which the code makes them, which Keras counts in their names
+    for layer in sorted(network.layers, key=lambda layer: int((re.findall(r"_(\d+)$", layer.name) or [0])[0])):
+        kinds.setdefault(type(layer), []).append(layer)
+    by_name = {layer.name: layer for layer in order.original.model.layers}
+    for node in blueprint.nodes:
+        kinds[type(by_name[node.name])].pop(0).set_weights(theirs[node.name])
+    network.save_weights(folder / WEIGHTS)
+
+
+def _built(file: Path) -> Any:
+    """The model that the code makes, with random weights."""
+    space: dict[str, Any] = {"__name__": "model"}
+    exec(compile(file.read_text(encoding="utf-8"), str(file), "exec"), space)
+    return space["build"]()
+
+
+def read(file: Path) -> Answer:
+    from nas import training  # noqa: F401  loads Keras, in silence
+
+    network = _built(file)
+    network.load_weights(file.with_name(WEIGHTS))
+    answer: Answer = network.predict_on_batch
+    return answer
+
+
+FORMATS.register("python")(
+    Format(
+        file=FILE,
+        about="the network as readable Keras code, its weights beside it",
+        loading=f'from model import build\nmodel = build()\nmodel.load_weights("{WEIGHTS}")\nanswers = model.predict(picture)',
+        write=write,
+        read=read,
+    )
+)

@@ -1,0 +1,192 @@
+"""What every format keeps, read back in its own runtime: the same answers, whatever the head; its classes; its card."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nas.datasets.prepare import load
+from nas.errors import ConfigError, RunError, RunFailed
+from nas.export import FORMATS
+from nas.export.exporting import Exported, export
+from nas.export.formats import Format, Order, written
+from nas.export.opened import open_model
+from nas.export.parity import CLOSE
+from nas.predict import predict
+from nas.view import Silent
+from tests.helpers import make_job, save
+
+pytestmark = pytest.mark.slow
+NAMES = ["keras", "savedmodel", "onnx", "tflite", "python"]
+
+
+@pytest.fixture(scope="module")
+def run(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the small search, to be exported from."""
+    return Path(shutil.copytree(small_run, tmp_path_factory.mktemp("export") / "run"))
+
+
+@pytest.fixture(scope="module")
+def exported(run: Path) -> dict[str, Exported]:
+    return {name: export(run, name, view=Silent()) for name in NAMES}
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder, part = tmp_path_factory.mktemp("scans"), load("digits", None, "test")
+    return [save(part.images[index], folder / f"{index}.png") for index in range(70)]
+
+
+def test_all_formats_are_tried_here() -> None:
+    assert FORMATS.names() == sorted(NAMES, key=FORMATS.names().index)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_same_answers_from_the_picture_on(name: str, exported: dict[str, Exported], run: Path, scans: list[Path]) -> None:
+    ours = predict(run, scans)
+    for theirs in (predict(exported[name].folder, scans), predict(exported[name].file, scans)):
+        for one, other in zip(ours, theirs, strict=True):
+            assert one.probabilities == pytest.approx(other.probabilities, abs=CLOSE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_known_goes_with_it(name: str, exported: dict[str, Exported], run: Path) -> None:
+    about = json.loads((exported[name].folder / "model.json").read_text())
+    assert about["classes"] == list("0123456789")
+    assert about["shape"] == [8, 8, 1]
+    assert about["data"]["digest"] == open_model(run).facts["data"]["digest"]
+    assert about["checked"]["pictures"] == 64
+    assert about["checked"]["difference"] <= CLOSE
+    assert about["checked"]["bytes"] > 1_000
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_lines_of_the_card_load_it(name: str, exported: dict[str, Exported], scans: list[Path], tmp_path: Path) -> None:
+    """As somebody would who has the folder and the card, and not nas."""
+    folder = Path(shutil.copytree(exported[name].folder, tmp_path / "given"))
+    shutil.copy(scans[0], folder / "picture.jpg")
+    (lines,) = re.findall(r"```python\n(.*?)```", (folder / "MODEL_CARD.md").read_text(), re.DOTALL)
+    assert "nas" not in lines.split()
+    (folder / "load.py").write_text(lines)
+    found = subprocess.run([sys.executable, "load.py"], cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    assert found.returncode == 0, found.stderr
+    told: dict[str, float] = json.loads(found.stdout.splitlines()[-1].replace("'", '"'))
+    assert told == pytest.approx(predict(folder, [scans[0]])[0].probabilities, abs=CLOSE)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("output", ["softmax", "sigmoid", "binary"])
+def test_one_probability_for_each_class_whatever_the_head(name: str, output: str, two_classes: Any, tmp_path: Path) -> None:
+    from nas.training.handover import load_model, save_model
+    from nas.training.model import build
+    from nas.training.weights import weights_of
+
+    genotype = {"blocks": [{"filters": 8}], "output": output, "loss": "mse"}
+    job = make_job(two_classes, tmp_path, genotype)
+    save_model(job, weights_of(build(job.blueprint, 3)), {"number": 1})
+    original = load_model(Path(job.model))
+    file = written(name, Order(original, original.facts, np.empty(0)), tmp_path)
+    (tmp_path / "model.json").write_text(json.dumps(original.facts))
+    pixels = np.random.default_rng(0).integers(0, 256, (5, *original.shape), dtype=np.uint8)
+    again = open_model(file)
+    assert again.classes == ("green", "red")
+    np.testing.assert_allclose(again.probabilities(pixels), original.probabilities(pixels), atol=1e-5)
+    outputs = np.asarray(again.answer(pixels.astype(np.float32)))
+    assert outputs.shape[1] == (1 if output == "binary" and not FORMATS[name].tensorflow else 2)
+
+
+def test_onnx_file_knows_its_classes_alone(exported: dict[str, Exported], tmp_path: Path) -> None:
+    alone = Path(shutil.copy(exported["onnx"].file, tmp_path / "alone.onnx"))
+    assert open_model(alone).classes == tuple("0123456789")
+
+
+def test_files_without_what_is_known_of_them_are_refused(exported: dict[str, Exported], tmp_path: Path) -> None:
+    for name in ("tflite", "python"):
+        alone = Path(shutil.copy(exported[name].file, tmp_path))
+        with pytest.raises(RunError, match=r"needs its model.json beside it"):
+            open_model(alone)
+
+
+@pytest.mark.parametrize("name", ["onnx", "tflite", "savedmodel"])
+def test_damaged_files_are_told(name: str, exported: dict[str, Exported], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(exported[name].folder, tmp_path / "damaged"))
+    file = folder / FORMATS[name].file
+    file = file / "saved_model.pb" if file.is_dir() else file
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(RunError, match="cannot be read as a model"):
+        open_model(folder).probabilities(np.zeros((1, 8, 8, 1)))
+
+
+def test_whole_numbers_are_smaller_and_as_good(run: Path, exported: dict[str, Exported], scans: list[Path]) -> None:
+    found = export(run, "tflite", int8=True, view=Silent())
+    assert found.folder == run / "export" / "tflite-int8"
+    assert found.parity.counted >= 1_000
+    assert found.parity.exported_accuracy >= found.parity.accuracy - 0.02
+    assert found.size < exported["tflite"].size
+    ours, theirs = predict(run, scans), predict(found.folder, scans)
+    same = sum(
+        next(iter(one.probabilities)) == next(iter(other.probabilities)) for one, other in zip(ours, theirs, strict=True)
+    )
+    assert same >= 60
+
+
+def test_what_answers_otherwise_is_not_exported(run: Path, tmp_path: Path) -> None:
+    """A format whose writer loses the normalisation, as it has happened to others."""
+    keras = FORMATS["keras"]
+
+    def write(order: Order, folder: Path) -> None:
+        from nas.training.handover import load_model, write_model
+
+        model = load_model(order.original.file).model
+        model.get_layer("rescale").offset = [0.0]
+        write_model(model, order.about, folder / "model.keras")
+
+    FORMATS.register("broken")(Format("model.keras", "", "", write, keras.read))
+    try:
+        with pytest.raises(RunFailed, match="does not answer as the original does: probabilities differ by up to"):
+            export(run, "broken", out=tmp_path / "broken", view=Silent())
+    finally:
+        del FORMATS._parts["broken"]
+    assert list(tmp_path.iterdir()) == [], "nothing is left"
+
+
+def test_candidates_by_rank_and_number(run: Path, tmp_path: Path) -> None:
+    from nas.leaderboard import read_csv
+
+    rows = read_csv(run / "leaderboard.csv")
+    by_rank = export(run, rank=2, out=tmp_path / "rank", view=Silent())
+    by_number = export(run, number=rows[1]["number"], out=tmp_path / "number", view=Silent())
+    assert (
+        by_rank.file.read_bytes() == by_number.file.read_bytes() == (run / "models" / f"{rows[1]['number']}.keras").read_bytes()
+    )
+    with pytest.raises(ConfigError, match="--rank: the leaderboard has no such candidate; found 9, it has 3"):
+        export(run, rank=9, view=Silent())
+    with pytest.raises(RunError, match="was not retrained"):
+        export(run, final=True, view=Silent())
+    with pytest.raises(ConfigError, match="give one of them alone"):
+        export(run, rank=1, number=1, view=Silent())
+
+
+def test_what_cannot_be_exported_is_told_at_once(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"unknown format 'onxx' \(did you mean 'onnx'\?\)"):
+        export(run, "onxx", view=Silent())
+    with pytest.raises(ConfigError, match="only these formats know whole numbers of 8 bits: tflite"):
+        export(run, "onnx", int8=True, view=Silent())
+    with pytest.raises(RunError, match="is there already"):
+        export(run, "keras", out=run, view=Silent())
+    FORMATS.register("absent")(
+        Format("x", "", "", FORMATS["keras"].write, FORMATS["keras"].read, "absent", ("no_such_package",))
+    )
+    try:
+        with pytest.raises(ConfigError, match=r"needs no_such_package, not installed here: pip install 'nas\[absent\]'"):
+            export(run, "absent", view=Silent())
+    finally:
+        del FORMATS._parts["absent"]

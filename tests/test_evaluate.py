@@ -1,0 +1,69 @@
+"""A model scored on a data set: figures are those of counting, in whatever order the classes come, of the part asked for."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nas.datasets.prepare import load
+from nas.errors import DatasetError, InputError
+from nas.evaluate import evaluate
+from nas.predict import predict
+from nas.view import Silent
+from tests.helpers import class_folder, nas, save
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Test scans of four digits, in one folder for each class."""
+    folder, part = tmp_path_factory.mktemp("labelled") / "digits", load("digits", None, "test")
+    for label in (7, 1, 0, 3):
+        for index in np.flatnonzero(np.asarray(part.labels) == label)[:14]:
+            save(part.images[index], folder / str(label) / f"{index}.png")
+    return folder
+
+
+def test_accuracy_is_what_predictions_are(small_run: Path, labelled: Path) -> None:
+    files = sorted(labelled.rglob("*.png"))
+    hits = sum(next(iter(one.probabilities)) == Path(one.file).parent.name for one in predict(small_run, files))
+    found = evaluate(small_run, str(labelled), part="all", view=Silent())
+    assert found.pictures == len(files) == 56
+    assert found.accuracy.value == pytest.approx(hits / 56, abs=1e-5)
+    assert found.classes == tuple("0123456789"), "those of the model"
+    assert [sum(row) for row in found.confusion] == [14, 14, 0, 14, 0, 0, 0, 14, 0, 0]
+
+
+def test_without_a_word_it_is_the_part_that_a_search_never_sees(small_run: Path, labelled: Path) -> None:
+    assert evaluate(small_run, str(labelled), view=Silent()).pictures == 8, "one in seven of each class"
+    assert evaluate(small_run, "digits", view=Silent()).pictures == 360
+
+
+def test_pictures_of_other_sizes_and_colours_are_brought_to_the_models(small_run: Path, tmp_path: Path) -> None:
+    folder = class_folder(tmp_path / "photos", {"3": 8, "5": 8}, size=(30, 21))
+    (folder / "3" / "broken.jpg").write_bytes(b"\xff\xd8\xff garbage")
+    assert evaluate(small_run, str(folder), part="all", view=Silent()).pictures == 16
+
+
+def test_classes_that_the_model_does_not_know_are_named(small_run: Path, tmp_path: Path) -> None:
+    folder = class_folder(tmp_path / "photos", {"3": 8, "cats": 8})
+    with pytest.raises(DatasetError, match="the class 'cats' is none of the model's: 0, 1, 2"):
+        evaluate(small_run, str(folder), view=Silent())
+    with pytest.raises(InputError, match="unknown part 'half'; allowed here: test, all"):
+        evaluate(small_run, "digits", part="half", view=Silent())
+
+
+@pytest.mark.slow
+def test_on_the_command_line_with_files(small_run: Path, labelled: Path, tmp_path: Path) -> None:
+    found = nas("evaluate", small_run, labelled, "--part=all", "-o", "figures", cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert "56 all pictures" not in found.stdout
+    assert "accuracy" in found.stdout
+    assert "class and what was answered" in found.stdout
+    with (tmp_path / "figures" / "figures.csv").open(encoding="utf-8", newline="") as stream:
+        rows = {row["figure"]: row["value"] for row in csv.DictReader(stream) if not row["class"]}
+    assert rows["pictures"] == "56"
+    assert 0 <= float(rows["accuracy"]) <= 1
+    assert (tmp_path / "figures" / "confusion.png").stat().st_size > 1_000
