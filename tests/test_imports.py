@@ -38,6 +38,9 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "predict",
         "evaluate",
         "export",
+        "explain",
+        "validation",
+        "report",
         "printing",
     ),
     "door": ("cli", "__main__"),
@@ -62,9 +65,10 @@ PLACES = {
     "sqlalchemy": ("ledger.py",),
     "deap": ("strategies/genetic.py", "strategies/variation.py"),
     "ray": ("executors/ray.py",),
-    "sklearn": ("datasets/", "figures.py"),
-    "matplotlib": ("final.py",),
-    "PIL": ("datasets/", "evaluate.py"),
+    "sklearn": ("datasets/", "figures.py", "report/facts.py"),
+    "matplotlib": ("final.py", "explain.py"),
+    "plotly": ("report/",),
+    "PIL": ("datasets/", "evaluate.py", "explain.py"),
     "typer": ("cli/",),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -1,4 +1,4 @@
-"""Verbs that look at a run: `nas leaderboard`, `show`."""
+"""Verbs that look at a run: `nas leaderboard`, `show`, `report`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from nas.cli.door import app
-from nas.cli.options import Debug, say
+from nas.cli.options import DataDir, Debug, say
 
 
 @app.command()
@@ -68,3 +68,18 @@ def show(
     if record.state == "running" and not opened.driven():
         record = dataclasses.replace(record, state="interrupted")
     say("\n".join(candidate_lines(record, ledger.candidate(number), ledger.epochs(number))))
+
+
+@app.command()
+def report(
+    run: Annotated[str | None, typer.Argument(help="Run folder (default: the newest in results/).")] = None,
+    out: Annotated[str | None, typer.Option("--out", "-o", help="The file (default report.html in the run folder).")] = None,
+    pictures: Annotated[bool, typer.Option(help="With validation pictures, and where the network looks.")] = True,
+    data_dir: DataDir = None,
+    debug: Debug = False,
+) -> None:
+    """Write one page about a run that opens anywhere, offline."""
+    from nas.report.reporting import report as write
+    from nas.view import make_view
+
+    write(run, out, pictures, data_dir, make_view())

@@ -1,4 +1,4 @@
-"""Verbs that use a model: `nas predict`, `evaluate`, `export`."""
+"""Verbs that use a model: `nas predict`, `evaluate`, `export`, `explain`."""
 
 from __future__ import annotations
 
@@ -79,3 +79,19 @@ def export(
     from nas.view import make_view
 
     write(run, format, rank=rank, number=number, final=final, int8=int8, out=out, data_dir=data_dir, view=make_view())
+
+
+@app.command()
+def explain(
+    model: Model,
+    picture: Annotated[str, typer.Argument(help="A picture file.")],
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", help="The sheet, .html or .png (default PICTURE-seen.html here).")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Show what the network sees in a picture: where it finds its class, its filters, every layer."""
+    from nas.explain import explain as write
+    from nas.view import make_view
+
+    write(model, picture, out, make_view())

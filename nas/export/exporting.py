@@ -10,31 +10,25 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from nas import leaderboard, plugins
-from nas.answers import HandedOver
 from nas.blueprint import Blueprint
-from nas.config import Settings, settings
-from nas.datasets import Files, images, open_cache, prepare
-from nas.datasets.prepare import load
-from nas.datasets.split import split
+from nas.config import settings
 from nas.errors import ConfigError, RunError, listing
 from nas.export import FORMATS
 from nas.export.card import model_card
 from nas.export.formats import FACTS, Order, check_packages, written
 from nas.export.opened import open_model
 from nas.export.parity import BATCHES, COUNTED, Parity, compared, latency
-from nas.messages import DataCard
 from nas.paths import expanded
 from nas.preparing import interrupts_told
 from nas.provenance import version_of
 from nas.run import Run, disk_told, write_whole
+from nas.validation import validation_of
 from nas.view import Plain, View
 
 CARD = "MODEL_CARD.md"
@@ -99,7 +93,10 @@ def export(
     for plugin in chosen.plugin:
         plugins.load(plugin)
     with disk_told(), interrupts_told(view, "interrupted; nothing was exported"):
-        places, labels, decode = _pictures(chosen, int8, view)
+        found = validation_of(chosen, view)
+        places = found.places
+        if not places or (int8 and len(places) < COUNTED):  # if need be, with some that were trained on
+            places = places + found.others[: COUNTED - len(places)]
         original = open_model(source)
         about = {
             **original.facts,
@@ -114,11 +111,11 @@ def export(
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as name:
             folder = Path(name) / "export"
             folder.mkdir()
-            examples = decode(original, places[:EXAMPLES]) if int8 else np.empty(0)
+            examples = found.pictures(places[:EXAMPLES], original.shape) if int8 else np.empty(0)
             file = written(format, Order(original, about, examples, int8), folder)
             write_whole(folder / FACTS, json.dumps(about, indent=1, ensure_ascii=False))
             again = open_model(file)
-            parity = compared(original, again, decode, places, labels, int8)
+            parity = compared(original, again, found, places, int8)
             parity.check(file)
             seconds = {batch: latency(again, batch) for batch in BATCHES}
             blueprint = Blueprint.from_dict(original.facts["blueprint"])
@@ -167,23 +164,3 @@ def _source(run: Run, rank: int | None, number: int | None, final: bool) -> Path
         words = f"the model of #{row['number']} was not kept ({row['state']}); kept are {listing(f'#{each}' for each in kept)}"
         raise RunError(words, str(run.folder))
     return file
-
-
-def _pictures(chosen: Settings, many: bool, view: View) -> tuple[list[int], np.ndarray, Any]:
-    """Places of validation pictures, the labels of all, and what decodes them; if `many`, at least 1,000, of those that were
-    trained on if need be."""
-    card: DataCard = prepare(chosen.dataset, chosen.data_dir, chosen.image_size, view.preparing)
-    cached, labels = open_cache(card)
-    train, validation = split(labels, chosen.seed, chosen.validation_part or 0.0, 1.0)
-    rng = np.random.default_rng(0)
-    places = [int(place) for place in rng.permutation(validation)]
-    if not places or (many and len(places) < COUNTED):
-        places += [int(place) for place in rng.permutation(train)[: COUNTED - len(places)]]
-    source = load(chosen.dataset, chosen.data_dir, "train")
-
-    def decode(model: HandedOver, some: Sequence[int]) -> np.ndarray:
-        if isinstance(source, Files):
-            return np.stack([images.decode(source.files[place], *model.shape) for place in some])
-        return np.asarray(cached[np.asarray(some)])
-
-    return places, labels, decode

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from nas.answers import HandedOver
 from nas.errors import RunFailed
+from nas.validation import Validation
 
 CLOSE = 1e-3  # probabilities may differ so much
 WORSE = 0.02  # of the accuracy that whole numbers of 8 bits may cost
@@ -19,9 +20,6 @@ PICTURES = 64  # that are compared
 COUNTED = 1_000  # at least, for an accuracy
 TOGETHER = 64
 BATCHES = (1, 32)  # for which the time is taken
-
-Decode = Callable[[HandedOver, Sequence[int]], np.ndarray]
-"""Pictures by their places in the data set, as raw pixels of the size that a model asks for."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +53,10 @@ class Parity:
         return found
 
 
-def compared(
-    original: HandedOver, exported: HandedOver, decode: Decode, places: Sequence[int], labels: np.ndarray, count: bool
-) -> Parity:
+def compared(original: HandedOver, exported: HandedOver, data: Validation, places: Sequence[int], count: bool) -> Parity:
     """Ask both about the first pictures of `places`, and with `count` about all of them for their accuracies."""
     few = places[:PICTURES]
-    ours, theirs = (model.probabilities(decode(model, few)) for model in (original, exported))
+    ours, theirs = (model.probabilities(data.pictures(few, model.shape)) for model in (original, exported))
     difference = float(np.abs(ours - theirs).max())
     agreement = float((ours.argmax(axis=1) == theirs.argmax(axis=1)).mean())
     if not count:
@@ -69,8 +65,8 @@ def compared(
     for start in range(0, len(places), TOGETHER):
         some = places[start : start + TOGETHER]
         for which, model in enumerate((original, exported)):
-            answers = model.probabilities(decode(model, some)).argmax(axis=1)
-            hits[which] += int((answers == labels[some]).sum())
+            answers = model.probabilities(data.pictures(some, model.shape)).argmax(axis=1)
+            hits[which] += int((answers == data.labels[some]).sum())
     return Parity(len(few), difference, agreement, len(places), hits[0] / len(places), hits[1] / len(places))
 
 

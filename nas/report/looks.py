@@ -1,0 +1,81 @@
+"""What a run's best network says of its validation pictures: those that it gets most wrong, and where it looks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from nas.answers import HandedOver
+from nas.config import Settings
+from nas.explain import data_url, evidence, heat, scaled
+from nas.export.opened import open_model
+from nas.messages import Record
+from nas.report.page import Section, picture
+from nas.run import Run
+from nas.validation import Validation, validation_of
+from nas.view import View
+
+MOST = 2_000  # pictures that are looked at
+WRONG = 12  # that are shown
+EXPLAINED = 4
+TOGETHER = 200
+
+
+@dataclass(frozen=True)
+class Look:
+    """One picture: its place, uint8 pixels, the class that it is of, and float [classes] that were answered."""
+
+    place: int
+    pixels: np.ndarray
+    truth: int
+    chances: np.ndarray
+
+    @property
+    def answer(self) -> int:
+        return int(self.chances.argmax())
+
+
+def picture_sections(run: Run, chosen: Settings, best: Record, view: View) -> Iterator[Section]:
+    """Sections with pictures. Raises NasError if the data or the model are not there."""
+    file = run.model(best.number)
+    loaded = open_model(file if file.exists() else run.best)
+    data = validation_of(chosen, view)
+    looks = list(_looks(loaded, data))
+    wrong = sorted((look for look in looks if look.answer != look.truth), key=lambda look: -look.chances[look.answer])
+    right = [look for look in looks if look.answer == look.truth]
+    if wrong:
+        words = f"{len(wrong):,} of {len(looks):,} validation pictures are answered wrongly; these with the most confidence."
+        tiles = [picture(data_url(scaled(look.pixels, 1)), _words(look, loaded, data)) for look in wrong[:WRONG]]
+        yield Section("wrong", "Most wrong", words, f'<div class="pictures">{"".join(tiles)}</div>')
+    shown = [*right[: EXPLAINED - min(2, len(wrong))], *wrong[:2]][:EXPLAINED]
+    if shown:
+        words = (
+            "Red is what speaks for the answer: where the picture is covered there, its probability falls. Blue speaks against "
+            "it. 'nas explain' shows any picture of yours, layer by layer."
+        )
+        tiles = []
+        for look in shown:
+            found = evidence(loaded, look.pixels, look.answer)
+            tiles.append(picture(data_url(scaled(look.pixels, 1)), _words(look, loaded, data)))
+            tiles.append(picture(data_url(heat(look.pixels, found, 1)), f"for {loaded.classes[look.answer]}"))
+        yield Section("sees", "Where it looks", words, f'<div class="pictures">{"".join(tiles)}</div>')
+
+
+def _looks(loaded: HandedOver, data: Validation) -> Iterator[Look]:
+    for start in range(0, min(MOST, len(data.places)), TOGETHER):
+        some = data.places[start : min(start + TOGETHER, MOST)]
+        pixels = data.pictures(some, loaded.shape)
+        for place, each, chances in zip(some, pixels, loaded.probabilities(pixels), strict=True):
+            yield Look(place, each, int(data.labels[place]), chances)
+
+
+def _words(look: Look, loaded: HandedOver, data: Validation) -> str:
+    truth, answer = loaded.classes[look.truth], loaded.classes[look.answer]
+    what = (
+        f"{answer} {look.chances[look.answer]:.0%}"
+        if truth == answer
+        else f"{truth}, answered {answer} {look.chances[look.answer]:.0%}"
+    )
+    return f"{what} · {data.name(look.place)}"

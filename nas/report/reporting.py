@@ -1,0 +1,296 @@
+"""From a run to one page that opens anywhere, offline: what `nas report` does.
+
+It reads what the run left behind and trains nothing; its best network looks at validation pictures, if they are there. The test
+part stays closed: what is shown of it stands in `final.csv` and `confusion.csv`.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import html
+import json
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nas import plugins
+from nas.config import Settings, settings
+from nas.errors import NasError, RunError
+from nas.leaderboard import rows as ranked
+from nas.ledger import Ledger
+from nas.messages import Candidate, Record
+from nas.paths import expanded
+from nas.preparing import interrupts_told
+from nas.report import facts, plots
+from nas.report.drawing import drawing
+from nas.report.looks import picture_sections
+from nas.report.page import Section, Tile, page, plot, table
+from nas.result import best_of
+from nas.run import Run, disk_told, write_whole
+from nas.space import Genotype, SearchSpace, read_space
+from nas.space.space import flatten
+from nas.view import Plain, View
+
+REPORT = "report.html"
+MOST = 2_000  # candidates in the page, the best ones: it has to stay small enough to be sent by mail
+
+
+@dataclass(frozen=True)
+class Told:
+    """A run as it was found: what the sections of the page are made of."""
+
+    run: Run
+    facts: dict[str, Any]  # of run.yaml
+    space: SearchSpace
+    records: tuple[Record, ...]
+    spans: dict[int, tuple[float, float | None]]
+    best: Candidate | None
+
+    @property
+    def best_record(self) -> Record | None:
+        return self.records[self.best.number] if self.best is not None else None
+
+
+def report(
+    run: str | Path | None,
+    out: str | Path | None = None,
+    pictures: bool = True,
+    data_dir: str | None = None,
+    view: View | None = None,
+) -> Path:
+    """Write the page of a run (the newest in `results/` if None), by default `report.html` in its folder. With `pictures` it
+    has some of the validation part, if the data are there.
+
+    Raises RunError if the folder is no run, or has no candidate yet.
+    """
+    view, opened = view or Plain(), Run.open(run)
+    with disk_told(), interrupts_told(view, "interrupted; no report was written"):
+        told = read(opened)
+        target = expanded(out) if out is not None else opened.folder / REPORT
+        looks = _looks(told, settings(None, told.facts["settings"], data_dir=data_dir), view) if pictures else []
+        write_whole(target, whole(told, looks))
+    view.note(f"report: {target}")
+    return target
+
+
+def read(run: Run) -> Told:
+    """All that a report needs. Raises RunError."""
+    found = run.read_settings()
+    space = read_space(found["space"])
+    with closing(Ledger(run.study, space, found["settings"]["strategy"], reading=True)) as ledger:
+        driven = run.driven()
+        records = tuple(
+            dataclasses.replace(record, state="interrupted") if record.state == "running" and not driven else record
+            for record in ledger.records()
+        )
+        if not records:
+            raise RunError("has no candidate yet", str(run.folder))
+        best = _winner(run, records) or best_of(records)
+        return Told(run, found, space, records, ledger.spans(), ledger.candidate(best.number) if best is not None else None)
+
+
+def _looks(told: Told, chosen: Settings, view: View) -> list[Section]:
+    """The sections with pictures; a note where there can be none."""
+    if told.best_record is None or told.facts.get("evaluator"):
+        return []
+    try:
+        for plugin in chosen.plugin:
+            plugins.load(plugin)
+        return list(picture_sections(told.run, chosen, told.best_record, view))
+    except NasError as problem:
+        view.note(f"without pictures: {problem}")
+        return []
+
+
+def whole(told: Told, looks: Sequence[Section]) -> str:
+    """The page as text, with the sections `looks` among the others."""
+    from plotly.offline import get_plotlyjs
+
+    shares = facts.importance(told.space, told.records)
+    drawn = {
+        "progress": plots.progress(told.records, told.spans),
+        "costs": plots.costs(told.records),
+        "curves": plots.curves(told.records, told.best.number if told.best is not None else None),
+        "family": plots.family(told.records),
+    }
+    if shares:
+        drawn |= {"genes": plots.genes(shares), "where": plots.where(told.records, shares)}
+    final = _final(told.run)
+    if final is not None:
+        drawn["confusion"] = plots.confusion(*final.confusion)
+    sections = [section for section in _sections(told, shares, final, looks) if section.body]
+    own = told.facts["settings"]
+    about = f"{own['strategy']} in the space {told.space.name}, begun {told.facts.get('created', '')}"
+    versions = ", ".join(f"{name} {version}" for name, version in (told.facts.get("versions") or {}).items())
+    title = f"{(told.facts.get('data') or {}).get('name') or told.space.name}: {told.run.folder.resolve().name}"
+    data = {"candidates": _rows(told), "plots": drawn, "best": told.best.number if told.best is not None else None}
+    return page(title, about, _tiles(told, final), sections, versions, data, get_plotlyjs())
+
+
+@dataclass(frozen=True)
+class Final:
+    """The figures of the test part: rows of `final.csv` by (figure, class), classes and counts of `confusion.csv`."""
+
+    rows: dict[tuple[str, str], dict[str, str]]
+    confusion: tuple[list[str], list[list[int]]]
+
+
+def _winner(run: Run, records: Sequence[Record]) -> Record | None:
+    """The candidate that was retrained, if one was."""
+    final = _final(run)
+    number = final.rows.get(("winner", ""), {}).get("value", "") if final is not None else ""
+    return records[int(number)] if number.isdecimal() and int(number) < len(records) else None
+
+
+def _final(run: Run) -> Final | None:
+    """None where nothing was retrained. Raises RunError if the files are damaged."""
+    if not run.final.exists():
+        return None
+    try:
+        with run.final.open(encoding="utf-8", newline="") as stream:
+            rows = {(row["figure"], row["class"]): row for row in csv.DictReader(stream)}
+        with (run.folder / "confusion.csv").open(encoding="utf-8", newline="") as stream:
+            table = list(csv.reader(stream))[1:]
+        return Final(rows, ([row[0] for row in table], [[int(cell) for cell in row[1:]] for row in table]))
+    except (OSError, LookupError, ValueError) as problem:
+        raise RunError(f"its figures cannot be read: {problem}", str(run.final)) from None
+
+
+def _tiles(told: Told, final: Final | None) -> list[Tile]:
+    states = Counter(record.state for record in told.records)
+    best = told.best_record
+    tiles = []
+    if final is not None and ("accuracy", "") in final.rows:
+        row, pictures = final.rows["accuracy", ""], final.rows["pictures", ""]["value"]
+        interval = f"{float(row['low']):.4f} to {float(row['high']):.4f}, {int(pictures):,} pictures"
+        tiles.append(Tile("test accuracy, looked at once", f"{float(row['value']):.4f}", interval))
+    if best is not None:
+        tiles.append(Tile("best score (validation)", f"{best.value:.4f}", f"#{best.number}, {best.operator}"))
+        if best.parameters is not None:
+            tiles.append(Tile("its parameters", f"{best.parameters:,}", f"{(best.flops or 0) / 1e6:,.1f} MFLOPs a picture"))
+    words = ", ".join(f"{count} {state}" for state, count in states.most_common())
+    tiles.append(Tile("candidates", f"{len(told.records):,}", words))
+    tiles.append(
+        Tile("seconds of training", f"{sum(record.seconds for record in told.records):,.0f}", "of all workers together")
+    )
+    return tiles
+
+
+def _sections(
+    told: Told, shares: Sequence[tuple[str, float]], final: Final | None, looks: Sequence[Section]
+) -> Iterator[Section]:
+    yield Section(
+        "best", "The best network", "Its layers, the size of what each gives, and what it was trained with.", _best(told)
+    )
+    yield Section(
+        "progress",
+        "Progress",
+        "Each point is a candidate. The dotted line is what as many independent random draws would be expected to reach, "
+        "by those that this search began with.",
+        plot("progress"),
+    )
+    yield Section(
+        "costs", "What accuracy costs", "Trained candidates. On the line are those that nothing beats in both.", plot("costs")
+    )
+    yield Section("curves", "Learning curves", "The best one is thick, those that were stopped are dotted.", plot("curves"))
+    if shares:
+        words = "What a random forest on the genes loses without each: a hint, no proof, and with few candidates a weak one."
+        yield Section("genes", "Genes", words, plot("genes", 200) + plot("where"))
+    words = "Each line leads from a parent to its child; the colour is the score. Click a candidate to see it."
+    family = plot("family") + '<div id="chosen" aria-live="polite"></div>'
+    yield Section("family", "Family tree", words, family)
+    if final is not None:
+        yield Section("final", "On the test part", "Pictures that it was not chosen by, looked at once.", _figures(final))
+    yield from looks
+    yield Section("all", "All candidates", "Click a title to sort, a row to see it above.", _table(told))
+    reasons = Counter(record.reason for record in told.records if record.state == "infeasible")
+    body = table(("reason", "candidates"), reasons.most_common()) if reasons else ""
+    yield Section(
+        "infeasible", "What could not be trained", "They count in the budget, and the strategy learns from them.", body
+    )
+    yield Section("again", "To do it again", "With one worker on one machine the result is the same.", _again(told))
+
+
+def _best(told: Told) -> str:
+    if told.best is None:
+        return "<p>No candidate was trained to the end.</p>"
+    genes = table(("gene", "value"), _free(told.space, told.best.genotype))
+    if told.best.blueprint is None:
+        return genes
+    return f'<div class="two"><div class="wide">{drawing(told.best.blueprint)}</div>{genes}</div>'
+
+
+def _free(space: SearchSpace, genotype: Genotype) -> list[tuple[str, str]]:
+    """Path and value of the genes that the space leaves open."""
+    groups = {f"{name}.{key}": gene for name, group in space.groups.items() for key, gene in group.genes.items()}
+    fixed = {name for name, gene in {**space.genes, **groups}.items() if gene.count() == 1}
+    return [(path, _short(value)) for path, value in flatten(genotype).items() if facts.gene_of(path) not in fixed]
+
+
+def _short(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _figures(final: Final) -> str:
+    shown = []
+    for (name, of), row in final.rows.items():
+        interval = f"{float(row['low']):.4f} to {float(row['high']):.4f}" if row["low"] else ""
+        value = row["value"] if row["value"].isdecimal() or not _is_number(row["value"]) else f"{float(row['value']):.4f}"
+        shown.append((name.replace("_", " "), of, value, interval))
+    return f'<div class="two">{table(("figure", "class", "value", "95% interval"), shown)}{plot("confusion")}</div>'
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(".", "", 1).isdecimal()
+
+
+def _table(told: Told) -> str:
+    states = sorted({record.state for record in told.records})
+    options = "".join(f'<option value="{html.escape(state)}">{html.escape(state)}</option>' for state in states)
+    left = len(told.records) - MOST
+    more = f"<p>The best {MOST:,} of {len(told.records):,}; leaderboard.csv has all.</p>" if left > 0 else ""
+    return (
+        '<div class="tools"><label>with the words <input id="words" type="search"></label>'
+        f'<label>state <select id="state"><option value="">all</option>{options}</select></label><span id="count"></span></div>'
+        f'{more}<div class="wide"><table id="candidates"><thead><tr></tr></thead><tbody></tbody></table></div>'
+    )
+
+
+def _rows(told: Told) -> list[dict[str, Any]]:
+    """The candidates for the page's script."""
+    found = []
+    for row in ranked(told.records)[:MOST]:
+        record = told.records[row["number"]]
+        genes = ", ".join(f"{path} {value}" for path, value in _free(told.space, record.genotype))
+        shared = {name: row[name] for name in ("rank", "number", "state", "reason", "epochs", "operator", "architecture")}
+        costs = {"parameters": record.parameters, "flops": record.flops, "seconds": round(record.seconds, 1)}
+        score = round(record.value, 5) if record.value is not None else None
+        found.append({**shared, **costs, "score": score, "parents": list(record.parents), "genes": genes})
+    return found
+
+
+def _again(told: Told) -> str:
+    """The command that begins the same search."""
+    if told.facts.get("evaluator"):
+        words = f"scored by the Python function {told.facts['evaluator']!r}: call nas.search with it and these settings"
+        return f"<p>{html.escape(words)}</p><pre>{html.escape(json.dumps(told.facts['settings'], indent=1))}</pre>"
+    chosen, usual = settings(None, told.facts["settings"]), Settings()
+    command = ["nas search"]
+    for name, value in chosen.model_dump(mode="json").items():
+        if (
+            name not in ("genetic", "start_from", "plugin", "retrain", "inherit")
+            and value != usual.model_dump(mode="json")[name]
+        ):
+            command.append(f"--{name.replace('_', '-')}={shlex.quote(str('none' if value is None else value))}")
+    for name in ("start_from", "plugin"):
+        command += [f"--{name.replace('_', '-')}={shlex.quote(value)}" for value in getattr(chosen, name)]
+    command += [f"--{name}" for name in ("inherit", "retrain") if getattr(chosen, name)]
+    note = ""
+    if chosen.genetic != usual.genetic:
+        note = f"<p>and in a file for --config: genetic: {html.escape(json.dumps(chosen.genetic.model_dump(mode='json')))}</p>"
+    return f"<pre>{html.escape(' '.join(command))}</pre>{note}"

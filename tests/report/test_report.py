@@ -1,0 +1,174 @@
+"""The report in a real browser: it opens without an error and asks for nothing, its table and tree work, and names of classes
+that are HTML do nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nas.errors import RunError
+from nas.leaderboard import read_csv
+from nas.report.reporting import report
+from nas.view import Silent
+from tests.helpers import class_folder, nas
+
+pytestmark = pytest.mark.slow
+HOSTILE = ("<img src=x onerror='window.pwned=1'>", "<script>window.pwned=1<script>", "&quot;\"'")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole small search with children, retrained, on classes whose names are HTML."""
+    folder = tmp_path_factory.mktemp("hostile")
+    class_folder(folder / "<b>pictures", dict.fromkeys(HOSTILE, 30))
+    (folder / "small.yaml").write_text("genetic: {population: 3}\npruner: none\n", encoding="utf-8")
+    words = ("--space=connected", "--max-flops=2M", "--budget=8", "--epochs=1", "--seed=2", "--config=small.yaml", "--out=run")
+    done = nas("search", "--dataset=<b>pictures", *words, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    done = nas("retrain", "run", "--top=1", "--seeds=1", "--epochs=1", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    done = nas("report", "run", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium of the distribution, without a window."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        words = "no Chromium here: the report cannot be opened"
+        if os.environ.get("NAS_NO_SKIP"):
+            pytest.fail(words)
+        pytest.skip(words)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(params=[(1280, 900), (390, 844)], ids=["laptop", "telephone"])
+def page(browser: Any, hostile: Path, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """The report, opened; whatever went wrong or left the page is in `page.trouble`."""
+    width, height = request.param
+    opened = browser.new_page(viewport={"width": width, "height": height})
+    trouble: list[str] = []
+    opened.on("console", lambda message: trouble.append(message.text) if message.type in ("error", "warning") else None)
+    opened.on("pageerror", lambda problem: trouble.append(str(problem)))
+    opened.on("dialog", lambda dialog: trouble.append(dialog.message))
+    opened.on(
+        "request", lambda asked: trouble.append(asked.url) if not asked.url.startswith(("file:", "data:", "blob:")) else None
+    )
+    opened.goto((hostile / "report.html").as_uri())
+    opened.wait_for_selector("#plot-family .plotly")
+    opened.trouble = trouble
+    yield opened
+    assert trouble == []
+    opened.close()
+
+
+def test_page_opens_quietly_and_fits(page: Any, hostile: Path) -> None:
+    assert (hostile / "report.html").stat().st_size < 6_000_000
+    for name in ("progress", "costs", "curves", "family", "confusion"):
+        assert page.locator(f"#plot-{name} .main-svg").count() > 0, name
+    assert page.locator("#best svg rect").count() > 3
+    assert page.locator("#wrong img, #sees img").count() > 3
+    wide = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    assert wide[0] <= wide[1], "nothing sticks out on the side"
+
+
+def test_names_from_data_are_text(page: Any) -> None:
+    page.wait_for_timeout(300)
+    assert page.evaluate("window.pwned") is None
+    words = page.inner_text("#final")
+    for name in HOSTILE:
+        assert re.sub(r"\s+", " ", name) in re.sub(r"\s+", " ", words)
+    assert page.locator("img[src='x']").count() == 0
+
+
+def test_table_sorts_and_filters(page: Any, hostile: Path) -> None:
+    rows = read_csv(hostile / "leaderboard.csv")
+    numbers = "#candidates tbody tr td:nth-child(2)"
+    assert page.locator(numbers).all_inner_texts() == [str(row["number"]) for row in rows]
+    page.click("#candidates th[data-column=parameters]")
+    by_size = sorted(rows, key=lambda row: (row["parameters"], row["rank"]))
+    assert page.locator(numbers).all_inner_texts() == [str(row["number"]) for row in by_size]
+    assert page.get_attribute("#candidates th[data-column=parameters]", "aria-sort") == "ascending"
+    page.click("#candidates th[data-column=parameters]")
+    assert page.get_attribute("#candidates th[data-column=parameters]", "aria-sort") == "descending"
+    page.fill("#words", "random")
+    drawn = [row for row in rows if "random" in row["operator"]]
+    assert page.locator(numbers).count() == len(drawn) < len(rows)
+    assert page.inner_text("#count") == f"{len(drawn)} of {len(rows)}"
+    page.select_option("#state", "trained")
+    page.fill("#words", "no such words")
+    assert page.locator(numbers).count() == 0
+
+
+def test_candidates_are_shown_when_they_are_clicked(page: Any, hostile: Path) -> None:
+    rows = read_csv(hostile / "leaderboard.csv")
+    child = next(row for row in rows if row["parents"])
+    page.click(f"#candidates tr[data-number='{child['number']}']")
+    words = page.inner_text("#chosen")
+    assert words.startswith(f"#{child['number']}: {child['state']}")
+    assert child["operator"] in words
+    parent = str(child["parents"]).split()[0]
+    page.click(f"#chosen a:text-is('#{parent}')")
+    assert page.inner_text("#chosen").startswith(f"#{parent}: ")
+
+
+def test_nodes_of_the_tree_can_be_clicked(page: Any, hostile: Path) -> None:
+    page.locator("#plot-family").scroll_into_view_if_needed()
+    number = page.evaluate("document.getElementById('plot-family').data[1].customdata[0]")
+    point = page.locator("#plot-family .scatterlayer .trace:nth-child(2) .points path").first.bounding_box()
+    page.mouse.move(point["x"] + point["width"] / 2, point["y"] + point["height"] / 2)
+    page.wait_for_timeout(200)
+    page.mouse.click(point["x"] + point["width"] / 2, point["y"] + point["height"] / 2)
+    page.wait_for_function(f"document.getElementById('chosen').innerText.startsWith('#{number}:')")
+
+
+def test_what_is_in_the_page_is_what_the_run_says(hostile: Path) -> None:
+    text = (hostile / "report.html").read_text(encoding="utf-8")
+    (found,) = re.findall(r'<script type="application/json" id="facts">(.*?)</script>', text, re.DOTALL)
+    told = json.loads(found)
+    rows = read_csv(hostile / "leaderboard.csv")
+    assert [row["number"] for row in told["candidates"]] == [row["number"] for row in rows]
+    edges = [x for x in told["plots"]["family"]["data"][0]["x"] if x is not None]
+    assert len(edges) == 2 * sum(len(str(row["parents"]).split()) for row in rows)
+    assert "nas search " in text
+    assert "--seed=2" in text
+
+
+def test_report_without_the_data_says_why_it_has_no_pictures(hostile: Path, tmp_path: Path) -> None:
+    moved = Path(shutil.copytree(hostile, tmp_path / "run"))
+    settings = (moved / "run.yaml").read_text(encoding="utf-8").replace("<b>pictures", "<b>gone")
+    (moved / "run.yaml").write_text(settings, encoding="utf-8")
+    found = nas("report", moved, cwd=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert "without pictures: there is no data set and no folder" in found.stdout
+    assert 'id="wrong"' not in (moved / "report.html").read_text(encoding="utf-8")
+
+
+def test_report_of_somebodys_own_evaluator(tmp_path: Path) -> None:
+    from nas.searching import search
+
+    space = {"name": "toy", "genes": {"x": {"range": [0.0, 1.0]}, "kind": {"choice": ["<i>a", "b"]}}}
+    search(space=space, evaluate=lambda genes, _: genes["x"], budget=15, out=tmp_path / "run", view=Silent())
+    text = report(tmp_path / "run", view=Silent()).read_text(encoding="utf-8")
+    assert "scored by the Python function" in text
+    assert "<i>a" not in text
+
+
+def test_folders_that_are_no_run_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="is no run folder"):
+        report(tmp_path, view=Silent())
