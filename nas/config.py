@@ -107,6 +107,7 @@ class Settings(BaseModel):
     start_from: tuple[str, ...] = ()
     inherit: bool = False  # whether a child begins with its parent's weights
     retrain: bool = False
+    tensorboard: bool = False  # logs for it, of every candidate
     seed: int = Field(default=0, ge=0, lt=2**31)
     workers: int = Field(default=1, ge=1, le=1024)
     threads: int | None = Field(default=None, ge=1, le=1024)

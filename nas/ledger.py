@@ -49,9 +49,7 @@ class Ledger:
         try:
             if file is not None and file.exists():
                 check_database(file)
-            url = _url(file, reading) if file else None
-            patient = {"connect_args": {"timeout": PATIENCE}}
-            storage = optuna.storages.RDBStorage(url, patient) if url else optuna.storages.InMemoryStorage()
+            storage = storage_of(file, reading) if file else optuna.storages.InMemoryStorage()
             self._storage = storage
             if not reading and STUDY not in optuna.get_all_study_names(storage):
                 optuna.create_study(storage=storage, study_name=STUDY, direction="maximize")
@@ -234,6 +232,11 @@ class Ledger:
     def _handle(self, trial: FrozenTrial) -> Trial:
         """Optuna's handle on a running trial, whoever started it."""
         return Trial(self._study, trial._trial_id)
+
+
+def storage_of(file: Path, reading: bool = True) -> optuna.storages.BaseStorage:
+    """Optuna's storage of a study's file; one for `reading` cannot write. Raises what SQLAlchemy raises."""
+    return optuna.storages.RDBStorage(_url(file, reading), {"connect_args": {"timeout": PATIENCE}})
 
 
 def _url(file: Path, reading: bool) -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from nas.blueprint import Blueprint
     from nas.messages import Candidate, Metrics, Record
 
-SHOWN = ("rank", "number", "state", "val_accuracy", "epochs", "parameters", "seconds", "architecture")
+SHOWN = ("rank", "number", "state", "val_accuracy", "epochs", "curve", "parameters", "seconds", "architecture")
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
@@ -23,6 +23,8 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     shown = list(SHOWN)
     if any(row["score"] != row["val_accuracy"] for row in rows):  # the objective is another, and the order by it
         shown.insert(shown.index("val_accuracy"), "score")
+    if all(" " not in str(row["curve"]) for row in rows):  # nothing but single points
+        shown.remove("curve")
     cells = [shown, *([_cell(name, row) for name in shown] for row in rows)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(shown) - 1)]
     room = max(20, shutil.get_terminal_size((120, 24)).columns - sum(widths) - 2 * len(widths))
@@ -36,6 +38,10 @@ def _line(cells: list[str], widths: list[int], room: int) -> str:
 
 def _cell(name: str, row: dict[str, Any]) -> str:
     value = row[name]
+    if name == "curve":
+        from nas.view import sparkline
+
+        return sparkline([float(each) for each in str(value).split()], 8)
     if name == "architecture":
         return f"{value}  ({row['reason']})".strip() if row["reason"] else str(value)
     if isinstance(value, str):

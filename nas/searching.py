@@ -22,6 +22,7 @@ from nas.fitting import fit
 from nas.forecast import forecast
 from nas.jobs import job_for, limits_of, networks_of, search_time
 from nas.known import known
+from nas.logs import FOLDER, Logged, check_tensorboard
 from nas.messages import DataCard
 from nas.preparing import begin, check_space, hands_of, interrupts_told, kept, readied, with_whole_paths
 from nas.provenance import SEARCH, provenance
@@ -109,6 +110,8 @@ def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | Non
         raise ConfigError(f"the space '{space.name}' has no group 'blocks', so it describes no networks", "--space")
     if chosen.inherit and chosen.strategy in CHILDLESS:
         raise ConfigError(f"needs parents: '{chosen.strategy}' has none, 'genetic' has", "--inherit")
+    if chosen.tensorboard:
+        check_tensorboard()
     if chosen.validation_part == 0:
         raise ConfigError("a search compares candidates on validation pictures, so some are needed", "--validation-part")
     Run.check_new(out)
@@ -145,6 +148,7 @@ def go(
 ) -> Result:
     """Search in a run whose data are prepared, new or not; `first` are known networks. Raises what `fit` raises."""
     strategy = make_strategy(chosen.strategy, space, chosen.seed, chosen)
+    view = Logged(view, run.folder / FOLDER) if chosen.tensorboard else view
     asking = Asking(space, strategy, chosen, networks_of(card, chosen), first, deadline)
     return fit(
         run, space, chosen, asking, lambda one: job_for(one, chosen, card, run), view, f"nas resume {run.name}", deadline

@@ -17,7 +17,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "worker": ("training", "datasets", "answers", "figures"),
     "driver": (
         *("driver", "keeping", "interrupts", "strategies", "pruners", "ledger", "recorded", "salvage", "distributions"),
-        *("executors", "leaderboard", "result", "view"),
+        *("executors", "leaderboard", "result", "view", "logs"),
     ),
     "stories": (
         "searching",
@@ -39,6 +39,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "evaluate",
         "export",
         "explain",
+        "compare",
+        "dashboard",
         "validation",
         "report",
         "printing",
@@ -66,8 +68,10 @@ PLACES = {
     "deap": ("strategies/genetic.py", "strategies/variation.py"),
     "ray": ("executors/ray.py",),
     "sklearn": ("datasets/", "figures.py", "report/facts.py"),
-    "matplotlib": ("final.py", "explain.py"),
+    "matplotlib": ("final.py", "explain.py", "compare.py"),
     "plotly": ("report/",),
+    "tensorboard": ("logs.py",),
+    "optuna_dashboard": ("dashboard.py",),
     "PIL": ("datasets/", "evaluate.py", "explain.py"),
     "typer": ("cli/",),
 }

@@ -1,4 +1,4 @@
-"""Verbs that look at a run: `nas leaderboard`, `show`, `report`."""
+"""Verbs that look at runs: `nas leaderboard`, `show`, `report`, `compare`, `dashboard`."""
 
 from __future__ import annotations
 
@@ -83,3 +83,32 @@ def report(
     from nas.view import make_view
 
     write(run, out, pictures, data_dir, make_view())
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(help="Run folders.")],
+    out: Annotated[str | None, typer.Option("--out", "-o", help="A folder for compare.csv and compare.png.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Set several runs side by side: what each found, and how fast."""
+    from nas.compare import compare as look
+    from nas.compare import lines
+
+    for line in lines(look(runs, out)):
+        say(line)
+    if out is not None:
+        say(f"written: compare.csv and compare.png in {out}")
+
+
+@app.command()
+def dashboard(
+    run: Annotated[str | None, typer.Argument(help="Run folder (default: the newest in results/).")] = None,
+    port: Annotated[int, typer.Option(help="On this machine alone.", min=1, max=65535)] = 8080,
+    debug: Debug = False,
+) -> None:
+    """Open optuna-dashboard on a run's study, for reading."""
+    from nas.dashboard import dashboard as serve
+    from nas.view import make_view
+
+    serve(run, port, make_view())

@@ -82,6 +82,7 @@ def search(
         bool, typer.Option("--inherit", help="Children begin with their parents' weights, where they fit.")
     ] = False,
     retrain: Annotated[bool, typer.Option("--retrain", help="Then retrain the best and score it on the test part.")] = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write logs for it, of every candidate.")] = False,
     plugin: Plugin = None,
     debug: Debug = False,
 ) -> None:

@@ -120,7 +120,7 @@ def whole(told: Told, looks: Sequence[Section]) -> str:
     }
     if shares:
         drawn |= {"genes": plots.genes(shares), "where": plots.where(told.records, shares)}
-    final = _final(told.run)
+    final = final_of(told.run)
     if final is not None:
         drawn["confusion"] = plots.confusion(*final.confusion)
     sections = [section for section in _sections(told, shares, final, looks) if section.body]
@@ -142,12 +142,12 @@ class Final:
 
 def _winner(run: Run, records: Sequence[Record]) -> Record | None:
     """The candidate that was retrained, if one was."""
-    final = _final(run)
+    final = final_of(run)
     number = final.rows.get(("winner", ""), {}).get("value", "") if final is not None else ""
     return records[int(number)] if number.isdecimal() and int(number) < len(records) else None
 
 
-def _final(run: Run) -> Final | None:
+def final_of(run: Run) -> Final | None:
     """None where nothing was retrained. Raises RunError if the files are damaged."""
     if not run.final.exists():
         return None

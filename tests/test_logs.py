@@ -1,0 +1,59 @@
+"""Logs for TensorBoard, read back by TensorBoard's own reader."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nas.leaderboard import read_csv
+from tests.helpers import SMALL_SEARCH, as_options, nas
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("logs")
+    found = nas("search", *as_options({**SMALL_SEARCH, "budget": 2}), "--tensorboard", "--out=run", cwd=folder)
+    assert found.returncode == 0, found.stderr
+    found = nas("resume", "run", "--budget=3", cwd=folder)
+    assert found.returncode == 0, found.stderr
+    return folder / "run"
+
+
+def events(folder: Path) -> list[Any]:
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+    return [event for file in sorted(folder.iterdir()) for event in EventFileLoader(str(file)).Load()]
+
+
+def test_each_candidate_has_its_curve(run: Path) -> None:
+    for row in read_csv(run / "leaderboard.csv"):
+        values = [
+            (event.step, value.tensor.float_val[0] if value.tensor.float_val else value.simple_value)
+            for event in events(run / "tensorboard" / str(row["number"]))
+            for value in event.summary.value
+            if value.tag == "val_accuracy"
+        ]
+        curve = [float(each) for each in str(row["curve"]).split()]
+        assert [step for step, _ in values] == list(range(1, len(curve) + 1))
+        assert [value for _, value in values] == pytest.approx(curve, abs=1e-4)
+
+
+def test_each_candidate_has_its_hyperparameters_and_its_end(run: Path) -> None:
+    from tensorboard.plugins.hparams import plugin_data_pb2
+
+    for row in read_csv(run / "leaderboard.csv"):
+        found = {
+            value.tag: plugin_data_pb2.HParamsPluginData.FromString(value.metadata.plugin_data.content)
+            for event in events(run / "tensorboard" / str(row["number"]))
+            for value in event.summary.value
+            if value.tag.startswith("_hparams_/")
+        }
+        begun = found["_hparams_/session_start_info"].session_start_info
+        assert begun.hparams["learning_rate"].number_value == pytest.approx(row["learning_rate"])
+        assert begun.hparams["optimizer"].string_value == row["optimizer"]
+        assert begun.hparams["parameters"].number_value == row["parameters"]
+        assert found["_hparams_/session_end_info"].session_end_info.status == 1
