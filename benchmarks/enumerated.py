@@ -9,12 +9,12 @@ draws the 5,000 that it is scored on. A training is a row of the CSV when it is 
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
 import sys
 from pathlib import Path
 
-from fidelity import ready, rows, trained_all
+from fidelity import ready, trained_all
+from rows import append, rows
 
 from nas.blueprint import express
 from nas.config import settings
@@ -50,17 +50,8 @@ def main() -> None:
     for number, curve, seconds in trained_all(jobs, options.workers):
         genotype, seed = wanted[number]
         blueprint = jobs[number][0].blueprint
-        append(options.csv, canonical_json(genotype), seed, curve[-1], blueprint.parameters, blueprint.flops, round(seconds, 1))
-
-
-def append(file: Path, *row: object) -> None:
-    """One training more."""
-    new = not file.exists()
-    with file.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        if new:
-            writer.writerow(COLUMNS)
-        writer.writerow(row)
+        row = (canonical_json(genotype), seed, curve[-1], blueprint.parameters, blueprint.flops, round(seconds, 1))
+        append(options.csv, COLUMNS, row)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ validation pictures; no test part is opened.
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
 import math
 import random
@@ -24,6 +23,8 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from rows import append, rows
 
 from nas.config import Settings, settings
 from nas.executors import EXECUTORS, Task, Work
@@ -108,7 +109,7 @@ def train(options: argparse.Namespace) -> None:
                 wanted[job.number] = (number, name, part * every + looked)
     for ended, curve, seconds in trained_all(jobs, options.workers):
         number, name, pictures = wanted[ended]
-        append(options.csv, number, name, picked[number], pictures * len(curve), curve, seconds)
+        enter(options.csv, number, name, picked[number], pictures * len(curve), curve, seconds)
         print(f"#{number} {name}: {max(curve):.4f} in {seconds:.0f} s", file=sys.stderr, flush=True)
 
 
@@ -158,7 +159,7 @@ def trained_all(jobs: Sequence[tuple[Job, int | None]], workers: int = 1) -> Ite
         executor.close()
 
 
-def append(
+def enter(
     file: Path, number: int, way: str, candidate: Candidate, pictures: float, curve: Sequence[float], seconds: float
 ) -> None:
     """One row more."""
@@ -166,21 +167,9 @@ def append(
 
     assert candidate.blueprint is not None
     assert candidate.recipe is not None
-    new = not file.exists()
-    with file.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        if new:
-            writer.writerow(COLUMNS)
-        facts = (summary(candidate.blueprint), candidate.blueprint.parameters, candidate.blueprint.flops)
-        scores = " ".join(f"{value:.4f}" for value in curve)
-        writer.writerow((number, way, *facts, candidate.recipe.batch_size, round(pictures), round(seconds, 1), scores))
-
-
-def rows(file: Path) -> list[dict[str, str]]:
-    if not file.exists():
-        return []
-    with file.open(newline="", encoding="utf-8") as stream:
-        return list(csv.DictReader(stream))
+    facts = (summary(candidate.blueprint), candidate.blueprint.parameters, candidate.blueprint.flops)
+    scores = " ".join(f"{value:.4f}" for value in curve)
+    append(file, COLUMNS, (number, way, *facts, candidate.recipe.batch_size, round(pictures), round(seconds, 1), scores))
 
 
 def report(file: Path) -> None:

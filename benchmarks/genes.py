@@ -10,13 +10,13 @@ again (with the same options; others want another CSV). Scores are of validation
 from __future__ import annotations
 
 import argparse
-import csv
 import statistics
 import sys
 from pathlib import Path
 from typing import Any
 
-from fidelity import ready, rows, trained
+from fidelity import ready, trained
+from rows import append, rows
 
 from nas.config import settings
 from nas.jobs import job_for, networks_of
@@ -140,18 +140,10 @@ def train(options: argparse.Namespace) -> None:
         genotype = {**BASE, **genes}
         blueprint, recipe = networks_of(card, chosen)(genotype)
         curve, seconds = trained(job_for(Candidate(0, genotype, "", blueprint=blueprint, recipe=recipe), chosen, card))
-        append(options.csv, (change, options.seed, blueprint.parameters, blueprint.flops, round(seconds, 1)), curve)
+        scores = " ".join(f"{value:.4f}" for value in curve)
+        row = (change, options.seed, blueprint.parameters, blueprint.flops, round(seconds, 1), scores)
+        append(options.csv, COLUMNS, row)
         print(f"{change}: {max(curve):.4f} in {seconds:.0f} s", file=sys.stderr, flush=True)
-
-
-def append(file: Path, facts: tuple[object, ...], curve: list[float]) -> None:
-    """One row more."""
-    new = not file.exists()
-    with file.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        if new:
-            writer.writerow(COLUMNS)
-        writer.writerow((*facts, " ".join(f"{value:.4f}" for value in curve)))
 
 
 def report(file: Path) -> None:

@@ -12,7 +12,6 @@ no test part is opened.
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
 import shutil
 import statistics
@@ -20,7 +19,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fidelity import ready, rows, trained
+from fidelity import ready, trained
+from rows import append, rows
 
 from nas.blueprint import express
 from nas.config import settings
@@ -54,7 +54,7 @@ def main() -> None:
         # In turn, so that a machine whose speed drifts favours none.
         for way in WAYS if seed % 2 == 0 else reversed(WAYS):
             if (way, str(seed)) not in done and not options.report:
-                append(file, way, str(seed), *compared(options, way, seed))
+                append(file, COLUMNS, (way, seed, *compared(options, way, seed)))
     report(file)
 
 
@@ -76,16 +76,6 @@ def compared(options: argparse.Namespace, way: str, seed: int) -> tuple[str, ...
     curve, _ = trained(dataclasses.replace(job, epochs=options.epochs, train_part=1.0, seed=1_000 + seed))
     finished = sum(record.finished for record in records)
     return str(finished), best["score"], f"{curve[-1]:.4f}", str(blueprint.parameters), str(blueprint.flops)
-
-
-def append(file: Path, *row: str) -> None:
-    """One comparison more."""
-    new = not file.exists()
-    with file.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        if new:
-            writer.writerow(COLUMNS)
-        writer.writerow(row)
 
 
 def report(file: Path) -> None:

@@ -10,14 +10,13 @@ interrupted run is begun anew, for its time would be another.
 from __future__ import annotations
 
 import argparse
-import csv
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from fidelity import rows
+from rows import append, rows
 
 from nas.planning import plan
 from nas.view import Silent
@@ -42,7 +41,8 @@ def main() -> None:
     done = {row["search"] for row in rows(file)}
     for name, given in SEARCHES.items():
         if not options.report and name not in done and options.only in ("", name):
-            append(file, name, *compared(options.folder / name, given))
+            foretold, took = compared(options.folder / name, given)
+            append(file, COLUMNS, (name, round(foretold), round(took), round(took / foretold, 2)))
     print(file.read_text(encoding="utf-8") if file.exists() else "nothing is done yet", end="")
 
 
@@ -60,16 +60,6 @@ def compared(folder: Path, given: dict[str, str | int]) -> tuple[float, float]:
     if process.wait():
         sys.exit(f"the search failed: {folder}")
     return foretold, time.monotonic() - began
-
-
-def append(file: Path, name: str, foretold: float, took: float) -> None:
-    """One row more."""
-    new = not file.exists()
-    with file.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        if new:
-            writer.writerow(COLUMNS)
-        writer.writerow((name, round(foretold), round(took), round(took / foretold, 2)))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ Every search is rows of the CSV when it is done, and is not done again. Tune on 
 from __future__ import annotations
 
 import argparse
-import csv
 import functools
 import json
 import os
@@ -29,7 +28,7 @@ from typing import Any
 
 import numpy as np
 import yaml
-from fidelity import rows
+from rows import append, rows
 from sklearn.linear_model import Ridge
 
 import nas
@@ -186,7 +185,8 @@ def run_all(options: argparse.Namespace) -> None:
     table(options.table)  # a wrong name shows at once
     with ProcessPoolExecutor(options.workers) as pool:
         for future in as_completed([pool.submit(searched, *each) for each in wanted]):
-            append(options.csv, *future.result())
+            name, strategy, seed, curve = future.result()
+            append(options.csv, COLUMNS, (name, strategy, seed, " ".join(f"{value:.4f}" for value in curve)))
 
 
 def searched(name: str, strategy: str, seed: int, budget: int) -> tuple[str, str, int, list[float]]:
@@ -212,16 +212,6 @@ def searched(name: str, strategy: str, seed: int, budget: int) -> tuple[str, str
             best, true = record.value, here.true[canonical_json(record.genotype)]
         curve.append(true)
     return name, strategy, seed, curve
-
-
-def append(file: Path, name: str, strategy: str, seed: int, curve: list[float]) -> None:
-    """One search more."""
-    new = not file.exists()
-    with file.open("a", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        if new:
-            writer.writerow(COLUMNS)
-        writer.writerow((name, strategy, seed, " ".join(f"{value:.4f}" for value in curve)))
 
 
 def report(file: Path, plot: Path | None) -> None:
