@@ -1,5 +1,5 @@
-"""Does it pay that children begin with their parents' weights? Searches of equal time, with and without; what each found is
-trained from random weights.
+"""Does it pay that children begin with their parents' weights? Searches of equal time: without; with; and with weights
+that are mixed with random ones. What each found is trained from random weights.
 
     NAS_DATA_DIR=… python benchmarks/inherit.py --folder inherit [--time 20m] [--seeds 3] [--epochs 10] [--space modern]
     python benchmarks/inherit.py --folder inherit --report
@@ -32,7 +32,8 @@ from nas.run import Run
 from nas.space import read_space
 
 COLUMNS = ("way", "seed", "candidates", "searched", "from_scratch", "parameters", "flops")
-WAYS = {"without": (), "with": ("--inherit",)}
+WAYS = {"without": (), "with": ("--inherit",), "shrunk": ("--inherit", "--config={folder}/shrink.yaml")}
+SHRINK = "genetic: {shrink: 0.4}\n"
 
 
 def main() -> None:
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="train nothing")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
+    (options.folder / "shrink.yaml").write_text(SHRINK, encoding="utf-8")
     file = options.folder / "inherit.csv"
     done = {(row["way"], row["seed"]) for row in rows(file)}
     for seed in range(options.seeds):
@@ -62,7 +64,12 @@ def compared(options: argparse.Namespace, way: str, seed: int) -> tuple[str, ...
     """One search, and its winner from random weights."""
     run = Run(options.folder / f"{way}-{seed}")
     shutil.rmtree(run.folder, ignore_errors=True)
-    chosen = (f"--dataset={options.dataset}", f"--space={options.space}", f"--preset={options.preset}", *WAYS[way])
+    chosen = (
+        f"--dataset={options.dataset}",
+        f"--space={options.space}",
+        f"--preset={options.preset}",
+        *(word.format(folder=options.folder) for word in WAYS[way]),
+    )
     words = ("--strategy=genetic", "--budget=1000", f"--time={options.time}", f"--seed={seed}", f"--out={run.folder}")
     subprocess.run([sys.executable, "-m", "nas", "search", *chosen, *words], check=True, stdout=sys.stderr)
     best = read_csv(run.leaderboard)[0]

@@ -80,6 +80,7 @@ class GeneticSettings(BaseModel):
     finish: float = Field(default=0.0, ge=0, le=1)
     assist: bool = False
     pool: int = Field(default=200, ge=2, le=10_000)
+    shrink: float = Field(default=0.0, ge=0, le=1)
 
 
 class Settings(BaseModel):

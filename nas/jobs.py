@@ -46,6 +46,7 @@ def job_for(candidate: Candidate, chosen: Settings, card: DataCard, run: Run | N
         checkpoint=str(run.checkpoint(candidate.number).absolute()) if run else "",
         model=str(run.model(candidate.number).absolute()) if run else "",
         inherits=str(run.model(candidate.parents[0]).absolute()) if run and chosen.inherit and candidate.parents else "",
+        shrink=chosen.genetic.shrink,
     )
 
 

@@ -137,6 +137,7 @@ class Job:
     checkpoint: str  # file; written after every epoch, read when it is there
     model: str  # file; the trained model, written at the end
     inherits: str = ""  # file; the parent's model, whose weights it begins with where they fit
+    shrink: float = 0.0  # the part of what it inherits that random weights take the place of
     until: float | None = None  # when it should be over (by time.time): then `epochs` is where to begin, and the pace decides
 
 

@@ -7,6 +7,8 @@ parents that win a tournament among the `population` youngest; the oldest die, h
 How children differ from their parents is in `variation.py`. With `adapt` the number of mutations is drawn as each has paid
 lately; in the last part `finish` of the budget children are neighbours of the best alone, a local search.
 
+How much of a parent's weights a child takes over, with `--inherit`, is `shrink`, and the trainer's business.
+
 With `assist` many children of the best are made for each proposal, and a Gaussian process on their genes says which of them is
 likely to improve most (`surrogate.py`); that one is trained.
 """

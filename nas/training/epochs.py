@@ -64,7 +64,7 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
         if state is None:
             job = self.job
             if job.inherits:
-                inherit(self.network, job.blueprint, Path(job.inherits), seed_of(job.seed, job.number, "copies"))
+                inherit(self.network, job.blueprint, Path(job.inherits), seed_of(job.seed, job.number, "copies"), job.shrink)
             fetch(self.network, job.blueprint)
             return
         self.best, history = state

@@ -4,7 +4,8 @@ Where a layer was widened, its new channels are copies of old ones, and who read
 (Chen et al. 2016, "Net2Net", section 2.2.1), in unequal parts, so that copies do not stay the same. A unit that was inserted
 begins as nothing: a residual one by a last normalisation of zeros, a dense one by readers that do not heed it yet (network
 morphism: Wei et al. 2016; Elsken et al. 2018, section 3). So a child computes what its parent did, if it differs from it in
-nothing else; where it is narrower, or a stage is new, as much as there is goes over.
+nothing else; where it is narrower, or a stage is new, as much as there is goes over. With `shrink` kernels are mixed with
+random ones, from which training may find away from what its parent had settled on.
 """
 
 from __future__ import annotations
@@ -60,8 +61,9 @@ class Channels:
         return cls(np.full(count, -1), np.ones(count))
 
 
-def inherit(network: Any, blueprint: Blueprint, file: Path, seed: int) -> bool:
-    """Give a freshly built `network` the weights of the model `file`, and say whether there was one."""
+def inherit(network: Any, blueprint: Blueprint, file: Path, seed: int, shrink: float = 0.0) -> bool:
+    """Give a freshly built `network` the weights of the model `file`, and say whether there was one. Of kernels the part
+    `shrink` stays random."""
     try:
         parent = load_model(file)
         old = Blueprint.from_dict(parent.facts["blueprint"])
@@ -71,8 +73,14 @@ def inherit(network: Any, blueprint: Blueprint, file: Path, seed: int) -> bool:
     layers = {layer.name: layer for layer in network.layers if layer.weights}
     fresh = {name: layer.get_weights() for name, layer in layers.items()}
     for name, arrays in inherited(blueprint, old, theirs, fresh, np.random.default_rng(seed)).items():
-        layers[name].set_weights(arrays)
+        layers[name].set_weights(arrays if not shrink else _shrunk(arrays, fresh[name], shrink))
     return True
+
+
+def _shrunk(arrays: Sequence[np.ndarray], fresh: Sequence[np.ndarray], part: float) -> list[np.ndarray]:
+    """Kernels between what was inherited and what is random (shrink and perturb: Ash & Adams 2020, section 4); norms and biases
+    as they were inherited."""
+    return [(1 - part) * old + part * new if old.ndim > 1 else old for old, new in zip(arrays, fresh, strict=True)]
 
 
 def inherited(child: Blueprint, parent: Blueprint, theirs: Weights, fresh: Weights, rng: np.random.Generator) -> Weights:

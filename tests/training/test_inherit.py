@@ -164,3 +164,18 @@ def test_without_its_parents_model_a_child_begins_at_random(file: str, tmp_path:
     for name, arrays in weights_in(network).items():
         for one, other in zip(arrays, before[name], strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_shrunk_kernels_lie_between_the_parents_and_random_ones(tmp_path: Path) -> None:
+    from nas.training.handover import write_model
+
+    blueprint = express(stages({}), PICTURES)[0]
+    parent = build(blueprint, 1)
+    about = {"classes": list("abcdefghij"), "shape": list(PICTURES.shape), "blueprint": blueprint.to_dict()}
+    write_model(parent, about, tmp_path / "parent.keras")
+    network = build(blueprint, 2)
+    theirs, begun = weights_in(parent), copy.deepcopy(weights_in(network))
+    assert inherit(network, blueprint, tmp_path / "parent.keras", 0, shrink=0.25)
+    for name, arrays in weights_in(network).items():
+        for now, old, new in zip(arrays, theirs[name], begun[name], strict=True):
+            np.testing.assert_allclose(now, 0.75 * old + 0.25 * new if old.ndim > 1 else old, atol=1e-6)
