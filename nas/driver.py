@@ -18,6 +18,7 @@ from nas.executors import EXECUTORS, Executor, Work
 from nas.interrupts import Interrupts
 from nas.keeping import Keeping
 from nas.ledger import Ledger
+from nas.machine import scarce_memory
 from nas.messages import Blocked, Candidate, Finished, Infeasible, Limits, Lost, News, OutOfMemory, Pulse
 from nas.pruners import PRUNERS, Prune
 from nas.result import Result, best_of, goodness
@@ -27,6 +28,7 @@ from nas.strategies.base import BREEDERS
 from nas.view import View
 
 TICK = 0.5  # seconds that the loop waits for news before it looks at the clock
+PATIENCE = 60.0  # seconds that a machine without memory is given to have some again
 
 
 class _TimeOver(BaseException):
@@ -149,6 +151,10 @@ class Driver:
         self._spent[number] = finished.seconds
         if isinstance(outcome, Blocked):
             raise RunFailed(outcome.reason)
+        if isinstance(outcome, OutOfMemory) and outcome.by_system:
+            self._wait_for_memory()
+            if epochs:  # it fits, as it has shown: something else wanted more
+                outcome = Lost(outcome.reason)
         if isinstance(outcome, Lost):
             if self._losses.get(number) != epochs:
                 self._losses[number] = epochs
@@ -168,6 +174,12 @@ class Driver:
         self._keep()
         self.view.finished(record, best_of(self.ledger.records()))
         return True
+
+    def _wait_for_memory(self) -> None:
+        """Give what took all memory some time to end, or to be ended: what is sent out meanwhile would be the next to go."""
+        end = min(time.monotonic() + PATIENCE, self.deadline)
+        while scarce_memory() and time.monotonic() < end:
+            time.sleep(TICK)
 
     def _note(self, text: str) -> None:
         """Tell the user, and the log."""

@@ -34,6 +34,12 @@ def default_memory(workers: int) -> int:
     return int(total * (1 - SPARED) / max(1, workers))
 
 
+def scarce_memory() -> bool:
+    """Whether hardly any memory of this machine is free at the moment."""
+    memory = psutil.virtual_memory()
+    return bool(memory.available < SPARED * memory.total)
+
+
 def own_memory() -> int:
     """Bytes that this process holds for itself: without the files that it has mapped, which the system can drop."""
     facts = psutil.Process().memory_info()

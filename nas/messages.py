@@ -187,9 +187,11 @@ class Lost:
 
 @dataclass(frozen=True)
 class OutOfMemory:
-    """It wanted more memory than there is; it may be tried again with half the batch."""
+    """It wanted more memory than there is; it may be tried again with half the batch. `by_system`: the system ended it, which
+    may have been for the sake of something else on this machine."""
 
     reason: str
+    by_system: bool = False
 
 
 @dataclass(frozen=True)

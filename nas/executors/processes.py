@@ -240,7 +240,7 @@ def _died(running: _Running) -> Lost | OutOfMemory:
     if running.process.exitcode == OVER_MEMORY:
         return OutOfMemory(f"over the limit of {(running.memory or 0) / 1e9:.3g} GB (--trial-memory)")
     if running.process.exitcode == -signal.SIGKILL and kills_for_memory(running.groups) > running.kills:
-        return OutOfMemory("the system had no memory left and ended the worker")
+        return OutOfMemory("the system had no memory left and ended the worker", by_system=True)
     return Lost(f"the worker {how}")
 
 

@@ -301,5 +301,5 @@ def test_worker_that_the_system_ends_for_want_of_memory_is_out_of_memory_and_the
     request.addfinalizer(lambda: (CGROUPS / "tasks").write_text(str(server.pid)))
     (group / "tasks").write_text(str(server.pid))
     executor.submit(1, 100_000)
-    assert wait_for(executor) == OutOfMemory("the system had no memory left and ended the worker")
+    assert wait_for(executor) == OutOfMemory("the system had no memory left and ended the worker", by_system=True)
     assert server.is_running()
