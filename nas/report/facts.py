@@ -37,9 +37,7 @@ def expected_best(scores: Sequence[float], count: int) -> list[float]:
     if not len(ordered):
         return []
     below = np.arange(len(ordered) + 1) / len(ordered)
-    draws = np.arange(1, count + 1)[:, None]
-    chance = below[None, 1:] ** draws - below[None, :-1] ** draws
-    return [float(value) for value in chance @ ordered]
+    return [float(np.diff(below**draws) @ ordered) for draws in range(1, count + 1)]
 
 
 def front(costs: Sequence[float], values: Sequence[float]) -> list[int]:
