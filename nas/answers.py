@@ -18,6 +18,7 @@ from nas.errors import RunError, first_line
 Answer: TypeAlias = Callable[[np.ndarray], np.ndarray]
 """From raw pixels 0–255, float32 [n, height, width, channels], to what the last layer gives, float32 [n, outputs]."""
 
+LARGEST = 4_096  # pixels of a side
 TOGETHER = 64  # pictures that go through a network at once
 
 
@@ -59,5 +60,10 @@ def classes_and_shape(facts: Any, where: str) -> tuple[tuple[str, ...], tuple[in
     lacking = [name for name in ("classes", "shape") if not isinstance(facts, dict) or not isinstance(facts.get(name), list)]
     if lacking:
         raise ValueError(f"{where} has no list '{lacking[0]}'")
-    height, width, channels = (int(side) for side in facts["shape"])
-    return tuple(str(name) for name in facts["classes"]), (height, width, channels)
+    classes, sides = tuple(str(name) for name in facts["classes"]), facts["shape"]
+    whole = all(type(side) is int for side in sides) and len(sides) == 3
+    if not whole or not all(1 <= side <= LARGEST for side in sides[:2]) or sides[2] not in (1, 3):
+        raise ValueError(f"{where} has a shape that no picture has: {sides}"[:200])
+    if len(set(classes)) != len(classes) or len(classes) < 2:
+        raise ValueError(f"{where} has no two classes, or one twice")
+    return classes, (sides[0], sides[1], sides[2])

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from nas.errors import ConfigError, RunFailed
-from nas.ledger import storage_of
+import signal
+import socket
+
+from nas import interrupts
+from nas.errors import ConfigError, RunError, RunFailed
+from nas.ledger import check_database, storage_of
 from nas.run import Run
 from nas.view import View
 
@@ -17,9 +21,16 @@ def dashboard(run: str | None, port: int, view: View) -> None:
         from optuna_dashboard import run_server
     except ImportError:
         raise ConfigError("needs optuna-dashboard, not installed here: pip install 'nas[dashboard]'", "nas dashboard") from None
+    if not opened.study.exists():
+        raise RunError("there is no study", str(opened.study))
+    check_database(opened.study)
     storage = storage_of(opened.study)
-    view.note(f"{opened.folder}: http://{HOST}:{port}/ (Ctrl-C ends it; what is changed there is not kept)")
     try:
-        run_server(storage, host=HOST, port=port)
+        with socket.create_server((HOST, port)):  # before the address is told
+            pass
     except OSError as problem:
         raise RunFailed(f"port {port} cannot be used: {problem.strerror}; give another by --port") from None
+    view.note(f"{opened.folder}: http://{HOST}:{port}/ (Ctrl-C ends it; what is changed there is not kept)")
+    for number in interrupts.SIGNALS:  # raised in the middle of an answer, it would be taken for a fault of that
+        signal.signal(number, lambda *_: interrupts.leave())
+    run_server(storage, host=HOST, port=port)

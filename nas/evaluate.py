@@ -16,12 +16,12 @@ from nas.export.opened import open_model
 from nas.figures import figures
 from nas.final import figure_lines, write_figures
 from nas.messages import Score
-from nas.paths import expanded
 from nas.preparing import interrupts_told
-from nas.run import disk_told
+from nas.printing import printable
+from nas.run import disk_told, folder_of
 from nas.view import Plain, View
 
-TOGETHER = 256  # pictures that are decoded and go through the network at once
+TOGETHER = 256  # pictures that are decoded at once
 PARTS = ("test", "all")
 MOST_SHOWN = 12  # classes, in the terminal
 
@@ -47,11 +47,16 @@ def evaluate(
     view = view or Plain()
     if part not in PARTS:
         raise InputError(f"unknown part '{part}'; allowed here: {listing(PARTS)}", "--part")
+    folder = folder_of(out, "--out") if out is not None else None
+    if folder is not None and any((folder / name).exists() for name in ("run.yaml", "final.csv")):
+        raise InputError("is a run, whose own figures would be written over; give another folder", f"--out {out}")
     with disk_told(), interrupts_told(view, "interrupted; nothing was written"):
         sources = [load(dataset, data_dir, "test"), *([load(dataset, data_dir, "train")] if part == "all" else [])]
         opened = open_model(model)
         rows, labels, skipped = [], [], []
         for source in sources:
+            if not len(source.labels):
+                continue
             place = _places(source, opened, dataset)
             for pictures, some, reasons in _decoded(source, opened.shape):
                 skipped += reasons
@@ -59,14 +64,12 @@ def evaluate(
                     rows.append(opened.probabilities(pictures))
                     labels.append(place[some])
         if not rows:
-            raise DatasetError("has no usable picture in this part", dataset)
+            hint = "; --part all takes every picture" if part == "test" else ""
+            raise DatasetError(f"has no usable picture in this part{hint}", dataset)
         found = figures(np.concatenate(rows), np.concatenate(labels), opened.classes)
         if skipped:
             view.note(f"skipped {len(skipped)} files: {listing(skipped[:3])}{', …' if len(skipped) > 3 else ''}")
-        what = "pictures" if part == "all" else "pictures of the test part"
-        view.note("\n".join([*figure_lines(found, f"{found.pictures:,} {what} of {dataset}:"), *_confusion(found)]))
-        if out is not None:
-            folder = expanded(out)
+        if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             write_figures(folder / "figures.csv", found, {"model": str(model), "data": dataset, "part": part})
     return found
@@ -78,8 +81,6 @@ def _places(source: Arrays | Files, opened: HandedOver, dataset: str) -> np.ndar
     if strange:
         words = f"the class '{strange[0]}' is none of the model's: {listing(opened.classes[:20])}"
         raise DatasetError(words, dataset)
-    if not len(source.labels):
-        raise DatasetError("has no test part; --part all takes every picture", dataset)
     return np.array([opened.classes.index(name) for name in source.classes])
 
 
@@ -101,11 +102,13 @@ def _decoded(source: Arrays | Files, shape: tuple[int, int, int]) -> Iterator[tu
         yield np.array(pictures), labels[places], reasons
 
 
-def _confusion(score: Score) -> Iterator[str]:
-    """The confusion matrix for the terminal, if it fits."""
+def evaluation_lines(score: Score, dataset: str, part: str) -> Iterator[str]:
+    """Figures for the terminal, and the confusion matrix if it fits."""
+    what = "pictures" if part == "all" else "pictures of the test part"
+    yield from figure_lines(score, f"{score.pictures:,} {what} of {dataset}:")
     if len(score.classes) <= MOST_SHOWN:
-        cells = [["", *(name[:10] for name in score.classes)]]
-        cells += [[name[:10], *map(str, row)] for name, row in zip(score.classes, score.confusion, strict=True)]
+        cells = [["", *(printable(name)[:10] for name in score.classes)]]
+        cells += [[printable(name)[:10], *map(str, row)] for name, row in zip(score.classes, score.confusion, strict=True)]
         wide = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
         yield "class and what was answered:"
         for row in cells:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -23,9 +24,8 @@ from nas.answers import HandedOver
 from nas.datasets import images
 from nas.errors import InputError
 from nas.export.opened import open_model
-from nas.paths import expanded
 from nas.preparing import interrupts_told
-from nas.run import disk_told, write_whole
+from nas.run import disk_told, target_of, write_whole
 from nas.view import Plain, View
 
 PATCH = 5  # the patch is a fifth of the picture's sides
@@ -46,10 +46,11 @@ class Strip:
 def explain(model: str | Path, picture: str | Path, out: str | Path | None = None, view: View | None = None) -> Path:
     """Write a sheet about one picture, as `.html` or `.png` (default: `<picture>-seen.html` here). Raises InputError."""
     view = view or Plain()
-    target = expanded(out) if out is not None else Path(f"{Path(picture).stem[:80]}-seen.html")
+    own = f"{os.fsencode(Path(picture).stem)[:120].decode(errors='ignore')}-seen.html"
+    target = target_of(out if out is not None else own, "--out")
     if target.suffix not in ENDINGS:
-        raise InputError(f"a sheet is a page (.html) or a picture (.png); found '{target.suffix}'", f"--out {target}")
-    if not Path(picture).is_file():
+        raise InputError(f"a sheet is a page (.html) or a picture (.png); found '{target.suffix}'", f"--out {out}")
+    if not os.path.isfile(picture):
         raise InputError("there is no such picture", str(picture))
     with disk_told(), interrupts_told(view, "interrupted; nothing was written"):
         loaded = open_model(model)

@@ -52,7 +52,7 @@ def wilson(hits: int, total: int) -> tuple[float, float]:
     part, square = hits / total, Z**2 / total
     middle = part + square / 2
     reach = Z * math.sqrt(part * (1 - part) / total + square / (4 * total))
-    return (middle - reach) / (1 + square), (middle + reach) / (1 + square)
+    return max(0.0, (middle - reach) / (1 + square)), min(1.0, (middle + reach) / (1 + square))
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray) -> float:

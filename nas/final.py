@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nas.config import Settings
+from nas.errors import RunError, first_line
 from nas.executors import Task
 from nas.jobs import WORKER
 from nas.messages import DataCard, DataRequest, Figure, Limits, Score, ScoreRequest
 from nas.preparing import LONGEST_SILENCE, hands_of
+from nas.printing import printable
 from nas.run import Run, write_whole
 from nas.view import View
 
@@ -53,6 +56,49 @@ def write_figures(file: Path, score: Score, facts: dict[str, Any]) -> None:
     write_whole(file, stream.getvalue())
 
 
+@dataclass(frozen=True)
+class Final:
+    """The figures of the test part as they were written: rows of `final.csv` by (figure, class), and the classes and counts of
+    `confusion.csv`."""
+
+    rows: dict[tuple[str, str], dict[str, str]]
+    classes: list[str]
+    confusion: list[list[int]]
+
+    @property
+    def accuracy(self) -> dict[str, str]:
+        return self.rows["accuracy", ""]
+
+    @property
+    def pictures(self) -> int:
+        return int(self.rows["pictures", ""]["value"])
+
+    @property
+    def winner(self) -> int | None:
+        """The candidate that was retrained; None for a training without a search."""
+        value = self.rows.get(("winner", ""), {}).get("value", "")
+        return int(value) if value.isdecimal() else None
+
+
+def read_final(run: Run) -> Final | None:
+    """None where nothing was scored on the test part. Raises RunError if the files are damaged."""
+    if not run.final.exists():
+        return None
+    try:
+        with run.final.open(encoding="utf-8", newline="") as stream:
+            rows = {(row["figure"], row["class"]): row for row in csv.DictReader(stream)}
+        with (run.folder / "confusion.csv").open(encoding="utf-8", newline="") as stream:
+            table = list(csv.reader(stream))[1:]
+        found = Final(rows, [row[0] for row in table], [[int(cell) for cell in row[1:]] for row in table])
+        for row in (found.accuracy, *(row for (_, of), row in rows.items() if of)):
+            float(row["value"]), float(row["low"]), float(row["high"])
+        if found.pictures < 1 or not found.classes:
+            raise ValueError("there are no pictures, or no classes")
+    except (OSError, LookupError, ValueError, TypeError, AttributeError, csv.Error) as problem:
+        raise RunError(f"is damaged, or confusion.csv beside it: {first_line(problem)}", str(run.final)) from None
+    return found
+
+
 def figure_lines(score: Score, title: str) -> list[str]:
     """The figures for the terminal."""
     lines = [title]
@@ -61,7 +107,7 @@ def figure_lines(score: Score, title: str) -> list[str]:
             lines.append(f"  {figure.name:<18} {_value(figure)}")
     each = [figure for figure in score.figures if figure.of]
     wide = max((len(figure.of) for figure in each), default=0)
-    lines += [f"  {figure.of:<{wide}}  {_value(figure)}" for figure in each[:MOST_NAMED]]
+    lines += [f"  {printable(figure.of):<{wide}}  {_value(figure)}" for figure in each[:MOST_NAMED]]
     return lines
 
 
@@ -95,7 +141,7 @@ def _confusion_png(score: Score) -> bytes:
     axes.set_ylabel("class")
     axes.set_title(f"accuracy {score.accuracy.value:.2%} on {score.pictures:,} test pictures")
     if count <= MOST_NAMED:
-        names = [_label(name, at) for at, name in enumerate(score.classes)]
+        names = [label(name, f"class {at + 1}") for at, name in enumerate(score.classes)]
         axes.set_xticks(range(count), names, rotation=90 if count > 5 else 0, parse_math=False)
         axes.set_yticks(range(count), names, parse_math=False)
         for y, row in enumerate(score.confusion):
@@ -107,11 +153,11 @@ def _confusion_png(score: Score) -> bytes:
     return buffer.getvalue()
 
 
-def _label(name: str, number: int) -> str:
-    """A class's name as the picture shows it: shortened, or its number where the font has no such letters."""
+def label(name: str, else_: str, most: int = 16) -> str:
+    """A name from data as a picture shows it: shortened, or another where the font has no such letters."""
     from matplotlib.font_manager import findfont, get_font
 
     letters = get_font(findfont("DejaVu Sans"))
     if any(not letters.get_char_index(ord(letter)) for letter in name):
-        return f"class {number + 1}"
-    return name if len(name) <= 16 else f"{name[:15]}…"
+        return else_
+    return name if len(name) <= most else f"…{name[1 - most :]}" if "/" in name else f"{name[: most - 1]}…"

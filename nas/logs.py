@@ -6,13 +6,16 @@ without TensorFlow: the driver never loads that.
 
 from __future__ import annotations
 
+import contextlib
 import math
+import sys
 import time
+import types
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nas.errors import ConfigError
+from nas.errors import ConfigError, first_line
 from nas.messages import Candidate, Progress, Pulse, Record
 from nas.space.space import flatten
 from nas.view import View
@@ -22,10 +25,16 @@ FOLDER = "tensorboard"  # in the run folder
 
 def check_tensorboard() -> None:
     """Raise ConfigError if the package is not installed."""
+    _without_tensorflow()
     try:
         from tensorboard.summary.writer.event_file_writer import EventFileWriter  # noqa: F401
     except ImportError:
         raise ConfigError("needs tensorboard, not installed here: pip install 'nas[tensorboard]'", "--tensorboard") from None
+
+
+def _without_tensorflow() -> None:
+    """Have tensorboard use its own few functions in place of TensorFlow: it looks for this module, and asks for no more."""
+    sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))
 
 
 class Logged:
@@ -34,6 +43,8 @@ class Logged:
     def __init__(self, view: View, folder: Path) -> None:
         self.view, self.folder = view, folder
         self._writers: dict[int, Any] = {}
+        self._failed = False
+        _without_tensorflow()
 
     def note(self, text: str) -> None:
         self.view.note(text)
@@ -65,23 +76,33 @@ class Logged:
     def finished(self, record: Record, best: Record | None) -> None:
         self.view.finished(record, best)
         self._write(record.number, record.epochs, [_end(record.state == "trained")])
-        self._writers.pop(record.number).close()
+        self._close(record.number)
 
     def end(self) -> None:
         self.view.end()
-        for writer in self._writers.values():
-            writer.close()
-        self._writers = {}
+        for number in list(self._writers):
+            self._close(number)
+
+    def _close(self, number: int) -> None:
+        with contextlib.suppress(Exception):  # what it had still to write is lost with the rest
+            self._writers.pop(number).close()
 
     def _write(self, number: int, step: int, values: Sequence[Any]) -> None:
+        """Write some values; when the disk takes them no more, that is told once, and the search goes on without."""
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-        if number not in self._writers:
-            self._writers[number] = EventFileWriter(str(self.folder / str(number)))
-        self._writers[number].add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
-        self._writers[number].flush()
+        if self._failed:
+            return
+        try:
+            if number not in self._writers:
+                self._writers[number] = EventFileWriter(str(self.folder / str(number)))
+            self._writers[number].add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
+            self._writers[number].flush()
+        except Exception as problem:
+            self._failed = True
+            self.view.note(f"no more logs for TensorBoard: {first_line(problem)}")
 
 
 def _scalar(name: str, value: float) -> Any:

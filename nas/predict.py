@@ -10,12 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from nas.answers import HandedOver
+from nas.answers import TOGETHER, HandedOver
 from nas.datasets import images
 from nas.errors import InputError
 from nas.export.opened import located, open_model
-
-TOGETHER = 64  # pictures that go through the network at once
 
 
 @dataclass(frozen=True)
@@ -50,11 +48,15 @@ def _pictures(places: Iterable[str | Path]) -> Iterator[str]:
         if not os.path.isdir(place):
             yield str(place)
             continue
-        found = [Path(at) / name for at, _, names in os.walk(place) for name in names if not name.startswith(".")]
+        found = [Path(at) / name for at, _, names in os.walk(place, onerror=_raise) for name in names if name[0] != "."]
         pictures = sorted(str(file) for file in found if images.is_image_file(file))
         if not pictures:
             raise InputError("there is no picture in this folder", str(place))
         yield from pictures
+
+
+def _raise(problem: OSError) -> None:
+    raise InputError(f"cannot be read: {problem.strerror}", str(problem.filename))
 
 
 def _look(loaded: HandedOver, files: list[str]) -> list[Prediction]:
@@ -92,7 +94,7 @@ def write_csv(found: Iterable[Prediction], file: Path, top: int) -> tuple[int, i
                 failed += bool(one.reason)
         temporary.replace(file)
     except OSError as problem:
-        problem.filename = str(file)
+        problem.filename = problem.filename or str(file)
         raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -31,6 +31,11 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(_line(line, widths, room) for line in cells)
 
 
+def printable(name: str) -> str:
+    """A name from data in one line of a terminal."""
+    return "".join(letter if letter.isprintable() else "�" for letter in name)
+
+
 def _line(cells: list[str], widths: list[int], room: int) -> str:
     last = cells[-1] if len(cells[-1]) <= room else cells[-1][: room - 1] + "…"
     return "  ".join([*(cell.rjust(width) for cell, width in zip(cells, widths, strict=False)), last]).rstrip()

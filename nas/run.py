@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nas.errors import RunError, RunFailed, SpaceError
+from nas.errors import InputError, RunError, RunFailed, SpaceError
 from nas.paths import expanded
 from nas.space import read_space
 from nas.yamlfile import dumped, read
@@ -46,6 +46,26 @@ def write_whole(file: Path, data: str | bytes) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def target_of(out: str | Path, option: str) -> Path:
+    """The file that is meant by an output option, links followed: checked before hours of work. Raises InputError."""
+    file = Path(os.path.realpath(expanded(out)))
+    if not str(out).strip() or os.path.isdir(file):
+        raise InputError(f"a file is expected; found {'nothing' if not str(out).strip() else 'a folder'}", f"{option} {out}")
+    if os.path.exists(file) and not os.path.isfile(file):  # a device, a pipe: it would be replaced
+        raise InputError("is no regular file", f"{option} {out}")
+    if not os.path.isdir(file.parent):
+        raise InputError(f"there is no folder {file.parent}", f"{option} {out}")
+    return file
+
+
+def folder_of(out: str | Path, option: str) -> Path:
+    """The folder that is meant by an output option; what is there may be written into. Raises InputError."""
+    folder = Path(os.path.realpath(expanded(out)))
+    if not str(out).strip() or (os.path.exists(folder) and not os.path.isdir(folder)):
+        raise InputError("a folder is expected", f"{option} {out}")
+    return folder
 
 
 def _sync_folder(folder: Path) -> None:

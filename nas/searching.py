@@ -82,6 +82,8 @@ def search(
     if evaluate is not None:
         if chosen.retrain:
             raise ConfigError("with an evaluator nothing is trained, so nothing can be retrained", "retrain")
+        if chosen.tensorboard:
+            raise ConfigError("with an evaluator nothing is trained, so there is nothing to log", "tensorboard")
         if chosen.executor != "inline":
             raise ConfigError("an evaluator runs in this process, by the executor 'inline'", "executor")
         return search_with(evaluate, read, chosen, out, view or Silent())

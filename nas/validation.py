@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from nas.config import Settings
 from nas.datasets import Arrays, Files, images, open_cache, prepare
 from nas.datasets.prepare import load
 from nas.datasets.split import split
+from nas.errors import DatasetError, listing
 from nas.view import View
 
 
@@ -39,9 +41,13 @@ class Validation:
         return f"picture {place}"
 
 
-def validation_of(chosen: Settings, view: View) -> Validation:
-    """Raises DatasetError if the data are not there any more."""
+def validation_of(chosen: Settings, before: dict[str, Any], view: View) -> Validation:
+    """`before` is what `run.yaml` says of the data. Raises DatasetError if they are gone, or have other classes."""
     card = prepare(chosen.dataset, chosen.data_dir, chosen.image_size, view.preparing)
+    if list(card.classes) != list(before.get("classes") or card.classes):
+        raise DatasetError(f"has other classes than when the run began: {listing(card.classes[:20])}", chosen.dataset)
+    if card.digest != before.get("digest", card.digest):
+        view.note(f"the data '{card.name}' has changed since the run began, and so have the validation pictures")
     cached, labels = open_cache(card)
     train, validation = split(labels, chosen.seed, chosen.validation_part or 0.0, 1.0)
     rng = np.random.default_rng(0)

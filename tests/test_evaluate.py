@@ -55,6 +55,18 @@ def test_classes_that_the_model_does_not_know_are_named(small_run: Path, tmp_pat
         evaluate(small_run, "digits", part="half", view=Silent())
 
 
+def test_small_folders_without_anything_to_hold_out(small_run: Path, tmp_path: Path) -> None:
+    folder = class_folder(tmp_path / "few", {"3": 2, "5": 2})
+    with pytest.raises(DatasetError, match="has no usable picture in this part; --part all takes every picture"):
+        evaluate(small_run, str(folder), view=Silent())
+    assert evaluate(small_run, str(folder), part="all", view=Silent()).pictures == 4
+
+
+def test_figures_of_a_run_are_not_written_over(small_run: Path) -> None:
+    with pytest.raises(InputError, match="is a run, whose own figures would be written over"):
+        evaluate(small_run, "digits", out=small_run, view=Silent())
+
+
 @pytest.mark.slow
 def test_on_the_command_line_with_files(small_run: Path, labelled: Path, tmp_path: Path) -> None:
     found = nas("evaluate", small_run, labelled, "--part=all", "-o", "figures", cwd=tmp_path)

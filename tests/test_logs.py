@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nas.leaderboard import read_csv
-from tests.helpers import SMALL_SEARCH, as_options, nas
+from tests.helpers import SMALL_SEARCH, as_options, nas, python
 
 pytestmark = pytest.mark.slow
 
@@ -57,3 +57,31 @@ def test_each_candidate_has_its_hyperparameters_and_its_end(run: Path) -> None:
         assert begun.hparams["optimizer"].string_value == row["optimizer"]
         assert begun.hparams["parameters"].number_value == row["parameters"]
         assert found["_hparams_/session_end_info"].session_end_info.status == 1
+
+
+def test_driver_writes_logs_without_tensorflow_and_goes_on_without_a_disk(tmp_path: Path) -> None:
+    """Where a file stands in the way of the folder, that is told once."""
+    code = """
+import sys
+from pathlib import Path
+from nas.logs import Logged, check_tensorboard
+from nas.messages import Candidate, Progress, Record
+from nas.view import Plain
+
+check_tensorboard()
+for name in ("logs", "file"):
+    view = Logged(Plain(sys.stdout), Path(name))
+    view.view.begin(2, ())
+    view.started(Candidate(0, {"x": 0.5, "kind": "a", "on": True}, ""), "")
+    view.progress(Progress(0, 1, 0.5, {"val_accuracy": 0.5}), (0.5,))
+    view.finished(Record(0, {}, "trained", 0.5, curve=(0.5,)), None)
+    view.end()
+print("LOADED", "tensorflow" in sys.modules, "keras" in sys.modules)
+"""
+    (tmp_path / "file").write_text("")
+    found = python(code, tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.endswith("LOADED False False\n")
+    assert found.stdout.count("no more logs for TensorBoard: ") == 1
+    assert found.stderr == ""
+    assert len(events(tmp_path / "logs" / "0")) > 2

@@ -23,25 +23,24 @@ def predict(
     debug: Debug = False,
 ) -> None:
     """Say what is in pictures, with one probability for each class."""
-    from nas.paths import expanded
+    from nas.errors import counted
     from nas.predict import predictions, write_csv
-    from nas.run import disk_told
+    from nas.printing import printable
+    from nas.run import disk_told, target_of
 
-    if csv is not None:
-        with disk_told():
-            count, failed = write_csv(predictions(model, pictures), expanded(csv), top)
-        say(f"{count:,} pictures, {failed:,} of them unreadable: {csv}")
-        if failed == count:
-            raise typer.Exit(InputError.exit_code)
-        return
     failed = 0
-    for prediction in predictions(model, pictures):
-        if prediction.reason:
-            failed += 1
-            print(f"error: {prediction.file}: {prediction.reason}", file=sys.stderr)  # noqa: T201
-            continue
-        shown = list(prediction.probabilities.items())[:top]
-        say(f"{prediction.file}: {shown[0][0]}   " + "  ".join(f"{name} {share:.1%}" for name, share in shown))
+    with disk_told():
+        if csv is not None:
+            file = target_of(csv, "--csv")
+            count, failed = write_csv(predictions(model, pictures), file, top)
+            say(f"{counted(count, 'picture')}, {failed:,} of them unreadable: {csv}")
+        for prediction in predictions(model, pictures) if csv is None else ():
+            if prediction.reason:
+                failed += 1
+                print(f"error: {prediction.file}: {prediction.reason}", file=sys.stderr)  # noqa: T201
+                continue
+            shown = [(printable(name), share) for name, share in list(prediction.probabilities.items())[:top]]
+            say(f"{prediction.file}: {shown[0][0]}   " + "  ".join(f"{name} {share:.1%}" for name, share in shown))
     if failed:
         raise typer.Exit(InputError.exit_code)
 
@@ -57,9 +56,12 @@ def evaluate(
 ) -> None:
     """Score a model on a data set: accuracy, figures of each class, confusion matrix."""
     from nas.evaluate import evaluate as look
+    from nas.evaluate import evaluation_lines
     from nas.view import make_view
 
-    look(model, dataset, part=part, data_dir=data_dir, out=out, view=make_view())
+    score = look(model, dataset, part=part, data_dir=data_dir, out=out, view=make_view())
+    for line in evaluation_lines(score, dataset, part):
+        say(line)
 
 
 @app.command()
@@ -83,7 +85,7 @@ def export(
 
 @app.command()
 def explain(
-    model: Model,
+    model: Annotated[str, typer.Argument(help="Run folder (its best model so far), or a .keras file.")],
     picture: Annotated[str, typer.Argument(help="A picture file.")],
     out: Annotated[
         str | None, typer.Option("--out", "-o", help="The sheet, .html or .png (default PICTURE-seen.html here).")

@@ -1,19 +1,23 @@
 """From a run to a folder for other programs: what `nas export` does.
 
 The model is written in the format that was asked for, opened again in the runtime of that format, and compared with the
-original on pictures of the validation part. Only what passes gets its name; until then it lies in a folder that goes with the
-process. The test part stays closed.
+original on pictures of the validation part. Only what passes gets its name; until then it lies in a hidden folder beside it.
+The test part stays closed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from nas import leaderboard, plugins
 from nas.blueprint import Blueprint
@@ -22,16 +26,17 @@ from nas.errors import ConfigError, RunError, listing
 from nas.export import FORMATS
 from nas.export.card import model_card
 from nas.export.formats import FACTS, Order, check_packages, written
-from nas.export.opened import open_model
+from nas.export.opened import no_model, open_model
 from nas.export.parity import BATCHES, COUNTED, Parity, compared, latency
-from nas.paths import expanded
+from nas.final import read_final
 from nas.preparing import interrupts_told
 from nas.provenance import version_of
-from nas.run import Run, disk_told, write_whole
-from nas.validation import validation_of
+from nas.run import Run, disk_told, folder_of, write_whole
+from nas.validation import Validation, validation_of
 from nas.view import Plain, View
 
 CARD = "MODEL_CARD.md"
+TEMPORARY = ".nas-export."
 EXAMPLES = 300  # pictures by which the scales of whole numbers are chosen
 INPUT = "raw pixels 0-255, {} [n, height, width, channels]; normalisation is inside"
 RESIZING = "the whole picture is squeezed to height × width, bilinear; upright as the camera says, transparency laid on white"
@@ -85,18 +90,18 @@ def export(
     form, opened = FORMATS[format], Run.open(run)
     _check(format, int8)
     source = _source(opened, rank, number, final)
-    target = expanded(out) if out is not None else opened.folder / "export" / f"{format}{'-int8' if int8 else ''}"
-    if os.path.exists(target) and (not target.is_dir() or any(target.iterdir())):
-        raise RunError("is there already; give a folder that is not there yet by -o", str(target))
     facts = opened.read_settings()
+    leaderboard.read_csv(opened.leaderboard)  # for the card: what is missing shows now
+    read_final(opened)
     chosen = settings(None, facts["settings"], data_dir=data_dir)
     for plugin in chosen.plugin:
         plugins.load(plugin)
     with disk_told(), interrupts_told(view, "interrupted; nothing was exported"):
-        found = validation_of(chosen, view)
-        places = found.places
-        if not places or (int8 and len(places) < COUNTED):  # if need be, with some that were trained on
-            places = places + found.others[: COUNTED - len(places)]
+        target = _target(opened, out, f"{format}{'-int8' if int8 else ''}")
+        found = validation_of(chosen, facts.get("data") or {}, view)
+        places, what = _places(
+            found, int8, seen=source == opened.best and (opened.final.exists() or not chosen.validation_part)
+        )
         original = open_model(source)
         about = {
             **original.facts,
@@ -107,15 +112,16 @@ def export(
             "input": INPUT.format("uint8" if int8 else "float32"),
             "resizing": RESIZING,
         }
+        missing = [each for each in target.parents if not each.exists()]
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as name:
+        with _taken_back(missing), tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{TEMPORARY}{os.getpid()}.") as name:
             folder = Path(name) / "export"
             folder.mkdir()
             examples = found.pictures(places[:EXAMPLES], original.shape) if int8 else np.empty(0)
             file = written(format, Order(original, about, examples, int8), folder)
             write_whole(folder / FACTS, json.dumps(about, indent=1, ensure_ascii=False))
             again = open_model(file)
-            parity = compared(original, again, found, places, int8)
+            parity = compared(original, again, found, places, what, int8)
             parity.check(file)
             seconds = {batch: latency(again, batch) for batch in BATCHES}
             blueprint = Blueprint.from_dict(original.facts["blueprint"])
@@ -123,12 +129,50 @@ def export(
             result = Exported(target, target / form.file, parity, size, seconds, blueprint)
             about |= {"checked": {**vars(parity), "bytes": result.size, "seconds": {str(k): v for k, v in seconds.items()}}}
             write_whole(folder / FACTS, json.dumps(about, indent=1, ensure_ascii=False))
-            write_whole(folder / CARD, model_card(opened, facts, about, result.lines()[:2]))
+            write_whole(
+                folder / CARD,
+                model_card(opened, facts, about, result.lines()[:-1], last=source == opened.best and opened.final.exists()),
+            )
             if target.exists():
                 target.rmdir()  # it is empty
             folder.rename(target)
     view.note("\n".join(result.lines()))
     return result
+
+
+def _target(run: Run, out: str | Path | None, name: str) -> Path:
+    """The folder of an export, which is not there yet, or empty. Raises InputError. What earlier exports that were killed have
+    left beside it is removed."""
+    target = folder_of(out, "--out") if out is not None else (run.folder / "export" / name).absolute()
+    if target.exists() and any(target.iterdir()):
+        raise RunError("is there already; give a folder that is not there yet by -o", str(target))
+    for left in target.parent.glob(f"{TEMPORARY}*") if target.parent.is_dir() else ():
+        process = left.name.removeprefix(TEMPORARY).partition(".")[0]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            shutil.rmtree(left, ignore_errors=True)
+    return target
+
+
+@contextlib.contextmanager
+def _taken_back(folders: Sequence[Path]) -> Iterator[None]:
+    """Folders that were made on the way go again if nothing came into them; the innermost is first."""
+    try:
+        yield
+    finally:
+        for folder in folders:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _places(found: Validation, many: bool, seen: bool) -> tuple[list[int], str]:
+    """Which pictures are asked about, and what they are in words; of at least 1,000 if `many`."""
+    places = found.places
+    if seen or not places:
+        return (places + found.others)[: max(len(places), COUNTED)], "training pictures, which its last fit has seen"
+    if many and len(places) < COUNTED:
+        more = found.others[: COUNTED - len(places)]
+        return places + more, f"pictures, {len(places)} of all of the validation part, the others trained on"
+    return places, "validation pictures"
 
 
 def _check(format: str, int8: bool) -> None:
@@ -151,7 +195,7 @@ def _source(run: Run, rank: int | None, number: int | None, final: bool) -> Path
         raise RunError(f"was not retrained, so it has no final model; 'nas retrain {run.name}' makes it", str(run.folder))
     if rank is None and number is None:
         if not run.best.exists():
-            raise RunError("has no trained model yet: no candidate was trained to the end", str(run.folder))
+            raise RunError(no_model(run), str(run.folder))
         return run.best
     rows = leaderboard.read_csv(run.leaderboard)
     key, wanted, option = ("rank", rank, "--rank") if rank is not None else ("number", number, "--number")

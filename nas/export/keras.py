@@ -24,7 +24,6 @@ def read(file: Path) -> Answer:
 FORMATS.register("keras")(
     Format(
         file=FILE,
-        about="the file as nas keeps it",
         loading=f'import keras\nanswers = keras.saving.load_model("{FILE}").predict(picture)',
         write=write,
         read=read,

@@ -52,7 +52,6 @@ answers = session.run(None, {{session.get_inputs()[0].name: picture}})[0]"""
 FORMATS.register("onnx")(
     Format(
         file=FILE,
-        about="one file for onnxruntime",
         loading=_LOADING,
         write=write,
         read=read,

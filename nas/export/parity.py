@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nas.answers import HandedOver
+from nas.answers import TOGETHER, HandedOver
 from nas.errors import RunFailed
 from nas.validation import Validation
 
@@ -18,7 +18,6 @@ CLOSE = 1e-3  # probabilities may differ so much
 WORSE = 0.02  # of the accuracy that whole numbers of 8 bits may cost
 PICTURES = 64  # that are compared
 COUNTED = 1_000  # at least, for an accuracy
-TOGETHER = 64
 BATCHES = (1, 32)  # for which the time is taken
 
 
@@ -27,16 +26,17 @@ class Parity:
     """`difference` is the largest of two probabilities, `agreement` the part of the pictures that both call the same; the
     accuracies, original and exported, are of `counted` pictures (0: not asked)."""
 
+    what: str  # pictures they are
     pictures: int
     difference: float
     agreement: float
     counted: int = 0
-    accuracy: float = 0.0
-    exported_accuracy: float = 0.0
+    accuracy: float | None = None
+    exported_accuracy: float | None = None
 
     def check(self, file: Path) -> None:
         """Raise RunFailed if the two are not the same."""
-        if self.counted:
+        if self.accuracy is not None and self.exported_accuracy is not None:
             if self.accuracy - self.exported_accuracy > WORSE:
                 words = f"{self.exported_accuracy:.4f} instead of {self.accuracy:.4f} on {self.counted:,} pictures"
                 raise RunFailed(f"{file.name} is not as good as the original: its accuracy is {words}")
@@ -45,29 +45,31 @@ class Parity:
             raise RunFailed(f"{file.name} does not answer as the original does: {words}")
 
     def lines(self) -> list[str]:
-        words = f"{self.pictures} validation pictures: largest difference of a probability {self.difference:.1e}"
+        words = f"{self.pictures} {self.what}: largest difference of a probability {self.difference:.1e}"
         found = [f"{words}, the same answer for {self.agreement:.1%}"]
-        if self.counted:
+        if self.accuracy is not None:
             pair = f"{self.exported_accuracy:.4f} (original {self.accuracy:.4f})"
-            found.append(f"accuracy on {self.counted:,} pictures: {pair}")
+            found.append(f"accuracy on {self.counted:,} of them: {pair}")
         return found
 
 
-def compared(original: HandedOver, exported: HandedOver, data: Validation, places: Sequence[int], count: bool) -> Parity:
+def compared(
+    original: HandedOver, exported: HandedOver, data: Validation, places: Sequence[int], what: str, count: bool
+) -> Parity:
     """Ask both about the first pictures of `places`, and with `count` about all of them for their accuracies."""
     few = places[:PICTURES]
     ours, theirs = (model.probabilities(data.pictures(few, model.shape)) for model in (original, exported))
     difference = float(np.abs(ours - theirs).max())
     agreement = float((ours.argmax(axis=1) == theirs.argmax(axis=1)).mean())
     if not count:
-        return Parity(len(few), difference, agreement)
+        return Parity(what, len(few), difference, agreement)
     hits = [0, 0]
     for start in range(0, len(places), TOGETHER):
         some = places[start : start + TOGETHER]
         for which, model in enumerate((original, exported)):
             answers = model.probabilities(data.pictures(some, model.shape)).argmax(axis=1)
             hits[which] += int((answers == data.labels[some]).sum())
-    return Parity(len(few), difference, agreement, len(places), hits[0] / len(places), hits[1] / len(places))
+    return Parity(what, len(few), difference, agreement, len(places), hits[0] / len(places), hits[1] / len(places))
 
 
 def latency(model: HandedOver, batch: int) -> float:

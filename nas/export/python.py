@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
 from nas.answers import Answer
 from nas.blueprint import Blueprint
+from nas.errors import RunError
 from nas.export.code import code
 from nas.export.formats import FORMATS, Format, Order
 from nas.run import write_whole
@@ -26,13 +28,20 @@ def write(order: Order, folder: Path) -> None:
     by_name = {layer.name: layer for layer in order.original.model.layers}
     for node in blueprint.nodes:
         kinds[type(by_name[node.name])].pop(0).set_weights(theirs[node.name])
-    network.save_weights(folder / WEIGHTS)
+    with tempfile.TemporaryDirectory() as name:  # on a full disk HDF5 fails badly: what is whole is copied
+        network.save_weights(Path(name) / WEIGHTS)
+        write_whole(folder / WEIGHTS, (Path(name) / WEIGHTS).read_bytes())
 
 
 def _built(file: Path) -> Any:
     """The model that the code makes, with random weights."""
     space: dict[str, Any] = {"__name__": "model"}
-    exec(compile(file.read_text(encoding="utf-8"), str(file), "exec"), space)
+    try:
+        exec(compile(file.read_text(encoding="utf-8"), str(file), "exec"), space)
+    except SystemExit:
+        raise RunError("ends the program that reads it", str(file)) from None
+    if not callable(space.get("build")):
+        raise RunError("has no function 'build'", str(file))
     return space["build"]()
 
 
@@ -48,7 +57,6 @@ def read(file: Path) -> Answer:
 FORMATS.register("python")(
     Format(
         file=FILE,
-        about="the network as readable Keras code, its weights beside it",
         loading=f'from model import build\nmodel = build()\nmodel.load_weights("{WEIGHTS}")\nanswers = model.predict(picture)',
         write=write,
         read=read,

@@ -26,7 +26,6 @@ def read(file: Path) -> Answer:
 FORMATS.register("savedmodel")(
     Format(
         file=FILE,
-        about="a folder for TensorFlow and TensorFlow Serving",
         loading=f'import tensorflow as tf\nmodel = tf.saved_model.load("{FILE}")\nanswers = model.serve(picture).numpy()',
         write=write,
         read=read,

@@ -66,7 +66,6 @@ answers = next(iter(run(**{{next(iter(run.get_input_details())): picture.astype(
 FORMATS.register("tflite")(
     Format(
         file=FILE,
-        about="one file for LiteRT (TensorFlow Lite), with --int8 a quarter of the size",
         loading=_LOADING,
         write=write,
         read=read,

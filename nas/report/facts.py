@@ -5,6 +5,7 @@ Plain functions of frozen rows; `plots.py` draws what they answer.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -22,7 +23,11 @@ SPAN = 60.0  # seconds without any candidate that are a pause, not a part of the
 
 def scored(records: Sequence[Record]) -> list[Record]:
     """Candidates with a score, in order of proposal."""
-    return [record for record in records if record.value is not None and record.state != "infeasible"]
+    return [
+        record
+        for record in records
+        if record.value is not None and math.isfinite(record.value) and record.state != "infeasible"
+    ]
 
 
 def best_so_far(values: Sequence[float]) -> list[float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -37,23 +38,25 @@ class Look:
         return int(self.chances.argmax())
 
 
-def picture_sections(run: Run, chosen: Settings, best: Record, view: View) -> Iterator[Section]:
-    """Sections with pictures. Raises NasError if the data or the model are not there."""
+def picture_sections(run: Run, chosen: Settings, before: dict[str, Any], best: Record, view: View) -> Iterator[Section]:
+    """Sections with pictures; `before` is what `run.yaml` says of the data. Raises NasError if they or the model are gone."""
     file = run.model(best.number)
     loaded = open_model(file if file.exists() else run.best)
-    data = validation_of(chosen, view)
+    data = validation_of(chosen, before, view)
+    whose = f"#{best.number} as the search had trained it" if file.exists() else "the best model"
     looks = list(_looks(loaded, data))
     wrong = sorted((look for look in looks if look.answer != look.truth), key=lambda look: -look.chances[look.answer])
     right = [look for look in looks if look.answer == look.truth]
     if wrong:
-        words = f"{len(wrong):,} of {len(looks):,} validation pictures are answered wrongly; these with the most confidence."
+        counted = f"{len(wrong):,} of {len(looks):,} validation pictures are answered wrongly"
+        words = f"{counted} by {whose}; these with the most confidence."
         tiles = [picture(data_url(scaled(look.pixels, 1)), _words(look, loaded, data)) for look in wrong[:WRONG]]
         yield Section("wrong", "Most wrong", words, f'<div class="pictures">{"".join(tiles)}</div>')
     shown = [*right[: EXPLAINED - min(2, len(wrong))], *wrong[:2]][:EXPLAINED]
     if shown:
         words = (
-            "Red is what speaks for the answer: where the picture is covered there, its probability falls. Blue speaks against "
-            "it. 'nas explain' shows any picture of yours, layer by layer."
+            f"By {whose}. Red is what speaks for the answer: where the picture is covered there, its probability falls. "
+            "Blue speaks against it. 'nas explain' shows any picture of yours, layer by layer."
         )
         tiles = []
         for look in shown:

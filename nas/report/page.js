@@ -90,6 +90,11 @@ function choose(number) {
   });
 }
 
+function see(number) {
+  choose(number);
+  document.getElementById("chosen").scrollIntoView({ block: "center" });
+}
+
 const COLUMNS = [
   ["rank", "number"], ["number", "number"], ["state", ""], ["score", "number"], ["epochs", "number"], ["parameters", "number"],
   ["flops", "number"], ["seconds", "number"], ["operator", ""], ["architecture", "text"], ["reason", "text"],
@@ -100,7 +105,7 @@ function fill() {
   const words = document.getElementById("words").value.toLowerCase();
   const state = document.getElementById("state").value;
   const rows = facts.candidates.filter((row) =>
-    (!state || row.state === state) && (!words || COLUMNS.some(([name]) => String(row[name] ?? "").toLowerCase().includes(words))));
+    (!state || row.state === state) && (!words || [...COLUMNS.map(([name]) => name), "genes"].some((name) => String(row[name] ?? "").toLowerCase().includes(words))));
   const { column, up } = order;
   rows.sort((one, other) => {
     const [left, right] = [one[column], other[column]];
@@ -121,7 +126,9 @@ function fill() {
         : ["parameters", "flops"].includes(name) ? large(value) : value ?? "";
       line.append(cell);
     }
-    line.addEventListener("click", () => choose(row.number));
+    line.tabIndex = 0;
+    line.addEventListener("click", () => see(row.number));
+    line.addEventListener("keydown", (event) => { if (event.key === "Enter") see(row.number); });
     return line;
   }));
   document.getElementById("count").textContent = `${rows.length} of ${facts.candidates.length}`;

@@ -137,7 +137,7 @@ def genes(shares: Sequence[tuple[str, float]]) -> Drawing:
     shown = [item for item in shares if item[1] > 0.005][:12][::-1]
     names = [html.escape(name) for name, _ in shown]
     bar = go.Bar(x=[share for _, share in shown], y=names, orientation="h", marker={"color": ACCENT}, hoverinfo="x+y")
-    axis = {"title": {"text": "share of what decides the score"}, "tickformat": ".0%"}
+    axis = {"title": {"text": "share"}, "tickformat": ".0%"}
     return figure([bar], xaxis=axis, margin={"l": 150, "r": 20, "t": 40, "b": 50}, height=max(220, 26 * len(shown) + 80))
 
 

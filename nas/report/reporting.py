@@ -6,7 +6,6 @@ part stays closed: what is shown of it stands in `final.csv` and `confusion.csv`
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import html
 import json
@@ -20,18 +19,19 @@ from typing import Any
 
 from nas import plugins
 from nas.config import Settings, settings
-from nas.errors import NasError, RunError
+from nas.errors import NasError, RunError, first_line
+from nas.final import Final, read_final
 from nas.leaderboard import rows as ranked
 from nas.ledger import Ledger
 from nas.messages import Candidate, Record
-from nas.paths import expanded
 from nas.preparing import interrupts_told
+from nas.provenance import SEARCH
 from nas.report import facts, plots
 from nas.report.drawing import drawing
 from nas.report.looks import picture_sections
 from nas.report.page import Section, Tile, page, plot, table
 from nas.result import best_of
-from nas.run import Run, disk_told, write_whole
+from nas.run import Run, disk_told, target_of, write_whole
 from nas.space import Genotype, SearchSpace, read_space
 from nas.space.space import flatten
 from nas.view import Plain, View
@@ -69,9 +69,9 @@ def report(
     Raises RunError if the folder is no run, or has no candidate yet.
     """
     view, opened = view or Plain(), Run.open(run)
+    target = target_of(out, "--out") if out is not None else opened.folder / REPORT
     with disk_told(), interrupts_told(view, "interrupted; no report was written"):
         told = read(opened)
-        target = expanded(out) if out is not None else opened.folder / REPORT
         looks = _looks(told, settings(None, told.facts["settings"], data_dir=data_dir), view) if pictures else []
         write_whole(target, whole(told, looks))
     view.note(f"report: {target}")
@@ -90,7 +90,9 @@ def read(run: Run) -> Told:
         )
         if not records:
             raise RunError("has no candidate yet", str(run.folder))
-        best = _winner(run, records) or best_of(records)
+        final = read_final(run)
+        retrained = final.winner if final is not None else None
+        best = records[retrained] if retrained is not None and retrained < len(records) else best_of(records)
         return Told(run, found, space, records, ledger.spans(), ledger.candidate(best.number) if best is not None else None)
 
 
@@ -101,9 +103,9 @@ def _looks(told: Told, chosen: Settings, view: View) -> list[Section]:
     try:
         for plugin in chosen.plugin:
             plugins.load(plugin)
-        return list(picture_sections(told.run, chosen, told.best_record, view))
-    except NasError as problem:
-        view.note(f"without pictures: {problem}")
+        return list(picture_sections(told.run, chosen, told.facts.get("data") or {}, told.best_record, view))
+    except Exception as problem:  # the page is worth having without them, whatever the data have become
+        view.note(f"without pictures: {problem if isinstance(problem, NasError) else first_line(problem)}")
         return []
 
 
@@ -120,9 +122,9 @@ def whole(told: Told, looks: Sequence[Section]) -> str:
     }
     if shares:
         drawn |= {"genes": plots.genes(shares), "where": plots.where(told.records, shares)}
-    final = final_of(told.run)
+    final = read_final(told.run)
     if final is not None:
-        drawn["confusion"] = plots.confusion(*final.confusion)
+        drawn["confusion"] = plots.confusion(final.classes, final.confusion)
     sections = [section for section in _sections(told, shares, final, looks) if section.body]
     own = told.facts["settings"]
     about = f"{own['strategy']} in the space {told.space.name}, begun {told.facts.get('created', '')}"
@@ -132,45 +134,22 @@ def whole(told: Told, looks: Sequence[Section]) -> str:
     return page(title, about, _tiles(told, final), sections, versions, data, get_plotlyjs())
 
 
-@dataclass(frozen=True)
-class Final:
-    """The figures of the test part: rows of `final.csv` by (figure, class), classes and counts of `confusion.csv`."""
-
-    rows: dict[tuple[str, str], dict[str, str]]
-    confusion: tuple[list[str], list[list[int]]]
-
-
-def _winner(run: Run, records: Sequence[Record]) -> Record | None:
-    """The candidate that was retrained, if one was."""
-    final = final_of(run)
-    number = final.rows.get(("winner", ""), {}).get("value", "") if final is not None else ""
-    return records[int(number)] if number.isdecimal() and int(number) < len(records) else None
-
-
-def final_of(run: Run) -> Final | None:
-    """None where nothing was retrained. Raises RunError if the files are damaged."""
-    if not run.final.exists():
-        return None
-    try:
-        with run.final.open(encoding="utf-8", newline="") as stream:
-            rows = {(row["figure"], row["class"]): row for row in csv.DictReader(stream)}
-        with (run.folder / "confusion.csv").open(encoding="utf-8", newline="") as stream:
-            table = list(csv.reader(stream))[1:]
-        return Final(rows, ([row[0] for row in table], [[int(cell) for cell in row[1:]] for row in table]))
-    except (OSError, LookupError, ValueError) as problem:
-        raise RunError(f"its figures cannot be read: {problem}", str(run.final)) from None
-
-
 def _tiles(told: Told, final: Final | None) -> list[Tile]:
     states = Counter(record.state for record in told.records)
     best = told.best_record
     tiles = []
-    if final is not None and ("accuracy", "") in final.rows:
-        row, pictures = final.rows["accuracy", ""], final.rows["pictures", ""]["value"]
-        interval = f"{float(row['low']):.4f} to {float(row['high']):.4f}, {int(pictures):,} pictures"
+    if final is not None:
+        row = final.accuracy
+        interval = f"{float(row['low']):.4f} to {float(row['high']):.4f}, {final.pictures:,} pictures"
         tiles.append(Tile("test accuracy, looked at once", f"{float(row['value']):.4f}", interval))
     if best is not None:
-        tiles.append(Tile("best score (validation)", f"{best.value:.4f}", f"#{best.number}, {best.operator}"))
+        held = told.facts["settings"].get("validation_part") != 0 or told.facts.get("evaluator")
+        top = best_of(told.records)
+        other = f"; #{top.number} had {top.value:.4f}" if top is not None and top.number != best.number else ""
+        name = "its score in the search" if final is not None and final.winner is not None else "best score"
+        tiles.append(
+            Tile(name if held else "its score in training", f"{best.value:.4f}", f"#{best.number}, {best.operator}{other}")
+        )
         if best.parameters is not None:
             tiles.append(Tile("its parameters", f"{best.parameters:,}", f"{(best.flops or 0) / 1e6:,.1f} MFLOPs a picture"))
     words = ", ".join(f"{count} {state}" for state, count in states.most_common())
@@ -213,7 +192,7 @@ def _sections(
     yield Section(
         "infeasible", "What could not be trained", "They count in the budget, and the strategy learns from them.", body
     )
-    yield Section("again", "To do it again", "With one worker on one machine the result is the same.", _again(told))
+    yield Section("again", "To do it again", "The command, with the settings as they were resolved.", _again(told))
 
 
 def _best(told: Told) -> str:
@@ -275,22 +254,38 @@ def _rows(told: Told) -> list[dict[str, Any]]:
 
 
 def _again(told: Told) -> str:
-    """The command that begins the same search."""
+    """How to begin the same search."""
+    kind = told.facts.get("kind", SEARCH)
+    if kind != SEARCH:
+        return f"<p>This is a {html.escape(kind)}, not a search: what was trained, and how, stands in run.yaml.</p>"
     if told.facts.get("evaluator"):
         words = f"scored by the Python function {told.facts['evaluator']!r}: call nas.search with it and these settings"
         return f"<p>{html.escape(words)}</p><pre>{html.escape(json.dumps(told.facts['settings'], indent=1))}</pre>"
     chosen, usual = settings(None, told.facts["settings"]), Settings()
-    command = ["nas search"]
-    for name, value in chosen.model_dump(mode="json").items():
-        if (
-            name not in ("genetic", "start_from", "plugin", "retrain", "inherit")
-            and value != usual.model_dump(mode="json")[name]
-        ):
-            command.append(f"--{name.replace('_', '-')}={shlex.quote(str('none' if value is None else value))}")
-    for name in ("start_from", "plugin"):
-        command += [f"--{name.replace('_', '-')}={shlex.quote(value)}" for value in getattr(chosen, name)]
-    command += [f"--{name}" for name in ("inherit", "retrain") if getattr(chosen, name)]
-    note = ""
+    note = "The seed is the same; "
+    if chosen.time is not None:
+        note += "but how many candidates there are depends on the time."
+    elif chosen.workers > 1:
+        note += "but with several workers, who is done first decides what is proposed next."
+    else:
+        note += "with one worker, on one machine, so is every result."
+    extra = ""
     if chosen.genetic != usual.genetic:
-        note = f"<p>and in a file for --config: genetic: {html.escape(json.dumps(chosen.genetic.model_dump(mode='json')))}</p>"
-    return f"<pre>{html.escape(' '.join(command))}</pre>{note}"
+        extra = f"<p>and in a file for --config: genetic: {html.escape(json.dumps(chosen.genetic.model_dump(mode='json')))}</p>"
+    return f"<pre>{html.escape(shlex.join(command(chosen)))}</pre>{extra}<p>{note}</p>"
+
+
+def command(chosen: Settings) -> list[str]:
+    """The words that begin a search with these settings, which are resolved; but for what a file alone can say."""
+    usual, found = Settings().model_dump(mode="json"), ["nas", "search"]
+    for name, value in chosen.model_dump(mode="json").items():
+        option = f"--{name.replace('_', '-')}"
+        if name in ("genetic", "train_pictures", "seen_pictures") or value == usual[name]:
+            continue  # the latter two have become `train_part` and `epochs`
+        if value is True:
+            found.append(option)
+        elif isinstance(value, list):
+            found += [f"{option}={each}" for each in value]
+        else:
+            found.append(f"{option}={'none' if value is None else value}")
+    return found

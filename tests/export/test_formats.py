@@ -125,6 +125,76 @@ def test_damaged_files_are_told(name: str, exported: dict[str, Exported], tmp_pa
         open_model(folder).probabilities(np.zeros((1, 8, 8, 1)))
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"classes": list("012345678")}, "its network is not for 9 classes"),
+        ({"classes": ["a"] * 10}, "has no two classes, or one twice"),
+        ({"classes": []}, "has no two classes"),
+        ({"shape": [100_000, 100_000, 1]}, "has a shape that no picture has"),
+        ({"shape": [0, 0, 1]}, "has a shape that no picture has"),
+        ({"shape": [8, 8, "1"]}, "has a shape that no picture has"),
+        ({"shape": None}, "has no list 'shape'"),
+    ],
+)
+def test_what_lies_beside_is_checked(
+    changes: dict[str, Any], words: str, exported: dict[str, Exported], tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(exported["tflite"].folder, tmp_path / "changed"))
+    about = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps({**about, **changes}))
+    with pytest.raises(RunError, match=f"cannot be read as a model: .*{words}"):
+        open_model(folder)
+
+
+def test_onnx_file_trusts_nothing_that_lies_beside_it(exported: dict[str, Exported], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(exported["onnx"].folder, tmp_path / "beside"))
+    (folder / "model.json").write_text("{}")
+    assert open_model(folder / "model.onnx").classes == tuple("0123456789")
+
+
+def test_code_that_ends_the_program_is_told(exported: dict[str, Exported], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(exported["python"].folder, tmp_path / "code"))
+    for code, words in (("import sys\nsys.exit(7)", "ends the program"), ("pass", "has no function 'build'")):
+        (folder / "model.py").write_text(code)
+        with pytest.raises(RunError, match=words):
+            open_model(folder)
+
+
+def test_data_that_have_other_classes_now_are_told(tmp_path: Path) -> None:
+    from nas.errors import DatasetError
+    from nas.searching import search
+    from tests.helpers import class_folder
+
+    data = class_folder(tmp_path / "data", {"red": 20, "green": 20})
+    small = {"space": "connected", "budget": 1, "epochs": 1, "max_flops": 2_000_000, "seed": 1}
+    search(dataset=str(data), out=tmp_path / "run", view=Silent(), **small)
+    class_folder(data, {"azure": 20})
+    with pytest.raises(DatasetError, match="has other classes than when the run began: azure, green, red"):
+        export(tmp_path / "run", view=Silent())
+    shutil.rmtree(data / "azure")
+    (data / "red" / "000.png").unlink()
+    found = export(tmp_path / "run", view=Silent())
+    assert found.parity.lines()[0].startswith(f"{found.parity.pictures} validation pictures: ")
+
+
+def test_pictures_that_were_trained_on_are_not_called_validation_pictures(run: Path) -> None:
+    """Of this run 20% are validation pictures, 359; an accuracy in whole numbers wants a thousand."""
+    words = json.loads((export(run, "tflite", int8=True, out=run / "again", view=Silent()).folder / "model.json").read_text())
+    assert words["checked"]["what"].startswith("pictures, ")
+    assert "the others trained on" in words["checked"]["what"]
+
+
+def test_what_a_killed_export_left_is_swept_up_by_the_next(run: Path, tmp_path: Path) -> None:
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    left = tmp_path / f".nas-export.{dead.pid}.abc"
+    left.mkdir()
+    export(run, out=tmp_path / "new", view=Silent())
+    assert not left.exists()
+    assert [each.name for each in tmp_path.iterdir()] == ["new"]
+
+
 def test_whole_numbers_are_smaller_and_as_good(run: Path, exported: dict[str, Exported], scans: list[Path]) -> None:
     found = export(run, "tflite", int8=True, view=Silent())
     assert found.folder == run / "export" / "tflite-int8"
@@ -149,7 +219,7 @@ def test_what_answers_otherwise_is_not_exported(run: Path, tmp_path: Path) -> No
         model.get_layer("rescale").offset = [0.0]
         write_model(model, order.about, folder / "model.keras")
 
-    FORMATS.register("broken")(Format("model.keras", "", "", write, keras.read))
+    FORMATS.register("broken")(Format("model.keras", "", write, keras.read))
     try:
         with pytest.raises(RunFailed, match="does not answer as the original does: probabilities differ by up to"):
             export(run, "broken", out=tmp_path / "broken", view=Silent())
@@ -182,9 +252,7 @@ def test_what_cannot_be_exported_is_told_at_once(run: Path, tmp_path: Path) -> N
         export(run, "onnx", int8=True, view=Silent())
     with pytest.raises(RunError, match="is there already"):
         export(run, "keras", out=run, view=Silent())
-    FORMATS.register("absent")(
-        Format("x", "", "", FORMATS["keras"].write, FORMATS["keras"].read, "absent", ("no_such_package",))
-    )
+    FORMATS.register("absent")(Format("x", "", FORMATS["keras"].write, FORMATS["keras"].read, "absent", ("no_such_package",)))
     try:
         with pytest.raises(ConfigError, match=r"needs no_such_package, not installed here: pip install 'nas\[absent\]'"):
             export(run, "absent", view=Silent())

@@ -172,3 +172,56 @@ def test_report_of_somebodys_own_evaluator(tmp_path: Path) -> None:
 def test_folders_that_are_no_run_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="is no run folder"):
         report(tmp_path, view=Silent())
+
+
+def test_command_to_do_it_again_means_the_same_search(small_run: Path) -> None:
+    """Read as the command line reads it."""
+    import typer.main
+
+    from nas.cli import app
+    from nas.config import settings
+    from nas.report.reporting import command
+    from nas.run import Run
+
+    chosen = settings(None, Run(small_run).read_settings()["settings"], workers=2, tensorboard=True, start_from=("a b", "c"))
+    _, verb, *words = command(chosen)
+    parsed = typer.main.get_command(app).commands[verb].make_context(verb, list(words)).params  # type: ignore[attr-defined]
+    given = {
+        name: value
+        for name, value in parsed.items()
+        if name not in ("out", "config", "debug") and value not in (None, False, [])
+    }
+    given = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    again = settings(None, **given)
+    kept = {"train_pictures", "seen_pictures"}
+    assert again.model_dump(exclude=kept) == chosen.model_dump(exclude=kept)
+
+
+def test_scores_that_are_no_numbers_do_not_break_the_page(tmp_path: Path) -> None:
+    from nas.searching import search
+
+    def evaluator(genes: dict[str, float], told: object) -> float:
+        told(1, float("nan"))  # type: ignore[operator]
+        return genes["x"]
+
+    space = {"name": "toy", "genes": {"x": {"range": [0.0, 1.0]}}}
+    search(space=space, evaluate=evaluator, budget=4, out=tmp_path / "run", view=Silent())
+    text = report(tmp_path / "run", view=Silent()).read_text(encoding="utf-8")
+    (found,) = re.findall(r'<script type="application/json" id="facts">(.*?)</script>', text, re.DOTALL)
+    json.loads(found, parse_constant=pytest.fail)  # of NaN and Infinity
+
+
+@pytest.mark.parametrize("kept", [0, 40, 300])
+def test_damaged_figures_are_told(kept: int, hostile: Path, tmp_path: Path) -> None:
+    moved = Path(shutil.copytree(hostile, tmp_path / "run"))
+    (moved / "final.csv").write_bytes((moved / "final.csv").read_bytes()[:kept])
+    with pytest.raises(RunError, match=r"final\.csv: is damaged"):
+        report(moved, pictures=False, view=Silent())
+
+
+@pytest.mark.parametrize("target", ["", ".", "gone/x.html"])
+def test_targets_that_cannot_be_are_told_at_once(target: str, hostile: Path) -> None:
+    from nas.errors import InputError
+
+    with pytest.raises(InputError, match=r"^--out"):
+        report(hostile, out=target, view=Silent())
