@@ -122,7 +122,7 @@ def test_one_candidate_with_one_seed_is_not_compared_and_a_time_is_kept(copy: Ru
 def test_search_and_retraining_in_one_go(tmp_path: Path, pace: float) -> None:
     few = {**SMALL_SEARCH, "budget": 2, "epochs": 1}
     options = [f"--{key.replace('_', '-')}={value}" for key, value in few.items()]
-    seconds = round(60 * pace)  # three tenths of them for the search
+    seconds = round(100 * pace)  # a fifth of them for the search
     found = nas("search", *options, "--retrain", f"--time={seconds}", "--out=run", cwd=tmp_path, timeout=seconds + 60)
     assert found.returncode == 0, found.stderr
     assert "on 360 test pictures, which it was not chosen by:" in found.stdout
