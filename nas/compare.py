@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nas.errors import InputError
-from nas.final import label, read_final
+from nas.final import label
 from nas.report import facts
 from nas.report.reporting import Told, read
 from nas.result import best_of
@@ -55,7 +55,7 @@ def _compared(told: Told) -> Compared:
             score = float(record.value or 0)
             best = max(best, score)
             curve.append((place, round(ended[record.number] / 60, 3), round(score, 6), round(best, 6)))
-    final, top = read_final(told.run), best_of(told.records)
+    final, top = told.final, best_of(told.records)
     row = {
         "run": str(told.run.folder),
         "strategy": str(told.facts["settings"]["strategy"]),

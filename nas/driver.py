@@ -104,6 +104,8 @@ class Driver:
                 break
             for finished in self.executor.finished(min(TICK, max(0.0, self.deadline - time.monotonic()))):
                 running -= 1
+                if isinstance(finished.outcome, OutOfMemory) and finished.outcome.by_system:
+                    self._wait_for_memory()
                 with self._interrupts.held():
                     if not self._tell(finished):
                         again.append(self.ledger.candidate(finished.number))
@@ -151,10 +153,8 @@ class Driver:
         self._spent[number] = finished.seconds
         if isinstance(outcome, Blocked):
             raise RunFailed(outcome.reason)
-        if isinstance(outcome, OutOfMemory) and outcome.by_system:
-            self._wait_for_memory()
-            if epochs:  # it fits, as it has shown: something else wanted more
-                outcome = Lost(outcome.reason)
+        if isinstance(outcome, OutOfMemory) and outcome.by_system and epochs:
+            outcome = Lost(outcome.reason)  # it fits, as it has shown: something else wanted more
         if isinstance(outcome, Lost):
             if self._losses.get(number) != epochs:
                 self._losses[number] = epochs

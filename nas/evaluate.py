@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from nas.answers import HandedOver
 from nas.datasets import Arrays, Files, images
@@ -94,8 +93,7 @@ def _decoded(source: Arrays | Files, shape: tuple[int, int, int]) -> Iterator[tu
                 if isinstance(source, Files):
                     pictures.append(images.decode(source.files[place], *shape))
                 else:
-                    pixels = source.images[place]
-                    pictures.append(images.fit(Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels[..., 0]), *shape))
+                    pictures.append(images.scaled(source.images[place], *shape))
                 places.append(place)
             except Exception as problem:  # a damaged file can make a codec raise anything
                 reasons.append(f"{source.files[place] if isinstance(source, Files) else place} {images.why(problem)}")

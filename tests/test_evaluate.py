@@ -71,7 +71,7 @@ def test_figures_of_a_run_are_not_written_over(small_run: Path) -> None:
 def test_on_the_command_line_with_files(small_run: Path, labelled: Path, tmp_path: Path) -> None:
     found = nas("evaluate", small_run, labelled, "--part=all", "-o", "figures", cwd=tmp_path)
     assert found.returncode == 0, found.stderr
-    assert "56 all pictures" not in found.stdout
+    assert found.stdout.startswith("56 pictures of ")
     assert "accuracy" in found.stdout
     assert "class and what was answered" in found.stdout
     with (tmp_path / "figures" / "figures.csv").open(encoding="utf-8", newline="") as stream:

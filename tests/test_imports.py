@@ -72,7 +72,7 @@ PLACES = {
     "plotly": ("report/",),
     "tensorboard": ("logs.py",),
     "optuna_dashboard": ("dashboard.py",),
-    "PIL": ("datasets/", "evaluate.py", "explain.py"),
+    "PIL": ("datasets/", "explain.py"),
     "typer": ("cli/",),
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -129,7 +129,7 @@ def _fill(pictures: np.ndarray, labels: np.ndarray, source: Arrays | Files, told
             if isinstance(source, Files):
                 pictures[index] = images.decode(source.files[index], height, width, channels)
             else:
-                pictures[index] = _scaled(source.images[index], height, width, channels)
+                pictures[index] = images.scaled(source.images[index], height, width, channels)
             return ""
         except Exception as problem:  # Pillow and its codecs raise many kinds for damaged files
             labels[index] = -1
@@ -150,14 +150,6 @@ def _fill(pictures: np.ndarray, labels: np.ndarray, source: Arrays | Files, told
                     told(index + 1, len(labels))
     told(len(labels), len(labels))
     return skipped
-
-
-def _scaled(picture: np.ndarray, height: int, width: int, channels: int) -> np.ndarray:
-    if picture.shape[:2] == (height, width):
-        return picture
-    from PIL import Image
-
-    return images.fit(Image.fromarray(picture if channels == 3 else picture[..., 0]), height, width, channels)
 
 
 def _statistics(pictures: np.ndarray, labels: np.ndarray) -> tuple[list[float], list[float]]:

@@ -104,3 +104,10 @@ def fit(image: Image.Image, height: int, width: int, channels: int) -> np.ndarra
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
     return np.asarray(image, dtype=np.uint8).reshape(height, width, channels)
+
+
+def scaled(pixels: np.ndarray, height: int, width: int, channels: int) -> np.ndarray:
+    """A picture in memory, uint8 [any, any, 1 or 3], as uint8 [height, width, channels]."""
+    if pixels.shape == (height, width, channels):
+        return pixels
+    return fit(Image.fromarray(pixels if pixels.shape[-1] == 3 else pixels[..., 0]), height, width, channels)

@@ -50,6 +50,7 @@ class Told:
     records: tuple[Record, ...]
     spans: dict[int, tuple[float, float | None]]
     best: Candidate | None
+    final: Final | None
 
     @property
     def best_record(self) -> Record | None:
@@ -93,7 +94,8 @@ def read(run: Run) -> Told:
         final = read_final(run)
         retrained = final.winner if final is not None else None
         best = records[retrained] if retrained is not None and retrained < len(records) else best_of(records)
-        return Told(run, found, space, records, ledger.spans(), ledger.candidate(best.number) if best is not None else None)
+        chosen = ledger.candidate(best.number) if best is not None else None
+        return Told(run, found, space, records, ledger.spans(), chosen, final)
 
 
 def _looks(told: Told, chosen: Settings, view: View) -> list[Section]:
@@ -122,21 +124,20 @@ def whole(told: Told, looks: Sequence[Section]) -> str:
     }
     if shares:
         drawn |= {"genes": plots.genes(shares), "where": plots.where(told.records, shares)}
-    final = read_final(told.run)
-    if final is not None:
-        drawn["confusion"] = plots.confusion(final.classes, final.confusion)
-    sections = [section for section in _sections(told, shares, final, looks) if section.body]
+    if told.final is not None:
+        drawn["confusion"] = plots.confusion(told.final.classes, told.final.confusion)
+    sections = [section for section in _sections(told, shares, looks) if section.body]
     own = told.facts["settings"]
     about = f"{own['strategy']} in the space {told.space.name}, begun {told.facts.get('created', '')}"
     versions = ", ".join(f"{name} {version}" for name, version in (told.facts.get("versions") or {}).items())
     title = f"{(told.facts.get('data') or {}).get('name') or told.space.name}: {told.run.folder.resolve().name}"
     data = {"candidates": _rows(told), "plots": drawn, "best": told.best.number if told.best is not None else None}
-    return page(title, about, _tiles(told, final), sections, versions, data, get_plotlyjs())
+    return page(title, about, _tiles(told), sections, versions, data, get_plotlyjs())
 
 
-def _tiles(told: Told, final: Final | None) -> list[Tile]:
+def _tiles(told: Told) -> list[Tile]:
     states = Counter(record.state for record in told.records)
-    best = told.best_record
+    best, final = told.best_record, told.final
     tiles = []
     if final is not None:
         row = final.accuracy
@@ -160,9 +161,7 @@ def _tiles(told: Told, final: Final | None) -> list[Tile]:
     return tiles
 
 
-def _sections(
-    told: Told, shares: Sequence[tuple[str, float]], final: Final | None, looks: Sequence[Section]
-) -> Iterator[Section]:
+def _sections(told: Told, shares: Sequence[tuple[str, float]], looks: Sequence[Section]) -> Iterator[Section]:
     yield Section(
         "best", "The best network", "Its layers, the size of what each gives, and what it was trained with.", _best(told)
     )
@@ -183,8 +182,9 @@ def _sections(
     words = "Each line leads from a parent to its child; the colour is the score. Click a candidate to see it."
     family = plot("family") + '<div id="chosen" aria-live="polite"></div>'
     yield Section("family", "Family tree", words, family)
-    if final is not None:
-        yield Section("final", "On the test part", "Pictures that it was not chosen by, looked at once.", _figures(final))
+    if told.final is not None:
+        words = "Pictures that it was not chosen by, looked at once."
+        yield Section("final", "On the test part", words, _figures(told.final))
     yield from looks
     yield Section("all", "All candidates", "Click a title to sort, a row to see it above.", _table(told))
     reasons = Counter(record.reason for record in told.records if record.state == "infeasible")

@@ -13,7 +13,7 @@ from nas.figures import figures
 from nas.messages import Score, ScoreRequest
 from nas.training.handover import load_model
 
-TOGETHER = 500  # pictures that go through the network at once
+TOGETHER = 500  # pictures that are read at once
 
 
 def score(request: ScoreRequest, told: Callable[[int, int], None]) -> Score:
