@@ -150,7 +150,7 @@ def read_csv(file: Path) -> list[Row]:
                 raise InputError(f"has no column '{lacking[0]}'; it was not written by nas", str(file))
             table = list(reader)
         # A digest such as 12345e678901 is a word, whatever it looks like.
-        found = [{c: row.get(c, "") if c in _TEXT else _number(row.get(c, "")) for c in COLUMNS} for row in table]
+        found = [{c: (row.get(c) or "") if c in _TEXT else _number(row.get(c)) for c in COLUMNS} for row in table]
         return [{**row, "score": row["val_accuracy"] if row["score"] == "" else row["score"]} for row in found]
     except UnicodeDecodeError:
         raise InputError("cannot be read: it is not text in UTF-8", str(file)) from None

@@ -5,6 +5,7 @@ Needs the standard library alone, since `nas leaderboard` has to answer at once.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -46,9 +47,11 @@ def _cell(name: str, row: dict[str, Any]) -> str:
     if name == "curve":
         from nas.view import sparkline
 
-        return sparkline([float(each) for each in str(value).split()], 8)
+        with contextlib.suppress(ValueError):  # of a damaged file it may be any text
+            return sparkline([float(each) for each in str(value).split()], 8)
+        return "?"
     if name == "architecture":
-        return f"{value}  ({row['reason']})".strip() if row["reason"] else str(value)
+        return " ".join(f"{value} ({row['reason']})".split()) if row["reason"] else str(value)
     if isinstance(value, str):
         return value
     return {"score": "{:.4f}", "val_accuracy": "{:.4f}", "parameters": "{:,}", "seconds": "{:.1f}"}.get(name, "{}").format(

@@ -135,6 +135,15 @@ def test_a_number_of_any_length_can_be_shown(file):
     assert "inf" in table(read_csv(file))
 
 
+def test_a_row_that_ends_early_and_a_curve_of_words_are_shown(file):
+    heading, first, second, *rest = file.read_text().splitlines()
+    assert "0.5 0.55 0.7" in file.read_text()
+    file.write_text("\n".join((heading, first[:20], second, *rest)).replace("0.5 0.55 0.7", "0.5 what 0.7") + "\n")
+    shown = table(read_csv(file)).splitlines()
+    assert len(shown) == 1 + len(RECORDS)
+    assert sum("?" in line.split() for line in shown) == 1
+
+
 @pytest.mark.parametrize(
     ("condition", "numbers"),
     [
