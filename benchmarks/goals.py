@@ -122,6 +122,7 @@ def bare_fit(name: str, dataset: str, image_size: int | None, limit: float) -> s
     from nas.known import read_genotype
     from nas.training import model, trainer, worker
     from nas.training.augment import augmentation
+    from nas.training.batches import targets
 
     began = time.monotonic()
     worker.set_threads(2)
@@ -138,7 +139,7 @@ def bare_fit(name: str, dataset: str, image_size: int | None, limit: float) -> s
     trainer.compile_model(fitted, recipe, trainer.make_optimizer(recipe, 1), outputs, blueprint.nodes[-1].layer)
     images, labels = open_cache(card)
     usable = np.flatnonzero(labels >= 0)
-    pixels, hot = np.asarray(images[usable], "float32"), trainer.targets(labels[usable], outputs)
+    pixels, hot = np.asarray(images[usable], "float32"), targets(labels[usable], outputs)
     count = 0
 
     class Ends(keras.callbacks.Callback):  # type: ignore[misc]

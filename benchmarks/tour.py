@@ -24,7 +24,10 @@ from PIL import Image
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGE = DOCS / "tour.md"
 WIDE = 1_000  # pixels of a page's picture
-OTHER = ("The same is in a notebook: [tour.ipynb](tour.ipynb).", "The same as a page: [tour.md](tour.md).")
+OTHER = (
+    "The same is in a notebook: [tour.ipynb](tour.ipynb).",
+    "The same as a page: [tour.md](tour.md). Start it where `pictures` and `photos` lie, not in `docs`.",
+)
 
 
 def main() -> None:
@@ -101,9 +104,7 @@ def notebook(page: str) -> str:
             lines = "\n".join(f"!{line}" for line in text.splitlines())
             cells.append({"cell_type": "code", "execution_count": None, "metadata": {}, "outputs": [], "source": lines})
         else:
-            text = text.replace(
-                "The same is in a notebook: [tour.ipynb](tour.ipynb).", "The same as a page: [tour.md](tour.md)."
-            )
+            text = text.replace(*OTHER)
             cells.append({"cell_type": "markdown", "metadata": {}, "source": text})
     kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     for place, cell in enumerate(cells):

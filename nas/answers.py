@@ -20,6 +20,7 @@ Answer: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
 LARGEST = 4_096  # pixels of a side
 TOGETHER = 64  # pictures that go through a network at once
+LEAST = 1e-30  # of which several sigmoids together say something
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,11 @@ class HandedOver:
     def probabilities(self, pictures: np.ndarray) -> np.ndarray:
         """float32 [n, classes] from raw pixels [n, height, width, channels]: each row sums to 1, whatever the output layer.
         Raises RunError."""
-        some = [pictures[start : start + TOGETHER].astype(np.float32) for start in range(0, len(pictures), TOGETHER)]
+        starts = range(0, len(pictures), TOGETHER)
         try:
-            outputs = np.concatenate([np.asarray(self.answer(each)) for each in some])
+            outputs = np.concatenate(
+                [np.asarray(self.answer(pictures[start : start + TOGETHER].astype(np.float32))) for start in starts]
+            )
         except Exception as problem:  # a damaged network can be one that loads and fails at its first picture
             raise RunError(f"its network fails: {first_line(problem)}", str(self.file)) from None
         if not np.isfinite(outputs).all():
@@ -51,7 +54,7 @@ def class_probabilities(outputs: np.ndarray) -> np.ndarray:
     if outputs.shape[1] == 1:
         return np.concatenate([1 - outputs, outputs], axis=1)
     total = outputs.sum(axis=1, keepdims=True)
-    shares: np.ndarray = np.where(total > 0, outputs / np.maximum(total, 1e-30), 1 / outputs.shape[1])
+    shares: np.ndarray = np.where(total > LEAST, outputs / np.maximum(total, LEAST), 1 / outputs.shape[1])
     return shares
 
 

@@ -26,6 +26,7 @@ class Compared:
     """A run's row, and its curve: candidates done, minutes of search, score of the last, best so far."""
 
     row: dict[str, str]
+    done: int  # candidates that have ended, those without a score included
     curve: tuple[tuple[int, float, float, float], ...]
 
 
@@ -67,23 +68,22 @@ def _compared(told: Told) -> Compared:
         "parameters": f"{top.parameters:,}" if top is not None and top.parameters is not None else "",
         "minutes": f"{max(ended.values(), default=0) / 60:.1f}",
     }
-    return Compared(row, tuple(curve))
+    return Compared(row, len(done), tuple(curve))
 
 
 def lines(found: Sequence[Compared]) -> Iterator[str]:
     """A table for the terminal: the rows, then the best so far after equal numbers of candidates."""
     yield from _aligned([list(COLUMNS), *(list(each.row.values()) for each in found)])
-    most = max((each.curve[-1][0] for each in found if each.curve), default=0)
+    most = max((each.done for each in found if each.curve), default=0)
     if most:
         marks = [*(mark for mark in MARKS if mark < most), most]
         yield ""
         yield "best so far after so many candidates:"
         rows = []
         for each in found:
-            last = each.curve[-1][0] if each.curve else 0
             tops = [max((point[3] for point in each.curve if point[0] <= mark), default=None) for mark in marks]
             shown = zip(marks, tops, strict=True)
-            scores = [f"{top:.4f}" if top is not None and mark <= last else "" for mark, top in shown]
+            scores = [f"{top:.4f}" if top is not None and mark <= each.done else "" for mark, top in shown]
             rows.append([each.row["run"], *scores])
         yield from _aligned([["run", *map(str, marks)], *rows])
 

@@ -62,6 +62,11 @@ def _amount_or_auto(value: Any) -> Any:
     return found
 
 
+def _one_or_several(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_one_or_several)]
 Amount = Annotated[Annotated[int, Field(gt=0, le=_MOST)] | None, BeforeValidator(amount)]
 Seconds = Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, BeforeValidator(seconds)]
 
@@ -84,7 +89,7 @@ class GeneticSettings(BaseModel):
 
 
 class Settings(BaseModel):
-    """Everything that decides a search. Written to `run.yaml`; see the README for each option in a sentence."""
+    """Everything that decides a search. Written to `run.yaml`; `nas search --help` has each option in a sentence."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -105,7 +110,7 @@ class Settings(BaseModel):
     pruner: Literal["none", "asha", "median"] = "asha"
     objective: Literal["accuracy", "balanced_accuracy", "f1", "auc", "loss"] = "accuracy"
     class_weight: Literal["none", "balanced"] = "none"
-    start_from: tuple[str, ...] = ()
+    start_from: Names = ()
     inherit: bool = False  # whether a child begins with its parent's weights
     retrain: bool = False
     tensorboard: bool = False  # logs for it, of every candidate
@@ -121,7 +126,7 @@ class Settings(BaseModel):
     trial_memory: Annotated[int | Literal["auto"] | None, BeforeValidator(_amount_or_auto)] = "auto"
     hang_time: Annotated[Annotated[float, Field(ge=5)] | None, BeforeValidator(seconds)] = 600  # building takes some
     keep: int = Field(default=5, ge=1, le=10_000)
-    plugin: tuple[str, ...] = ()
+    plugin: Names = ()
     genetic: GeneticSettings = GeneticSettings()
 
 

@@ -1,6 +1,6 @@
 """The driver: one loop without threads that asks, submits, listens and keeps the books.
 
-It knows the ledger, one strategy (through `Asking`), one executor and a run folder, and never Keras. `searching.py` sets it up.
+It knows the ledger, one strategy (through `Asking`), one executor and a run folder, and never Keras. `fitting.py` sets it up.
 Whatever ends the loop (budget, time, Ctrl-C, a full disk) leaves books with which `nas resume` goes on.
 """
 
@@ -16,7 +16,7 @@ from nas.config import Settings
 from nas.errors import NasError, NothingTrained, RunFailed, counted
 from nas.executors import EXECUTORS, Executor, Work
 from nas.interrupts import Interrupts
-from nas.keeping import Keeping
+from nas.keeping import Keeping, models_kept
 from nas.ledger import Ledger
 from nas.machine import scarce_memory
 from nas.messages import Blocked, Candidate, Finished, Infeasible, Limits, Lost, News, OutOfMemory, Pulse
@@ -24,7 +24,6 @@ from nas.pruners import PRUNERS, Prune
 from nas.result import Result, best_of, goodness
 from nas.run import Run, disk_told
 from nas.strategies.asking import Asks
-from nas.strategies.base import BREEDERS
 from nas.view import View
 
 TICK = 0.5  # seconds that the loop waits for news before it looks at the clock
@@ -242,8 +241,7 @@ def drive(
     log = str(run.log.absolute()) if run else None
     work = Work(function, lambda news: driver.heard(news), chosen.workers, chosen.plugin, log, limits or Limits())
     executor, prune = EXECUTORS[chosen.executor](work), PRUNERS[chosen.pruner]
-    parents = (max(chosen.keep, BREEDERS), chosen.genetic.population) if chosen.inherit else (chosen.keep, 0)
-    keeping = Keeping(run, *parents) if run else None
+    keeping = Keeping(run, *models_kept(chosen)) if run else None
     driver = Driver(chosen, ledger, asking, executor, prune, view, job_for, keeping, last_epoch, deadline, hand_over)
     again = again or f"nas.search(…, out='{run and run.folder}')"
     try:

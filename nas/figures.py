@@ -23,11 +23,11 @@ def figures(probabilities: np.ndarray, labels: np.ndarray, classes: tuple[str, .
     every = list(range(len(classes)))
     confusion = metrics.confusion_matrix(labels, found, labels=every)
     hits, totals = confusion.diagonal(), confusion.sum(axis=1)
-    there = totals > 0
+    there = totals > 0  # a class without a picture has no accuracy; without an answer either, no F1
     rows = [
         Figure("accuracy", "", hits.sum() / len(labels), *wilson(int(hits.sum()), len(labels))),
         Figure("balanced_accuracy", "", float((hits[there] / totals[there]).mean())),
-        Figure("f1", "", float(metrics.f1_score(labels, found, labels=every, average="macro", zero_division=0))),
+        Figure("f1", "", float(metrics.f1_score(labels, found, labels=every, average="macro", zero_division=np.nan))),
     ]
     if there.all():
         chances = probabilities[:, 1] if len(classes) == 2 else probabilities

@@ -24,7 +24,8 @@ SHOWN = ("accuracy", "balanced_accuracy", "f1", "auc", "loss", "calibration_erro
 
 
 def last_score(run: Run, model: Path, chosen: Settings, card: DataCard, facts: dict[str, Any], view: View) -> Score:
-    """Open the test part, score a model on it, and write and tell what came out. Raises DatasetError or RunError.
+    """Open the test part, score a model on it, make it the run's best, and write and tell what came out. Raises DatasetError or
+    RunError.
 
     Repeated, because something failed between the look and the last file, it gives the same figures of the same model.
     """
@@ -34,6 +35,8 @@ def last_score(run: Run, model: Path, chosen: Settings, card: DataCard, facts: d
         found: Score = hands.call(
             Task(f"{WORKER}:score", request, "scoring on the test part", Limits(None, None, LONGEST_SILENCE)), view.preparing
         )
+    if model != run.best:  # only now, so that a model that was fitted on all pictures never stands without its figures
+        write_whole(run.best, model.read_bytes())
     write_figures(run.final, found, facts)
     view.note("\n".join(figure_lines(found, f"on {found.pictures:,} test pictures, which it was not chosen by:")))
     return found
@@ -108,6 +111,8 @@ def figure_lines(score: Score, title: str) -> list[str]:
     each = [figure for figure in score.figures if figure.of]
     wide = max((len(figure.of) for figure in each), default=0)
     lines += [f"  {printable(figure.of):<{wide}}  {_value(figure)}" for figure in each[:MOST_NAMED]]
+    if len(each) > MOST_NAMED:
+        lines.append(f"  and {len(each) - MOST_NAMED} more classes")
     return lines
 
 

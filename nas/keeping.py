@@ -10,9 +10,17 @@ import shutil
 from collections.abc import Sequence
 
 from nas import leaderboard
+from nas.config import Settings
 from nas.messages import Record
 from nas.result import best_first, best_of
 from nas.run import PARTS, Run, write_whole
+from nas.strategies.base import BREEDERS
+
+
+def models_kept(chosen: Settings) -> tuple[int, int]:
+    """The models of how many of the best candidates, and of how many of the youngest: with `inherit` those from which
+    children may come as well."""
+    return (max(chosen.keep, BREEDERS), chosen.genetic.population) if chosen.inherit else (chosen.keep, 0)
 
 
 class Keeping:

@@ -33,6 +33,17 @@ STUDY = "nas"
 PATIENCE = 60  # seconds to wait for another program that has locked the database: a browser, a backup
 
 
+def without_candidates(file: Path) -> bool:
+    """Whether there is a database, whole or only begun, in which no candidate was entered yet."""
+    with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+        try:
+            return connection.execute("SELECT 1 FROM trials LIMIT 1").fetchone() is None
+        except sqlite3.OperationalError as problem:
+            return "no such table" in str(problem)
+        except sqlite3.Error:
+            return False
+
+
 class Ledger:
     """Opens the study at `file` (made if it is not there), or one in memory. Raises Damaged if the file is.
 
@@ -209,12 +220,17 @@ class Ledger:
             raise Damaged(f"is damaged: an epoch of candidate {number}: {problem}", str(self.file)) from None
 
     def spans(self) -> dict[int, tuple[float, float | None]]:
-        """When each candidate began and ended (None: not yet), in seconds since 1970."""
+        """When each candidate began and ended (None: not yet), in seconds since 1970. One that was interrupted and went on is
+        taken to have begun as much before its end as its workers took."""
         found: dict[int, tuple[float, float | None]] = {}
         for trial in self._study.get_trials(deepcopy=False):
-            if trial.datetime_start is not None:
-                end = trial.datetime_complete.timestamp() if trial.datetime_complete is not None else None
-                found[trial.number] = (trial.datetime_start.timestamp(), end)
+            if trial.datetime_start is None:
+                continue
+            start, end = trial.datetime_start.timestamp(), None
+            if trial.datetime_complete is not None:
+                end = trial.datetime_complete.timestamp()
+                start = max(start, end - self._records[trial.number].seconds)
+            found[trial.number] = (start, end)
         return found
 
     @contextmanager

@@ -15,14 +15,14 @@ import psutil
 from nas import plugins
 from nas.blueprint import check_networks
 from nas.config import Settings, settings
-from nas.errors import ConfigError, counted
+from nas.errors import counted
 from nas.forecast import AROUND, expected_epochs, rehearsed, total_seconds, validation_pictures, within_limits
-from nas.jobs import limits_of, search_time, training_pictures
-from nas.known import known
+from nas.jobs import search_time, training_pictures
+from nas.keeping import models_kept
 from nas.preparing import check_space, hands_of, interrupts_told, readied, with_whole_paths
 from nas.run import disk_told
+from nas.searching import check_search
 from nas.space import SearchSpace, read_space
-from nas.strategies import make_strategy
 from nas.view import Plain, View, duration
 
 REHEARSED = 8  # networks
@@ -68,13 +68,7 @@ def plan(
         plugins.load(plugin)
     chosen = with_whole_paths(chosen)
     read = read_space(chosen.space)
-    if not read.describes_networks:
-        raise ConfigError(f"the space '{read.name}' has no group 'blocks', so it describes no networks", "--space")
-    if chosen.validation_part == 0:
-        raise ConfigError("a search compares candidates on validation pictures, so some are needed", "--validation-part")
-    make_strategy(chosen.strategy, read, chosen.seed, chosen)
-    known(chosen.start_from, read)
-    limits_of(chosen)
+    check_search(read, chosen)
     with disk_told(), interrupts_told(view):
         check_space(read, chosen, view)
         return _foretold(read, chosen, view)
@@ -93,7 +87,7 @@ def _foretold(read: SearchSpace, chosen: Settings, view: View) -> Plan:
     pictures, validation, epochs = training_pictures(card, chosen), validation_pictures(card, chosen), expected_epochs(chosen)
     each = [AROUND + one.found.start + epochs * one.epoch_seconds(pictures, validation) for one in tries]
     parameters = [one.job.blueprint.parameters for one in tries]
-    disk = 4 * (WEIGHTS * max(parameters) * chosen.workers + (chosen.keep + 1) * statistics.mean(parameters))
+    disk = 4 * (WEIGHTS * max(parameters) * chosen.workers + (sum(models_kept(chosen)) + 1) * statistics.mean(parameters))
     height, width, channels = card.shape
     return Plan(
         each=statistics.mean(each),
@@ -123,4 +117,6 @@ def plan_lines(found: Plan) -> list[str]:
     if limit is not None:
         fitting = counted(found.fitting(limit), "candidate")
         lines.append(f"in {duration(limit):<15}{fitting} fit")
+    elif chosen.retrain:
+        lines.append("the retraining    comes on top of that; --time is for both")
     return lines

@@ -1,7 +1,4 @@
-"""What comes before the loop, for a new search and for one that goes on: whole paths, hands to work with, the data.
-
-`searching.py` and `resuming.py` use it.
-"""
+"""What comes before any work: whole paths, hands to work with, the data, what is said at an interrupt."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables of named parts: blocks, data sets, strategies, executors.
+"""Tables of named parts: blocks, data sets, strategies, executors, formats.
 
 A table refuses a name twice and answers a wrong name with the nearest right one. Each part's package fills its own table;
 a user's file given by `--plugin` adds to the same tables through `nas.register_…`.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ from nas.datasets.prepare import describe
 from nas.driver import deadline_of
 from nas.errors import ConfigError, NasError, RunError, counted
 from nas.jobs import check_memory, search_time
+from nas.ledger import Ledger
 from nas.machine import default_threads
 from nas.messages import DataCard
 from nas.preparing import check_space, hands_of, interrupts_told, kept, prepare, with_whole_paths
 from nas.provenance import SEARCH, backbone_digests, plugin_digests, versions
-from nas.result import Result
+from nas.result import Result, best_of
+from nas.retrainplan import PLAN
 from nas.run import Run, disk_told
 from nas.salvage import check_ledger, examined
 from nas.searching import and_retrain, go
@@ -61,8 +64,14 @@ def resume(folder: str | Path | None, view: View | None = None, **changes: Any) 
             limit = back.chosen.time
             most = f", for at most {duration(limit)} (--time none for no limit)" if limit is not None else ""
             view.note(f"run: {run.folder}, going on to {counted(back.chosen.budget, 'candidate')}{most}")
-            deadline, first = deadline_of(search_time(back.chosen), began), back.facts.get("start") or ()
-            result = go(back.space, back.chosen, run, back.card, view, deadline, first)
+            if back.chosen.retrain and changes.get("budget") is None and (run.folder / PLAN).exists():
+                view.note("the search is over: its retraining has begun")
+                with closing(Ledger(run.study, back.space, back.chosen.strategy, reading=True)) as ledger:
+                    records = tuple(ledger.records())
+                result = Result(records, best_of(records), run.folder, "retraining")
+            else:
+                deadline, first = deadline_of(search_time(back.chosen), began), back.facts.get("start") or ()
+                result = go(back.space, back.chosen, run, back.card, view, deadline, first)
         finally:
             run.unlock()
     and_retrain(result, back.chosen, view, began)
@@ -84,11 +93,7 @@ def reopened(run: Run, view: View, kind: str, **changes: Any) -> Reopened:
         changed = {"threads": default_threads(changed["workers"]), **changed}
     chosen = settings(None, facts["settings"], **changed)
     deadline = deadline_of(chosen.time, time.monotonic())
-    for plugin in chosen.plugin:
-        # A run folder may come from somebody else; going on with it must not run what lies in it.
-        if not Path(plugin).is_absolute() or Path(plugin).resolve().is_relative_to(run.folder.resolve()):
-            raise RunError(f"names a plugin in a place that it may not have: {plugin}", str(run.settings))
-        plugins.load(plugin)
+    plugins.load_of_run(chosen.plugin, run.folder)
     chosen = with_whole_paths(chosen)
     space = _space_of(run, facts, chosen, view)
     with examined(run):

@@ -12,25 +12,41 @@ import math
 import statistics
 import time as clock
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
-from nas.config import seconds
 from nas.datasets.prepare import check_test_part
 from nas.driver import deadline_of
 from nas.errors import ConfigError, NothingTrained, RunError, RunFailed, counted
 from nas.final import last_score
 from nas.fitting import fit_listed
 from nas.ledger import Ledger
-from nas.machine import default_threads
 from nas.messages import LONGEST, Candidate, Score
 from nas.pace import epoch_seconds
 from nas.preparing import interrupts_told, kept
 from nas.provenance import PART, SEARCH
 from nas.result import Result, best_first
 from nas.resuming import Reopened, reopened
-from nas.retrainplan import AFTER, COMPARING, COMPARISON, FINAL, START_UP, TOP, Plan, begun, compared, planned, until_of
+from nas.retrainplan import (
+    AFTER,
+    COMPARING,
+    COMPARISON,
+    FINAL,
+    PLAN,
+    SLACK,
+    START_UP,
+    TOP,
+    RetrainPlan,
+    begun,
+    check_same,
+    check_unseen,
+    compared,
+    limit_of,
+    planned,
+    threads_of,
+    until_of,
+)
 from nas.run import Run, disk_told, write_whole
 from nas.salvage import check_ledger, examined
 from nas.view import Plain, View
@@ -80,33 +96,23 @@ def retrain(
     for name, value in asked.items():
         if value is not None and (type(value) is not int or value < (name != "number")):
             raise ConfigError(f"a whole number from {int(name != 'number')} is expected; found {value!r}", f"--{name}")
+    if top is not None and number is not None:
+        raise ConfigError("give one of them alone", "--top, --number")
     view = view or Plain()
     run = Run.open(folder)
-    if run.final.exists():
-        words = "was retrained before, and its test part opened: the figures are in final.csv. Those of a second look would not"
-        raise RunError(f"{words} be of unseen pictures; for another try, start a new search", str(run.folder))
+    check_unseen(run)
     again = f"nas retrain {run.name}"
     with disk_told(), interrupts_told(view, kept(again)):
         run.lock()
         try:
+            check_unseen(run)  # by another process, while this one waited for the lock
             before = begun(run, asked)
             limit = before.time if before is not None and time is None else time
-            back = reopened(run, view, SEARCH, time=_limit(limit), **changes)
+            back = reopened(run, view, SEARCH, time=limit_of(limit), **changes)
             check_test_part(back.chosen.dataset, back.card)
             return _Retraining(run, back, view, again, deadline_of(back.chosen.time, began)).all(asked, before)
         finally:
             run.unlock()
-
-
-def _limit(time: str | float | None) -> str | float:
-    """The time that was given; that of the search does not count here."""
-    if time is None:
-        return "none"
-    try:
-        seconds(time)
-    except ValueError as problem:
-        raise ConfigError(f"{problem}; found {time!r}", "--time") from None
-    return time
 
 
 @dataclasses.dataclass
@@ -117,7 +123,7 @@ class _Retraining:
     again: str  # the command that goes on with it
     deadline: float  # by time.monotonic
 
-    def all(self, asked: dict[str, int | None], before: Plan | None) -> Retrained:
+    def all(self, asked: dict[str, int | None], before: RetrainPlan | None) -> Retrained:
         if before is None:
             plan = self._planned(asked)
         else:
@@ -144,15 +150,14 @@ class _Retraining:
             "parameters": candidate.blueprint.parameters,
             "flops": candidate.blueprint.flops,
         }
-        write_whole(self.run.best, model.read_bytes())
         found = last_score(self.run, model, self.back.chosen, self.back.card, facts, self.view)
         return Retrained(self.run.folder, winner, plan.compared, found)
 
-    def _write(self, plan: Plan) -> Plan:
-        write_whole(self.run.folder / "retrain.yaml", dumped(plan.model_dump()))
+    def _write(self, plan: RetrainPlan) -> RetrainPlan:
+        write_whole(self.run.folder / PLAN, dumped(plan.model_dump()))
         return plan
 
-    def _planned(self, asked: dict[str, int | None]) -> Plan:
+    def _planned(self, asked: dict[str, int | None]) -> RetrainPlan:
         with closing(self._ledger()) as ledger:
             if asked["number"] is not None:
                 numbers = [ledger.record(asked["number"]).number]
@@ -162,11 +167,14 @@ class _Retraining:
             raise RunError("has no candidate that was trained to the end", str(self.run.folder))
         chosen = self.back.chosen
         searched = (chosen.epochs or 1) * (chosen.train_part or 1.0)
+        if self.deadline < math.inf and asked["epochs"] is None:
+            for number in numbers:
+                self._epoch_seconds(number, True)  # one of which none is known is told before anything is planned
         plan = planned(asked, numbers, chosen.workers, searched, self._left(), lambda each: self._epoch_seconds(each, True))
         self.view.note(f"retraining: {plan.words()}")
         return plan
 
-    def _chosen(self, plan: Plan) -> Plan:
+    def _chosen(self, plan: RetrainPlan) -> RetrainPlan:
         """The plan with its winner: the best mean score over seeds that all candidates have."""
         if not plan.trainings:
             return plan.model_copy(update={"winner": plan.candidates[0]})
@@ -175,9 +183,7 @@ class _Retraining:
             dataclasses.replace(self._candidate(number), number=place, parents=(number,), operator=f"seed {seed}", refused=())
             for place, (number, seed) in enumerate(pairs)
         ]
-        left = self._left()
-        until = self.deadline if left is None else clock.monotonic() + left * (COMPARING + 0.1)
-        result = self._fit(COMPARISON, {"epochs": plan.epochs, "patience": 0}, listed, until)
+        result = self._fit(COMPARISON, {"epochs": plan.epochs, "patience": 0}, listed, self._compared_by(plan))
         scores: dict[int, dict[int, float]] = {}
         for record, (number, seed) in zip(result.records, pairs, strict=False):
             if record.state == "trained" and record.value is not None:
@@ -193,7 +199,20 @@ class _Retraining:
         self.view.note(f"the winner is #{winner}; now it is fitted on all training pictures")
         return plan.model_copy(update={"winner": winner, "compared": means[winner]})
 
-    def _last_epochs(self, plan: Plan) -> int:
+    def _compared_by(self, plan: RetrainPlan) -> float:
+        """When the comparison ends at the latest (by time.monotonic), so that the last fit has its time."""
+        left, now = self._left(), clock.monotonic()
+        if left is None:
+            return self.deadline
+        until = now + left * (COMPARING + SLACK)
+        if plan.asked["epochs"] is None:
+            return until
+        with suppress(RunError):  # the last fit takes what was asked for, and the rest is for the comparison
+            dearest = max(self._epoch_seconds(number, validated=False) for number in plan.candidates)
+            until = max(until, self.deadline - plan.epochs * dearest - START_UP - AFTER)
+        return until
+
+    def _last_epochs(self, plan: RetrainPlan) -> int:
         """Epochs of the last fit: as asked, what fits into the time, or those of the comparison."""
         assert plan.winner is not None
         if self.deadline == math.inf or plan.asked["epochs"] is not None:
@@ -201,7 +220,7 @@ class _Retraining:
         left = self.deadline - clock.monotonic() - START_UP - AFTER
         return min(LONGEST, max(1, int(left / self._epoch_seconds(plan.winner, validated=False))))
 
-    def _fit_last(self, plan: Plan) -> Result:
+    def _fit_last(self, plan: RetrainPlan) -> Result:
         """The winner on all training pictures."""
         assert plan.winner is not None
         listed = [
@@ -228,7 +247,8 @@ class _Retraining:
     ) -> Result:
         """Train a list in its own run folder, made if it is not there. The search's limit of time for one candidate is not one
         of trainings at full length."""
-        own = {"train_part": 1.0, "keep": 1, "trial_time": None, "inherit": False, "threads": self._threads(len(listed))}
+        threads = threads_of(self.back.chosen, len(listed))
+        own = {"train_part": 1.0, "keep": 1, "trial_time": None, "inherit": False, "threads": threads}
         chosen = self.back.chosen.model_copy(update={**own, **settings})
         part = Run(self.run.folder / name)
         if not part.settings.is_file():
@@ -239,29 +259,13 @@ class _Retraining:
         try:
             with examined(part):
                 check_ledger(part)
-            self._check_same(part, listed)
             space, card = self.back.space, self.back.card
+            check_same(part, space, chosen.strategy, listed)
             return fit_listed(part, space, chosen, listed, card, self.view, self.again, deadline, until)
         except NothingTrained as problem:
             raise NothingTrained(f"{problem}\n       it is not tried again, unless you remove {part.folder}") from None
         finally:
             part.unlock()
-
-    def _check_same(self, part: Run, listed: Sequence[Candidate]) -> None:
-        """Raise RunError if a part holds trainings of another list: it was left behind when the plan was removed."""
-        if not part.study.exists():
-            return
-        with closing(Ledger(part.study, self.back.space, self.back.chosen.strategy, reading=True)) as ledger:
-            pairs = list(zip(ledger.records(), listed, strict=False))
-        if any((record.parents, record.operator) != (one.parents, one.operator) for record, one in pairs):
-            raise RunError("holds another retraining; remove it to begin this one anew", str(part.folder))
-
-    def _threads(self, trainings: int) -> int | None:
-        """Of each training: all cores where they are fewer than the search's workers, unless its threads were given."""
-        chosen = self.back.chosen
-        if chosen.threads != default_threads(chosen.workers):
-            return chosen.threads
-        return default_threads(min(chosen.workers, trainings))
 
     def _left(self) -> float | None:
         """Seconds that may be planned for; None without a limit."""

@@ -5,25 +5,32 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from nas.errors import RunError, counted
-from nas.messages import LONGEST
+from nas.config import Settings, seconds
+from nas.errors import ConfigError, RunError, counted
+from nas.ledger import Ledger, without_candidates
+from nas.machine import default_threads
+from nas.messages import LONGEST, Candidate
 from nas.run import Run
+from nas.space import SearchSpace
 from nas.yamlfile import read
 
 COMPARISON, FINAL = "retrain", "final"  # folders
 FULL = 30  # epochs of a training at full length, where neither epochs nor time are given and the search had not more
 DEEPER = 3  # times the pictures that a candidate saw in the search, at least, or a comparison says nothing new
 TOP = SEEDS = 3  # candidates that are compared, and trainings of each
+PLAN = "retrain.yaml"  # in the run folder
 COMPARING = 0.125  # part of the time that is for the comparison
+SLACK = 0.1  # and as much more, where it takes longer than was foretold
 START_UP = 6.0  # seconds of a training until its first epoch
 AFTER = 10.0  # seconds after its last: its model is written, read, and the figures of the test part are drawn
 
 
-class Plan(BaseModel):
+class RetrainPlan(BaseModel):
     """What is retrained, as `retrain.yaml` keeps it: decided once, whatever is repeated."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,7 +66,7 @@ def planned(
     searched: float,
     left: float | None,
     epoch_seconds: Callable[[int], float],
-) -> Plan:
+) -> RetrainPlan:
     """A plan that the time allows: rather fewer seeds, then fewer candidates, than trainings too short to say more than the
     search has. Each training has as many epochs, though some take longer: after the same time, so much less than that of the
     last fit, the smallest network would look best.
@@ -68,11 +75,12 @@ def planned(
     limit), `epoch_seconds` what an epoch of a candidate takes.
     """
     epochs = asked["epochs"] or max(FULL, math.ceil(searched))
-    plan = Plan(asked=asked, candidates=numbers, seeds=asked["seeds"] or SEEDS, epochs=epochs)
+    plan = RetrainPlan(asked=asked, candidates=numbers, seeds=asked["seeds"] or SEEDS, epochs=epochs)
     if left is None or asked["epochs"] is not None:
         return plan
     while plan.trainings:
-        each = COMPARING * left * min(workers, plan.trainings) / plan.trainings - START_UP
+        rounds = math.ceil(plan.trainings / workers)  # of trainings side by side, the last one maybe not full
+        each = COMPARING * left / rounds - START_UP
         fitting = min(LONGEST, int(each / statistics.mean(map(epoch_seconds, plan.candidates))))
         if fitting >= max(1, DEEPER * searched):
             return plan.model_copy(update={"epochs": fitting})
@@ -83,15 +91,15 @@ def planned(
     return plan
 
 
-def begun(run: Run, asked: dict[str, int | None]) -> Plan | None:
+def begun(run: Run, asked: dict[str, int | None]) -> RetrainPlan | None:
     """What was planned when this retraining began; None if it has not. Raises RunError if it is damaged, or
     if other is asked."""
-    file = run.folder / "retrain.yaml"
+    file = run.folder / PLAN
     if not file.exists():
         return None
     anew = f"remove {file.name}, {COMPARISON}/ and {FINAL}/"
     try:
-        plan = Plan.model_validate(read(file, RunError).data)
+        plan = RetrainPlan.model_validate(read(file, RunError).data)
     except ValidationError:
         raise RunError(f"is damaged; {anew} to begin the retraining anew", str(file)) from None
     other = next((name for name, value in asked.items() if value is not None and value != plan.asked.get(name)), None)
@@ -99,6 +107,41 @@ def begun(run: Run, asked: dict[str, int | None]) -> Plan | None:
         words = f"this retraining began with another value ({plan.asked.get(other)}); leave it out to go on, or {anew}"
         raise RunError(words, f"--{other}")
     return plan
+
+
+def check_unseen(run: Run) -> None:
+    """Raise RunError if a run was retrained before: its test part has been seen."""
+    if run.final.exists():
+        words = "was retrained before, and its test part opened: the figures are in final.csv. Those of a second look would not"
+        raise RunError(f"{words} be of unseen pictures; for another try, start a new search", str(run.folder))
+
+
+def limit_of(time: str | float | None) -> str | float:
+    """The time that was given; that of the search does not count here."""
+    if time is None:
+        return "none"
+    try:
+        seconds(time)
+    except ValueError as problem:
+        raise ConfigError(f"{problem}; found {time!r}", "--time") from None
+    return time
+
+
+def threads_of(chosen: Settings, trainings: int) -> int | None:
+    """Of each training: all cores where they are fewer than the search's workers, unless its threads were given."""
+    if chosen.threads != default_threads(chosen.workers):
+        return chosen.threads
+    return default_threads(min(chosen.workers, trainings))
+
+
+def check_same(part: Run, space: SearchSpace, strategy: str, listed: Sequence[Candidate]) -> None:
+    """Raise RunError if a part holds trainings of another list: it was left behind when the plan was removed."""
+    if not part.study.exists() or without_candidates(part.study):  # a driver may have been killed before its first
+        return
+    with closing(Ledger(part.study, space, strategy, reading=True)) as ledger:
+        pairs = list(zip(ledger.records(), listed, strict=False))
+    if any((record.parents, record.operator) != (one.parents, one.operator) for record, one in pairs):
+        raise RunError("holds another retraining; remove it to begin this one anew", str(part.folder))
 
 
 def until_of(deadline: float) -> float:

@@ -1,7 +1,7 @@
 """The search, from settings to result: what `nas search` and `nas.search(...)` do. `resuming.py` goes on with one.
 
-It checks everything that can be checked, prepares the data, rehearses two networks, foretells the time, and hands over to
-`driver.py`; read that next.
+It checks everything that can be checked, prepares the data, rehearses two networks, foretells the time, and hands over by
+`fitting.py` to `driver.py`; read that next.
 """
 
 from __future__ import annotations
@@ -103,11 +103,12 @@ def and_retrain(result: Result, chosen: Settings, view: View, began: float) -> N
         return
     from nas.retraining import retrain  # it goes on with a run, and so imports this
 
-    left = None if chosen.time is None else max(1.0, began + chosen.time - time.monotonic())
+    left = "none" if chosen.time is None else max(1.0, began + chosen.time - time.monotonic())
     retrain(result.folder, view, time=left)
 
 
-def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | None, view: View, began: float) -> Result:
+def check_search(space: SearchSpace, chosen: Settings) -> list[Genotype]:
+    """Check what can be checked before data are read; the known networks that the search begins with. Raises NasError."""
     if not space.describes_networks:
         raise ConfigError(f"the space '{space.name}' has no group 'blocks', so it describes no networks", "--space")
     if chosen.inherit and chosen.strategy in CHILDLESS:
@@ -116,10 +117,14 @@ def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | Non
         check_tensorboard()
     if chosen.validation_part == 0:
         raise ConfigError("a search compares candidates on validation pictures, so some are needed", "--validation-part")
-    Run.check_new(out)
-    make_strategy(chosen.strategy, space, chosen.seed, chosen)  # a wrong name shows before the data is read
+    make_strategy(chosen.strategy, space, chosen.seed, chosen)
     limits_of(chosen)
-    first = known(chosen.start_from, space)
+    return known(chosen.start_from, space)
+
+
+def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | None, view: View, began: float) -> Result:
+    first = check_search(space, chosen)
+    Run.check_new(out)
     deadline = deadline_of(search_time(chosen), began)
     with interrupts_told(view):
         check_space(space, chosen, view, deadline)

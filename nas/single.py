@@ -28,7 +28,7 @@ from nas.preparing import begin, check_space, hands_of, interrupts_told, kept, r
 from nas.provenance import TRAINING, provenance
 from nas.result import Result
 from nas.resuming import Reopened, reopened
-from nas.retrainplan import until_of
+from nas.retrainplan import FULL, until_of
 from nas.run import Run, disk_told
 from nas.space import read_space
 from nas.strategies.asking import make_candidate
@@ -51,6 +51,7 @@ def train(file: str, view: View | None = None, out: str | Path | None = None, **
         file: a shipped name such as `baselines/three-blocks`, or a path.
         out: the folder; by default `results/<name>-<n>`. One in which this training was interrupted: it goes on there.
         **options: any setting of a search that beats the file's, such as `epochs=10`, or `time="10m"` for as many as fit.
+            Where nobody says how many, they are 30.
 
     Raises NasError for anything in the input that is wrong, or if it could not be trained.
     """
@@ -69,6 +70,8 @@ def train(file: str, view: View | None = None, out: str | Path | None = None, **
         limits_of(chosen)
         with interrupts_told(view):
             check_space(space, chosen, view)
+        if chosen.epochs is None and chosen.time is None:
+            chosen = chosen.model_copy(update={"epochs": FULL})
         with interrupts_told(view), hands_of(chosen) as hands:
             card, machine, chosen = readied(hands, chosen, view, deadline_of(chosen.time, began))
             check_test_part(chosen.dataset, card)
@@ -92,10 +95,13 @@ def _go_on(run: Run, path: Path, view: View, began: float, options: dict[str, An
     if run.read_settings().get("start") != [read_genotype(str(path))[1]]:
         raise RunError(f"is no training of {path}; give another --out", str(run.folder))
     # What is repeated as it was given is no change.
-    before = run.read_settings()["settings"]
+    kept_settings = run.read_settings()["settings"]
+    before = with_whole_paths(settings(None, kept_settings))
     given = {name: value for name, value in options.items() if value is not None}
     changes = {
-        name: value for name, value in given.items() if settings(None, before, **{name: value}) != settings(None, before)
+        name: value
+        for name, value in given.items()
+        if with_whole_paths(settings(None, kept_settings, **{name: value})) != before
     }
     with disk_told(), interrupts_told(view, kept(_again(path, run))):
         run.lock()

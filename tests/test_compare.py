@@ -51,6 +51,19 @@ def test_table_compares_after_equal_numbers(runs: list[Path]) -> None:
     assert len(short.split()) == 4, "the shorter one has no score after 20 and 30"
 
 
+def test_a_last_candidate_that_failed_counts_as_done(runs: list[Path], tmp_path: Path) -> None:
+    def fails_at_last(genes: dict[str, float], _: object) -> float:
+        fails_at_last.calls += 1  # type: ignore[attr-defined]
+        if fails_at_last.calls == 12:  # type: ignore[attr-defined]
+            raise ValueError("a bad one")
+        return genes["x"]
+
+    fails_at_last.calls = 0  # type: ignore[attr-defined]
+    search(SPACE, evaluate=fails_at_last, strategy="random", budget=12, out=tmp_path / "failed", view=Silent())
+    text = list(lines(compare([runs[0], tmp_path / "failed"])))
+    assert [len(line.split()) for line in text[-2:]] == [5, 5], "the run, and its best after 1, 5, 10 and 12"
+
+
 def test_what_cannot_be_compared_is_told(runs: list[Path], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is named twice"):
         compare([runs[0], runs[0]])

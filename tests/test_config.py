@@ -55,6 +55,10 @@ def test_a_preset_that_is_none_is_told(name):
         settings(preset=name)
 
 
+def test_one_name_may_stand_for_a_list_of_one():
+    assert settings(plugin="mine.py", start_from="results/first").plugin == ("mine.py",)
+
+
 def test_settings_survive_the_trip_through_plain_data():
     chosen = settings(None, time="30m", max_params="500k", plugin=("a.py",), genetic={"population": 6})
     stored = {key: value for key, value in chosen.model_dump(mode="json").items() if value is not None}

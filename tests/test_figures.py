@@ -56,6 +56,8 @@ def test_a_class_without_test_pictures_has_no_figure_and_there_is_no_auc() -> No
     found = figures(SURE[:3], labels, CLASSES)
     assert [each.of for each in found.figures if each.of] == ["ant", "bee"]
     assert "auc" not in {each.name for each in found.figures}
+    sure = np.eye(3)[labels]
+    assert value("f1", probabilities=sure, labels=labels) == 1, "a class that is not there does not count"
 
 
 def test_two_classes_have_an_auc() -> None:

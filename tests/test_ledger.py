@@ -47,6 +47,20 @@ def test_a_candidate_is_whole_after_reopening(file):
     assert record.recipe == proposed.recipe.to_dict()
 
 
+def test_what_was_interrupted_began_as_late_as_its_seconds_allow(file):
+    ledger = Ledger(file, SPACE, "random")
+    for number in range(2):
+        ledger.add(candidate(number))
+    with sqlite3.connect(file) as connection:  # a night before
+        connection.execute("UPDATE trials SET datetime_start = datetime('now', '-10 hours') WHERE number = 1")
+    ledger.close()
+    ledger = Ledger(file, SPACE, "random")
+    for number in range(2):
+        ledger.tell(number, Trained(0.5), 0.0 if number == 0 else 20.0)
+    start, end = ledger.spans()[1]
+    assert end - start == pytest.approx(20)
+
+
 def test_every_record_is_the_same_before_and_after_reopening(file):
     ledger = Ledger(file, SPACE, "random")
     outcomes = [Trained(0.75), Stopped(), Infeasible("out of memory"), Infeasible(""), None, Trained(0.75), Stopped()]

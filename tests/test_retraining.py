@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from nas.errors import ConfigError, DatasetError, RunError
 from nas.figures import figures
 from nas.final import write_figures
 from nas.known import read_genotype
-from nas.ledger import Ledger
+from nas.ledger import Ledger, without_candidates
 from nas.messages import LONGEST, Record
 from nas.predict import predict
 from nas.resuming import resume
@@ -136,6 +137,8 @@ def test_what_cannot_be_retrained_is_told(copy: Run, tmp_path: Path) -> None:
         retrain(copy.folder, Silent(), time="soon")
     with pytest.raises(RunError, match="there is no candidate 99"):
         retrain(copy.folder, Silent(), number=99)
+    with pytest.raises(ConfigError, match="--top, --number: give one of them alone"):
+        retrain(copy.folder, Silent(), number=0, top=2)
     (copy.folder / "retrain.yaml").write_text("candidates: 3\n")
     with pytest.raises(RunError, match=r"is damaged; remove retrain\.yaml, retrain/ and final/ to begin the retraining anew"):
         retrain(copy.folder, Silent())
@@ -274,6 +277,53 @@ class Ending(Silent):
         raise RuntimeError("here it ends")
 
 
+@pytest.mark.slow
+def test_resuming_a_search_whose_retraining_has_begun_goes_on_with_the_retraining(copy: Run) -> None:
+    copy.settings.write_text(copy.settings.read_text().replace("  retrain: false", "  retrain: true"))
+    with pytest.raises(RuntimeError, match="here it ends"):
+        retrain(copy.folder, Ending(), **FEW)
+    before = len(records(copy.folder))
+    view = Listening()
+    resume(copy.folder, view)
+    assert "the search is over: its retraining has begun" in view.notes
+    assert copy.final.exists()
+    assert len(records(copy.folder)) == before
+
+
+@pytest.mark.slow
+def test_a_retraining_that_was_killed_before_its_first_candidate_goes_on(copy: Run) -> None:
+    with pytest.raises(RuntimeError, match="here it ends"):
+        retrain(copy.folder, Ending(), number=0, seeds=1, epochs=1)
+    study = copy.folder / "retrain" / "study.db"
+    shutil.rmtree(study.parent / "checkpoints")
+    (study.parent / "checkpoints").mkdir()
+    (study.parent / "leaderboard.csv").unlink()
+    for content in (b"", None):
+        study.unlink()
+        study.write_bytes(content) if content is not None else sqlite3.connect(study).execute("CREATE TABLE a (b)")
+        assert without_candidates(study)
+    study.write_bytes(b"")
+    retrain(copy.folder, Silent(), number=0, seeds=1, epochs=1)
+    assert copy.final.exists()
+
+
+def test_the_best_model_is_replaced_only_when_the_figures_are_there(copy: Run) -> None:
+    """A model that was fitted on all pictures must not stand where the search's best one is expected."""
+    before = copy.best.read_bytes()
+
+    class Unlucky(Silent):
+        def preparing(self, done: int, total: int) -> None:
+            if (copy.folder / "final" / "best.keras").exists():
+                raise RuntimeError("here it ends")
+
+    with pytest.raises(RuntimeError, match="here it ends"):
+        retrain(copy.folder, Unlucky(), number=0, seeds=1, epochs=1)
+    assert copy.best.read_bytes() == before
+    assert not copy.final.exists()
+    retrain(copy.folder, Silent(), number=0, seeds=1, epochs=1)
+    assert copy.best.read_bytes() == (copy.folder / "final" / "best.keras").read_bytes() != before
+
+
 def test_scores_are_compared_over_the_seeds_that_all_have() -> None:
     assert compared({1: {0: 0.5, 1: 0.75}, 2: {0: 0.625}}) == {1: [0.5], 2: [0.625]}
     assert compared({1: {0: 0.5, 1: 0.75}, 2: {2: 0.9}}) == {1: [0.5, 0.75]}
@@ -338,7 +388,8 @@ def test_a_plan_gives_up_seeds_then_candidates_before_it_says_no_more_than_the_s
     assert made(100_000) == ([4, 5, 6], 3, LONGEST)
     assert made(1_200) == ([4, 5, 6], 3, 10)
     assert made(960) == ([4, 5, 6], 2, 14)
-    assert made(960, workers=2) == ([4, 5, 6], 3, 20)
+    assert made(960, workers=2) == ([4, 5, 6], 3, 18), "nine by twos are five rounds, the last one of one"
+    assert made(1_200, workers=8) == ([4, 5, 6], 3, 69)
     assert made(264) == ([4, 5], 1, 10)
     assert planned(asked, [4, 5, 6], 1, 1.5, 264, lambda number: 1.0).candidates == [4, 5, 6], "a short search asks for less"
     one = planned({**asked, "number": 4}, [4], 1, 3, 1_200, lambda number: 1.0)

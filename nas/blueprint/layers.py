@@ -14,6 +14,9 @@ from typing import Any, ClassVar, Literal, TypeAlias
 from nas.errors import BlueprintError, listing, unknown
 
 Shape: TypeAlias = tuple[int, ...]
+
+EPSILON = {"batch": 1e-3, "layer": 1e-5, "group": 1e-5}  # of normalisations, added to the variance
+LEAK = 0.1  # slope of `leaky_relu` below zero
 Padding = Literal["same", "valid"]
 
 ACTIVATIONS = ("relu", "relu6", "leaky_relu", "prelu", "elu", "selu", "gelu", "silu", "tanh", "sigmoid", "softmax")

@@ -18,7 +18,7 @@ def leaderboard(
     top: Annotated[int, typer.Option(help="How many rows; 0 for all.", min=0)] = 10,
     where: Annotated[str | None, typer.Option(help="Such as 'parameters < 200000 and state = trained'.")] = None,
     sort: Annotated[
-        str | None, typer.Option(help="A column of the CSV; accuracies highest first, the rest lowest first.")
+        str | None, typer.Option(help="A column of the CSV; score and accuracies highest first, others lowest.")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON, all columns.")] = False,
     debug: Debug = False,

@@ -57,7 +57,7 @@ def search(
     seen_pictures: Annotated[
         int | None, typer.Option(help="Pictures that a candidate sees in all its epochs (default 90000).")
     ] = None,
-    train_part: Annotated[float | None, typer.Option(help="The same as a part of them, from 0 to 1.")] = None,
+    train_part: Annotated[float | None, typer.Option(help="The same as --train-pictures, as a part of all, 0 to 1.")] = None,
     validation_part: Annotated[
         float | None, typer.Option(help="Part held out to compare candidates (default: a tenth or more).")
     ] = None,
@@ -199,7 +199,7 @@ def retrain(
 @app.command()
 def train(
     file: Annotated[str, typer.Argument(help="A YAML file with a genotype, or a shipped name ('baselines/three-blocks').")],
-    epochs: Annotated[int | None, typer.Option(help="Epochs (default: the file's, or what fits the time).")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Epochs (default: what fits the time, or the file's, or 30).")] = None,
     seed: Annotated[int | None, typer.Option(help="Everything random follows from it (default 0).")] = None,
     time: Time = None,
     out: Annotated[str | None, typer.Option(help="Run folder (default results/<name>-<n>).")] = None,

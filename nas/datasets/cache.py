@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeAlias
@@ -30,7 +31,7 @@ Told: TypeAlias = Callable[[int, int], None]
 """Hears how many pictures are decoded, and of how many."""
 
 CARD_KEYS = {"digest", "classes", "counts", "mean", "std", "skipped"}
-PIECE = 4096  # pictures read at once
+PIECE = 32_000_000  # bytes of pictures read at once
 ABANDONED = 600  # seconds after which one is, whose builder is gone (containers may share a name, and not their processes)
 FORGOTTEN = 86_400  # seconds after which a cache that another machine was building is given up
 
@@ -60,9 +61,8 @@ def sound(cache: Path) -> bool:
 
 def _digest(pictures: np.ndarray, labels: np.ndarray, classes: Iterable[str]) -> str:
     digest = hashlib.blake2b(repr((pictures.shape[1:], list(classes))).encode(), digest_size=8)
-    for start in range(0, len(labels), PIECE):
-        usable = labels[start : start + PIECE] >= 0
-        digest.update(np.ascontiguousarray(pictures[start : start + PIECE][usable]).data)
+    for some in _pieces(pictures):
+        digest.update(np.ascontiguousarray(pictures[some][labels[some] >= 0]).data)
     digest.update(np.ascontiguousarray(labels[labels >= 0]).data)
     return digest.hexdigest()
 
@@ -113,7 +113,10 @@ def write(cache: Path, source: Arrays | Files, shape: tuple[int, int, int], told
 
 def _forgotten(building: Path) -> bool:
     """Whether a cache that is not whole has lost its builder: its process is gone, or is on another machine and silent."""
-    age = time.time() - building.stat().st_mtime
+    try:
+        age = time.time() - building.stat().st_mtime
+    except OSError:  # it has just got its name, or was removed by another
+        return False
     host, _, process = building.name.rpartition(".")[0].rpartition(".")
     if host.endswith(f".{socket.gethostname()}") and process.isdecimal():
         return age > ABANDONED and not psutil.pid_exists(int(process))
@@ -140,9 +143,9 @@ def _fill(pictures: np.ndarray, labels: np.ndarray, source: Arrays | Files, told
         return []
     skipped = []
     with ThreadPoolExecutor() as pool:
-        for start in range(0, len(labels), PIECE):
-            stop = min(start + PIECE, len(labels))
-            for index, reason in zip(range(start, stop), pool.map(one, range(start, stop)), strict=True):
+        for some in _pieces(pictures):
+            places = range(some.start, some.stop)
+            for index, reason in zip(places, pool.map(one, places), strict=True):
                 if reason and isinstance(source, Files):
                     file = source.files[index]
                     skipped.append((f"{file.parent.name}/{file.name}", reason))
@@ -152,14 +155,21 @@ def _fill(pictures: np.ndarray, labels: np.ndarray, source: Arrays | Files, told
     return skipped
 
 
+def _pieces(pictures: np.ndarray) -> Iterator[slice]:
+    """All places, in slices of some megabytes."""
+    each = max(1, PIECE // math.prod(pictures.shape[1:]))
+    for start in range(0, len(pictures), each):
+        yield slice(start, min(start + each, len(pictures)))
+
+
 def _statistics(pictures: np.ndarray, labels: np.ndarray) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation of each channel over the usable pictures, in raw pixels, in float64, in pieces."""
-    count, total, square = 0, np.zeros(pictures.shape[-1]), np.zeros(pictures.shape[-1])
-    for start in range(0, len(labels), PIECE):
-        piece = pictures[start : start + PIECE][labels[start : start + PIECE] >= 0].astype(np.float64)
+    """Mean and standard deviation of each channel over the usable pictures, in raw pixels, from exact sums, in pieces."""
+    count, total, square = 0, np.zeros(pictures.shape[-1], np.uint64), np.zeros(pictures.shape[-1], np.uint64)
+    for some in _pieces(pictures):
+        piece = pictures[some][labels[some] >= 0]
         count += piece[..., 0].size
-        total += piece.sum(axis=(0, 1, 2))
-        square += (piece**2).sum(axis=(0, 1, 2))
+        total += piece.sum(axis=(0, 1, 2), dtype=np.uint64)
+        square += np.square(piece, dtype=np.uint16).sum(axis=(0, 1, 2), dtype=np.uint64)
     mean = total / max(count, 1)
     std = np.sqrt(np.maximum(square / max(count, 1) - mean**2, 0))
     return [round(float(value), 3) for value in mean], [round(float(value), 3) for value in std]

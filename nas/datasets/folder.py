@@ -105,8 +105,10 @@ def _walk(folder: Path) -> list[Path]:
 def _held_out(files: Files) -> set[int]:
     """Indices of the test part: one in seven of each class, the same at every call."""
     held: set[int] = set()
-    for label in range(len(files.classes)):
-        own = [index for index, each in enumerate(files.labels) if each == label]
+    places: list[list[int]] = [[] for _ in files.classes]
+    for index, label in enumerate(files.labels):
+        places[label].append(index)
+    for own in places:
         if len(own) >= 3:  # with fewer there is nothing to give away
             held.update(random.Random(0).sample(own, max(1, len(own) // HELD_OUT)))
     return held

@@ -101,16 +101,20 @@ def _limits(about: dict[str, Any]) -> Iterator[str]:
 def _loading(about: dict[str, Any]) -> Iterator[str]:
     height, width, channels = about["shape"]
     mode, grey = ("RGB", "") if channels == 3 else ("L", ", :, :, None")
+    own = FORMATS[about["format"]].loading.splitlines()
     yield "In this folder:"
     yield ""
     yield "```python"
     yield "import json"
     yield "import numpy as np"
     yield "from PIL import Image"
+    yield from (line for line in own if line.startswith(("import ", "from ")))
+    yield ""
     yield f'image = Image.open("picture.jpg").convert("{mode}").resize(({width}, {height}), Image.Resampling.BILINEAR)'
     yield f"picture = np.asarray(image, np.float32)[None{grey}]"
-    yield FORMATS[about["format"]].loading
-    yield f'print(dict(zip(json.load(open("model.json", encoding="utf-8"))["classes"], {_named(about)})))'
+    yield from (line for line in own if not line.startswith(("import ", "from ")))
+    yield 'classes = json.load(open("model.json", encoding="utf-8"))["classes"]'
+    yield f"print(dict(zip(classes, {_named(about)})))"
     yield "```"
     yield ""
     yield "`nas predict` does the same with any picture file, and obeys the camera's orientation."

@@ -13,6 +13,8 @@ from typing import Any
 from nas.blueprint import Blueprint
 from nas.blueprint.blueprint import Node
 from nas.blueprint.layers import (
+    EPSILON,
+    LEAK,
     Activation,
     Add,
     Concat,
@@ -34,7 +36,6 @@ from nas.blueprint.layers import (
 STARTS = (Conv, Depthwise)  # a chain begins with one
 FOLLOWS = (Norm, Activation, Pool, Dropout)
 KEPT_FOR = {Add: "shortcut", Concat: "before", Multiply: "features"}  # the name of what such a layer reads again
-NORM_EPSILON = {"batch": 1e-3, "layer": 1e-5, "group": 1e-5}  # as in `training/model.py`
 NORMS = {"batch": "BatchNormalization", "layer": "LayerNormalization", "group": "GroupNormalization"}
 
 
@@ -184,14 +185,14 @@ def _bias(bias: bool) -> dict[str, object]:
 def _norm(layer: Any, shape: Shape) -> str:
     own: dict[str, object] = {"momentum": layer.momentum} if layer.type == "batch" else {}
     own |= {"groups": layer.groups} if layer.type == "group" else {}
-    return _made(NORMS[layer.type], **own, epsilon=NORM_EPSILON[layer.type])
+    return _made(NORMS[layer.type], **own, epsilon=EPSILON[layer.type])
 
 
 def _activation(layer: Any, shape: Shape) -> str:
     if layer.type == "prelu":
         return _made("PReLU", **({"shared_axes": [1, 2]} if len(shape) == 3 else {}))
     if layer.type == "leaky_relu":
-        return _made("LeakyReLU", negative_slope=0.1)
+        return _made("LeakyReLU", negative_slope=LEAK)
     return _made("Activation", f'"{layer.type}"')
 
 

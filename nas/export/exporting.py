@@ -94,8 +94,7 @@ def export(
     leaderboard.read_csv(opened.leaderboard)  # for the card: what is missing shows now
     read_final(opened)
     chosen = settings(None, facts["settings"], data_dir=data_dir)
-    for plugin in chosen.plugin:
-        plugins.load(plugin)
+    plugins.load_of_run(chosen.plugin, opened.folder)
     with disk_told(), interrupts_told(view, "interrupted; nothing was exported"):
         target = _target(opened, out, f"{format}{'-int8' if int8 else ''}")
         found = validation_of(chosen, facts.get("data") or {}, view)

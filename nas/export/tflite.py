@@ -60,8 +60,8 @@ def read(file: Path) -> Answer:
 _LOADING = f"""from ai_edge_litert.interpreter import Interpreter
 interpreter = Interpreter(model_path="{FILE}")
 run = interpreter.get_signature_runner()
-entry = interpreter.get_input_details()[0]
-answers = next(iter(run(**{{next(iter(run.get_input_details())): picture.astype(entry["dtype"])}}).values()))"""
+((name, entry),) = run.get_input_details().items()
+(answers,) = run(**{{name: picture.astype(entry["dtype"])}}).values()"""
 
 FORMATS.register("tflite")(
     Format(

@@ -18,6 +18,7 @@ from nas.strategies.surrogate import Encoder
 
 FEWEST = 10  # scored candidates from which genes can be judged
 TREES = 200
+RANDOM = "random"  # the operator of an independent draw
 SPAN = 60.0  # seconds without any candidate that are a pause, not a part of the search
 
 
@@ -33,6 +34,13 @@ def scored(records: Sequence[Record]) -> list[Record]:
 def best_so_far(values: Sequence[float]) -> list[float]:
     """The highest of all values up to each."""
     return [float(value) for value in np.maximum.accumulate(np.asarray(values, dtype=float))] if len(values) else []
+
+
+def drawn(records: Sequence[Record]) -> list[Record]:
+    """Independent draws among the candidates, with the score that each reached (stopped ones too), if there are enough to say
+    what more of them would reach."""
+    found = [record for record in scored(records) if record.operator == RANDOM]
+    return found if len(found) > 1 else []
 
 
 def expected_best(scores: Sequence[float], count: int) -> list[float]:

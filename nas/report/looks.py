@@ -29,7 +29,6 @@ class Look:
     """One picture: its place, uint8 pixels, the class that it is of, and float [classes] that were answered."""
 
     place: int
-    pixels: np.ndarray
     truth: int
     chances: np.ndarray
 
@@ -44,13 +43,20 @@ def picture_sections(run: Run, chosen: Settings, before: dict[str, Any], best: R
     loaded = open_model(file if file.exists() else run.best)
     data = validation_of(chosen, before, view)
     whose = f"#{best.number} as the search had trained it" if file.exists() else "the best model"
+    if run.final.exists() and not file.exists():
+        whose += ", which was fitted on them as well,"
     looks = list(_looks(loaded, data))
+
+    def pixels_of(look: Look) -> np.ndarray:
+        found: np.ndarray = data.pictures([look.place], loaded.shape)[0]
+        return found
+
     wrong = sorted((look for look in looks if look.answer != look.truth), key=lambda look: -look.chances[look.answer])
     right = [look for look in looks if look.answer == look.truth]
     if wrong:
         counted = f"{len(wrong):,} of {len(looks):,} validation pictures are answered wrongly"
         words = f"{counted} by {whose}; these with the most confidence."
-        tiles = [picture(data_url(scaled(look.pixels, 1)), _words(look, loaded, data)) for look in wrong[:WRONG]]
+        tiles = [picture(data_url(scaled(pixels_of(look), 1)), _words(look, loaded, data)) for look in wrong[:WRONG]]
         yield Section("wrong", "Most wrong", words, f'<div class="pictures">{"".join(tiles)}</div>')
     shown = [*right[: EXPLAINED - min(2, len(wrong))], *wrong[:2]][:EXPLAINED]
     if shown:
@@ -60,9 +66,10 @@ def picture_sections(run: Run, chosen: Settings, before: dict[str, Any], best: R
         )
         tiles = []
         for look in shown:
-            found = evidence(loaded, look.pixels, look.answer)
-            tiles.append(picture(data_url(scaled(look.pixels, 1)), _words(look, loaded, data)))
-            tiles.append(picture(data_url(heat(look.pixels, found, 1)), f"for {loaded.classes[look.answer]}"))
+            pixels = pixels_of(look)
+            found = evidence(loaded, pixels, look.answer)
+            tiles.append(picture(data_url(scaled(pixels, 1)), _words(look, loaded, data)))
+            tiles.append(picture(data_url(heat(pixels, found, 1)), f"for {loaded.classes[look.answer]}"))
         yield Section("sees", "Where it looks", words, f'<div class="pictures">{"".join(tiles)}</div>')
 
 
@@ -70,8 +77,8 @@ def _looks(loaded: HandedOver, data: Validation) -> Iterator[Look]:
     for start in range(0, min(MOST, len(data.places)), TOGETHER):
         some = data.places[start : min(start + TOGETHER, MOST)]
         pixels = data.pictures(some, loaded.shape)
-        for place, each, chances in zip(some, pixels, loaded.probabilities(pixels), strict=True):
-            yield Look(place, each, int(data.labels[place]), chances)
+        for place, chances in zip(some, loaded.probabilities(pixels), strict=True):
+            yield Look(place, int(data.labels[place]), chances)
 
 
 def _words(look: Look, loaded: HandedOver, data: Validation) -> str:

@@ -64,12 +64,12 @@ def values(records: Sequence[Record]) -> list[float]:
 def progress(records: Sequence[Record], spans: dict[int, tuple[float, float | None]]) -> Drawing:
     """Scores over candidates, the best so far, what random draws would have reached; and the same over the time."""
     known, ended = facts.scored(records), facts.moments(spans)
-    drawn = [record for record in known if record.operator == "random" and record.state == "trained"]
-    expected = facts.expected_best(values(drawn), len(records)) if len(drawn) > 1 else []
+    expected = facts.expected_best(values(facts.drawn(records)), len(records))
     timed = sorted((record for record in known if record.number in ended), key=lambda record: ended[record.number])
     minutes = [ended[record.number] / 60 for record in timed]
     step: Drawing = {"color": ACCENT, "shape": "hv"}
     right: Drawing = {"xaxis": "x2", "yaxis": "y2"}
+    dotted: Drawing = {"color": WARM, "dash": "dot"}
     return figure(
         [
             dots(known, [record.number + 1 for record in known], values(known), name="candidate", showlegend=True),
@@ -80,11 +80,10 @@ def progress(records: Sequence[Record], spans: dict[int, tuple[float, float | No
                 name="best so far",
                 showlegend=True,
             ),
-            line(
-                range(1, len(expected) + 1), expected, {"color": WARM, "dash": "dot"}, name="of random draws", showlegend=True
-            ),
+            line(range(1, len(expected) + 1), expected, dotted, name="of random draws", showlegend=True),
             dots(timed, minutes, values(timed), **right),
             line(minutes, facts.best_so_far(values(timed)), step, **right),
+            line(minutes[: len(expected)], expected[: len(minutes)], dotted, **right),
         ],
         xaxis={"domain": [0, 0.47], "title": {"text": "candidates"}},
         yaxis=SCORE,
@@ -179,7 +178,8 @@ def family(records: Sequence[Record]) -> Drawing:
                 x += [parent, record.number, None]
                 y += [rank[parent], rank[record.number], None]
     known = facts.scored(records)
-    failed = [record for record in records if record not in known]
+    scored = {record.number for record in known}
+    failed = [record for record in records if record.number not in scored]
     low = sorted(values(known))[len(known) // 10] if known else 0  # so that a few failures do not take all the colours
     symbols = ["circle" if record.state == "trained" else "circle-open" for record in known]
     look: Drawing = {

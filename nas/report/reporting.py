@@ -103,8 +103,7 @@ def _looks(told: Told, chosen: Settings, view: View) -> list[Section]:
     if told.best_record is None or told.facts.get("evaluator"):
         return []
     try:
-        for plugin in chosen.plugin:
-            plugins.load(plugin)
+        plugins.load_of_run(chosen.plugin, told.run.folder)
         return list(picture_sections(told.run, chosen, told.facts.get("data") or {}, told.best_record, view))
     except Exception as problem:  # the page is worth having without them, whatever the data have become
         view.note(f"without pictures: {problem if isinstance(problem, NasError) else first_line(problem)}")
@@ -116,11 +115,13 @@ def whole(told: Told, looks: Sequence[Section]) -> str:
     from plotly.offline import get_plotlyjs
 
     shares = facts.importance(told.space, told.records)
+    best = {row["number"] for row in ranked(told.records)[:MOST]}
+    shown = [record for record in told.records if record.number in best]
     drawn = {
         "progress": plots.progress(told.records, told.spans),
         "costs": plots.costs(told.records),
-        "curves": plots.curves(told.records, told.best.number if told.best is not None else None),
-        "family": plots.family(told.records),
+        "curves": plots.curves(shown, told.best.number if told.best is not None else None),
+        "family": plots.family(shown),
     }
     if shares:
         drawn |= {"genes": plots.genes(shares), "where": plots.where(told.records, shares)}
@@ -147,10 +148,9 @@ def _tiles(told: Told) -> list[Tile]:
         held = told.facts["settings"].get("validation_part") != 0 or told.facts.get("evaluator")
         top = best_of(told.records)
         other = f"; #{top.number} had {top.value:.4f}" if top is not None and top.number != best.number else ""
+        score = f"{best.value:.4f}" if best.value is not None else "–"
         name = "its score in the search" if final is not None and final.winner is not None else "best score"
-        tiles.append(
-            Tile(name if held else "its score in training", f"{best.value:.4f}", f"#{best.number}, {best.operator}{other}")
-        )
+        tiles.append(Tile(name if held else "its score in training", score, f"#{best.number}, {best.operator}{other}"))
         if best.parameters is not None:
             tiles.append(Tile("its parameters", f"{best.parameters:,}", f"{(best.flops or 0) / 1e6:,.1f} MFLOPs a picture"))
     words = ", ".join(f"{count} {state}" for state, count in states.most_common())
@@ -165,11 +165,16 @@ def _sections(told: Told, shares: Sequence[tuple[str, float]], looks: Sequence[S
     yield Section(
         "best", "The best network", "Its layers, the size of what each gives, and what it was trained with.", _best(told)
     )
+    count = len(facts.drawn(told.records))
+    dotted = (
+        f"The dotted line is what as many random draws would be expected to reach, by the {count} that are among them."
+        if count
+        else "There are too few independent random draws among them to say what such would reach."
+    )
     yield Section(
         "progress",
         "Progress",
-        "Each point is a candidate. The dotted line is what as many independent random draws would be expected to reach, "
-        "by those that this search began with.",
+        f"Each point is a candidate. {dotted}",
         plot("progress"),
     )
     yield Section(

@@ -1,6 +1,6 @@
 """What a strategy is: a proposal from the records alone.
 
-A strategy is made from (space, seed, options) and is a pure function of (records, number): it may cache what follows from
+A strategy is made from (space, seed, settings) and is a pure function of (records, number): it may cache what follows from
 them, nothing else, so a search goes on after a restart as if nothing had happened. `asking.py` is who asks.
 """
 

@@ -40,7 +40,7 @@ def _needs(package: str, extra: str) -> None:
         raise ConfigError(f"needs the package '{package}': pip install 'nas[{extra}]'", "--sampler")
 
 
-START_UP, GOOD, MOST_GOOD = 10, 0.1, 25  # as by default in Optuna: random trials, part of the good ones, and at most
+START_UP, GOOD, MOST_GOOD = 10, 0.1, 25  # as by default in Optuna: independent draws, part of the good ones, and at most
 
 
 def _gp(seed: int) -> BaseSampler:
@@ -114,7 +114,9 @@ class OptunaStrategy:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of experimental arguments; nothing a user could act on
             genotype = self.space.walk(pick)
-        return Proposal(genotype, operator=self.sampler)
+        # TPE begins with independent draws; they are called what they are.
+        begins = self.sampler == "tpe" and sum(record.value is not None and record.finished for record in records) < START_UP
+        return Proposal(genotype, operator="random" if begins else self.sampler)
 
     def _make(self, number: int, records: Sequence[Record]) -> BaseSampler:
         with warnings.catch_warnings():

@@ -18,6 +18,7 @@ import numpy as np
 
 from nas.blueprint.backbone import application_file
 from nas.blueprint.layers import (
+    EPSILON,
     Activation,
     Add,
     Concat,
@@ -34,7 +35,7 @@ from nas.blueprint.sketch import Sketch
 from nas.errors import DatasetError, first_line, unknown
 from nas.paths import expanded
 from nas.training.handover import write_model
-from nas.training.model import NORM_EPSILON, build
+from nas.training.model import build
 
 SIDE = 224  # of the pictures that these networks were trained on
 MOMENTUM = 0.99  # Keras's own, of batch normalisation
@@ -209,7 +210,7 @@ def _norm(layer: Any) -> list[np.ndarray]:
     mean, variance = np.asarray(layer.moving_mean), np.asarray(layer.moving_variance)
     gamma = np.asarray(layer.gamma) if layer.scale else np.ones_like(mean)
     beta = np.asarray(layer.beta) if layer.center else np.zeros_like(mean)
-    return [gamma * np.sqrt((variance + NORM_EPSILON) / (variance + layer.epsilon)), beta, mean, variance]
+    return [gamma * np.sqrt((variance + EPSILON["batch"]) / (variance + layer.epsilon)), beta, mean, variance]
 
 
 def _activation(function: Any) -> list[tuple[Layer, list[Any]]]:

@@ -21,7 +21,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras ships no ty
     def __init__(
         self,
         images: np.ndarray,
-        targets: np.ndarray,
+        targets: np.ndarray | Targets,
         index: np.ndarray,
         batch_size: int,
         seed: tuple[int, ...] | None = None,
@@ -68,6 +68,17 @@ def weighed(targets: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nd
     whole = parts.sum(axis=1, keepdims=True)
     shares = parts / np.maximum(whole, 1e-12)
     return (shares[:, 1:] if single else shares).astype(np.float32), whole[:, 0].astype(np.float32)
+
+
+class Targets:
+    """Targets of all pictures, made for the rows that are asked for: of a million pictures of a thousand classes they would
+    take gigabytes."""
+
+    def __init__(self, labels: np.ndarray, outputs: int) -> None:
+        self.labels, self.outputs = labels, outputs
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        return targets(self.labels[rows], self.outputs)
 
 
 def targets(labels: np.ndarray, outputs: int) -> np.ndarray:

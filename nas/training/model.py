@@ -13,6 +13,8 @@ import keras
 
 from nas.blueprint import Blueprint
 from nas.blueprint.layers import (
+    EPSILON,
+    LEAK,
     Activation,
     Add,
     Concat,
@@ -33,8 +35,6 @@ from nas.blueprint.layers import (
 from nas.training.fused import FusedBatchNormalization
 from nas.training.seeds import seed_of
 
-NORM_EPSILON = 1e-3  # of batch normalisation
-
 
 def build(blueprint: Blueprint, seed: int = 0, precision: str = "float32", fast: bool = False) -> keras.Model:
     """A model that takes raw pixels 0–255, float32 [n, height, width, channels], and gives float32 [n, outputs].
@@ -44,8 +44,9 @@ def build(blueprint: Blueprint, seed: int = 0, precision: str = "float32", fast:
     makers = {**MAKERS, **FAST} if fast and keras.backend.backend() == "tensorflow" else MAKERS
     made: dict[str, Any] = {"input": keras.Input(blueprint.picture, name="pixels")}
     last = blueprint.nodes[-1].name
+    output = {node.name for node in blueprint.nodes[-2:] if isinstance(node.layer, Dense | Activation)}
     for node in blueprint.nodes:
-        hidden = not isinstance(node.layer, Rescale) and node.name != last
+        hidden = not isinstance(node.layer, Rescale) and node.name not in output
         policy = "mixed_bfloat16" if precision == "bfloat16" and hidden else "float32"
         inputs = [made[name] for name in node.inputs]
         common = {"name": node.name, "dtype": policy}
@@ -62,21 +63,21 @@ def _activation(layer: Activation, common: dict[str, Any], seed: int, shape: Sha
         # One slope for each channel; Keras would learn one for each pixel as well.
         return keras.layers.PReLU(shared_axes=[1, 2] if len(shape) == 3 else None, **common)
     if layer.type == "leaky_relu":
-        return keras.layers.LeakyReLU(negative_slope=0.1, **common)
+        return keras.layers.LeakyReLU(negative_slope=LEAK, **common)
     return keras.layers.Activation(layer.type, **common)
 
 
 def _norm(layer: Norm, common: dict[str, Any], seed: int, shape: Shape) -> Any:
     if layer.type == "batch":
-        return keras.layers.BatchNormalization(momentum=layer.momentum, epsilon=NORM_EPSILON, **common)
+        return keras.layers.BatchNormalization(momentum=layer.momentum, epsilon=EPSILON["batch"], **common)
     if layer.type == "layer":
-        return keras.layers.LayerNormalization(epsilon=1e-5, **common)
-    return keras.layers.GroupNormalization(groups=layer.groups, epsilon=1e-5, **common)
+        return keras.layers.LayerNormalization(epsilon=EPSILON["layer"], **common)
+    return keras.layers.GroupNormalization(groups=layer.groups, epsilon=EPSILON["group"], **common)
 
 
 def _fast_norm(layer: Norm, common: dict[str, Any], seed: int, shape: Shape) -> Any:
     if layer.type == "batch" and len(shape) == 3:
-        return FusedBatchNormalization(momentum=layer.momentum, epsilon=NORM_EPSILON, **common)
+        return FusedBatchNormalization(momentum=layer.momentum, epsilon=EPSILON["batch"], **common)
     return _norm(layer, common, seed, shape)
 
 

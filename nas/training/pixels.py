@@ -1,7 +1,7 @@
 """Augmentation that moves whole pixels, in numpy on bytes: flip, shift, erasing, CutMix and MixUp.
 
-The layers of `augment.py` compute with floats inside the training step; what needs no interpolation costs a tenth of that here,
-and is done while the step before is computed. Everything follows from the generator that is given.
+The layers of `augment.py` compute with floats inside the training step; what needs no interpolation is done here, while the
+step before is computed (docs/measurements.md says what either costs). Everything follows from the generator that is given.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from nas.messages import LONGEST, Job, Outcome, Trained
 from nas.recipe import Recipe
 from nas.training.augment import augmentation
 from nas.training.averaging import averaged, averaging
-from nas.training.batches import Batches, targets
+from nas.training.batches import Batches, Targets
 from nas.training.epochs import Epochs, Report, reached
 from nas.training.handover import save_model
 from nas.training.model import build
@@ -51,7 +51,7 @@ def train(job: Job, report: Report) -> Outcome:
     train_index, validation_index = split(labels, job.seed, job.validation_part, job.train_part)
     network = build(job.blueprint, seed, job.precision, fast=True)
     outputs = int(network.output_shape[-1])
-    hot = targets(labels, outputs)
+    hot = Targets(labels, outputs)
     if not len(validation_index) and job.recipe.ema:  # a look at a few: the average stands in for the weights meanwhile
         validation_index = train_index[:VALIDATION_BATCH]
     weights = class_weights(labels[train_index], len(job.data.classes)) if job.class_weight == "balanced" else None
@@ -139,15 +139,6 @@ def compile_model(model: Any, recipe: Recipe, optimizer: Any, outputs: int, last
         loss = keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing)
     else:
         loss = keras.losses.BinaryCrossentropy(label_smoothing=recipe.label_smoothing)
-    # XLA makes convolutions on a CPU several times slower; elsewhere Keras decides.
     metrics = [accuracy_metric(outputs), crossentropy_metric(outputs), *objective_metrics(objective, outputs)]
-    model.compile(optimizer, loss, metrics=metrics, jit_compile="auto" if on_accelerator() else False)
-
-
-def on_accelerator() -> bool:
-    """Whether Keras's backend sees a GPU or TPU."""
-    if keras.backend.backend() == "torch":
-        import torch  # type: ignore[import-not-found, unused-ignore]
-
-        return bool(torch.cuda.is_available())
-    return any(not device.lower().startswith("cpu") for device in keras.distribution.list_devices())
+    # By `auto` JAX compiles everywhere, and TensorFlow not on a CPU, where XLA makes convolutions several times slower.
+    model.compile(optimizer, loss, metrics=metrics, jit_compile="auto")

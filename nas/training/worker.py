@@ -34,7 +34,7 @@ from nas.messages import (
 )
 from nas.run import disk_trouble
 from nas.training import trainer
-from nas.training.batches import Batches, targets
+from nas.training.batches import Batches, Targets
 from nas.training.epochs import Report
 from nas.training.model import build
 
@@ -96,7 +96,7 @@ def _rehearsed(rehearsal: Rehearsal, told: Callable[[int, int], None]) -> Rehear
     network = build(job.blueprint, 0, job.precision, fast=True)
     usable = (labels >= 0).nonzero()[0]
     outputs = int(network.output_shape[-1])
-    hot = targets(labels, outputs)
+    hot = Targets(labels, outputs)
     batches = Batches(images, hot, usable, job.recipe.batch_size, (job.seed, job.number), job.recipe)
     batches.set_epoch(0, job.epochs)
     validation = Batches(images, hot, usable, trainer.validation_batch(job.recipe))

@@ -50,6 +50,17 @@ def test_moments_leave_out_pauses_and_know_workers_side_by_side() -> None:
     assert facts.moments({}) == {}
 
 
+def test_stopped_draws_are_draws_as_well_and_children_are_none() -> None:
+    found = [
+        record(0, 0.5, operator="random"),
+        record(1, 0.3, "stopped", operator="random"),
+        record(2, 0.9, operator="step", parents=(0,)),
+        record(3, None, "infeasible", operator="random"),
+    ]
+    assert [each.number for each in facts.drawn(found)] == [0, 1]
+    assert facts.drawn(found[:1]) == []
+
+
 def test_importance_finds_the_gene_that_decides() -> None:
     rng = random.Random(1)
     records = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nas.training.batches import Batches, targets
+from nas.training.batches import Batches, Targets, targets
 
 IMAGES = np.arange(50, dtype=np.uint8).reshape(50, 1, 1, 1)
 INDEX = np.arange(0, 50, 2)
@@ -54,6 +54,7 @@ def test_targets_are_one_hot() -> None:
     found = targets(np.array([2, 0, -1]), 3)
     assert found.dtype == np.float32
     assert found.tolist() == [[0, 0, 1], [1, 0, 0], [0, 0, 0]]
+    assert Targets(np.array([2, 0, -1]), 3)[np.array([1, 0])].tolist() == [[1, 0, 0], [0, 0, 1]]
 
 
 @pytest.mark.parametrize("label", [0, 1])

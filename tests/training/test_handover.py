@@ -21,7 +21,10 @@ from tests.helpers import make_job
 pytestmark = pytest.mark.backend
 
 
-@pytest.mark.parametrize("outputs", [np.array([[0.2, 0.8]]), np.array([[0.9, 0.3, 0.9]]), np.array([[0.7]]), np.zeros((1, 3))])
+ANSWERS = [[0.2, 0.8], [0.9, 0.3, 0.9], [0.7], [0.0] * 3, [1e-38] * 3]
+
+
+@pytest.mark.parametrize("outputs", [np.array([each]) for each in ANSWERS])
 def test_probabilities_of_any_head_are_one_for_each_class(outputs: np.ndarray) -> None:
     shares = class_probabilities(outputs)
     assert shares.shape[1] == max(2, outputs.shape[1])

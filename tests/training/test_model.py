@@ -83,4 +83,5 @@ def test_bfloat16_keeps_weights_and_output_in_float32() -> None:
     assert keras.backend.standardize_dtype(found.dtype) == "float32"
     computed: dict[str, Any] = {layer.name: layer.compute_dtype for layer in model.layers[1:]}
     assert computed["rescale"] == "float32"
+    assert [kind for kind in list(computed.values())[-2:]] == ["float32"] * 2, "the last dense layer and its activation"
     assert "bfloat16" in set(computed.values())

@@ -1,0 +1,91 @@
+"""Where the time is long for few pictures: more epochs, or a wider network? A run's winner in several widths, for equal time.
+
+    NAS_DATA_DIR=… python benchmarks/capacity.py --run RUN --csv capacity.csv [--stems 16 24] [--time 40m] [--seeds 1]
+    python benchmarks/capacity.py --csv capacity.csv --report
+
+RUN was retrained. Its winner is drawn with stems of so many channels, by which all its stages grow. Two are trained at a time,
+with a thread each, for `--time`: side by side, so that a machine whose speed drifts favours none. Some of the training pictures
+are held out and scored after each epoch; no test part is opened.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import statistics
+import time
+from contextlib import closing
+from pathlib import Path
+
+from fidelity import trained_all
+from rows import append, rows
+
+from nas.blueprint import express
+from nas.config import seconds, settings
+from nas.executors import EXECUTORS, Work
+from nas.jobs import WORKER, job_for
+from nas.ledger import Ledger
+from nas.messages import Candidate
+from nas.preparing import readied
+from nas.retrainplan import START_UP
+from nas.run import Run
+from nas.space import read_space
+from nas.view import Silent
+
+COLUMNS = ("stem", "seed", "epochs", "last", "best", "parameters", "flops", "seconds")
+HELD_OUT = 0.25  # of the training pictures
+
+
+def main() -> None:
+    """Do what is missing, then report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--csv", type=Path, required=True)
+    parser.add_argument("--stems", type=int, nargs="+", default=[16, 24])
+    parser.add_argument("--time", default="40m", help="of each, beside another one")
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--report", action="store_true", help="train nothing")
+    options = parser.parse_args()
+    if not options.report:
+        train(options)
+    report(options.csv)
+
+
+def train(options: argparse.Namespace) -> None:
+    """All that the CSV does not have yet."""
+    found = Run.open(options.run).read_settings()
+    chosen = settings(None, found["settings"], workers=2, threads=1, pruner="none", train_part=1.0, validation_part=HELD_OUT)
+    with closing(Ledger(Run(options.run / "final").study, read_space(found["space"]), "listed", reading=True)) as ledger:
+        genotype = ledger.records()[0].genotype
+    hands = EXECUTORS["processes"](Work(f"{WORKER}:train", lambda _: True))
+    card, _, chosen = readied(hands, chosen, Silent(), float("inf"))
+    hands.close()
+    done = {(row["stem"], row["seed"]) for row in rows(options.csv)}
+    wanted = [(stem, seed) for seed in range(options.seeds) for stem in options.stems if (str(stem), str(seed)) not in done]
+    for pair in (wanted[place : place + 2] for place in range(0, len(wanted), 2)):
+        until = time.time() + seconds(options.time) - START_UP
+        jobs = []
+        for number, (stem, seed) in enumerate(pair):
+            blueprint, recipe = express({**genotype, "stem_filters": stem}, card.pictures)
+            candidate = Candidate(number, genotype, "", blueprint=blueprint, recipe=recipe)
+            job = dataclasses.replace(job_for(candidate, chosen, card), seed=seed, epochs=100, until=until)
+            jobs.append((job, None))
+        for number, curve, took in trained_all(jobs, 2):
+            blueprint, (stem, seed) = jobs[number][0].blueprint, pair[number]
+            facts = (len(curve), curve[-1], max(curve), blueprint.parameters, blueprint.flops, round(took))
+            append(options.csv, COLUMNS, (stem, seed, *facts))
+
+
+def report(file: Path) -> None:
+    """A row for each width: means over seeds."""
+    print("stem,seeds,epochs,last,parameters,flops")
+    found: dict[str, list[dict[str, str]]] = {}
+    for row in rows(file):
+        found.setdefault(row["stem"], []).append(row)
+    for stem, each in found.items():
+        epochs, last = (statistics.mean(float(row[name]) for row in each) for name in ("epochs", "last"))
+        print(f"{stem},{len(each)},{epochs:.0f},{last:.4f},{each[0]['parameters']},{each[0]['flops']}")
+
+
+if __name__ == "__main__":
+    main()
