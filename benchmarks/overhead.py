@@ -10,13 +10,16 @@ nothing, the time of a candidate is all overhead.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
+import random
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 
 def main() -> None:
@@ -33,6 +36,47 @@ def main() -> None:
         start_up("nas leaderboard", ["leaderboard", "run"], options.rounds)
         for strategy in ("random", "genetic"):
             evaluator(strategy, 1_000)
+        for count in (500, 1_000, 10_000):
+            for name in STRATEGIES:
+                proposal(name, count, options.rounds)
+
+
+STRATEGIES: dict[str, dict[str, Any]] = {
+    "random": {"strategy": "random"},
+    "genetic": {"strategy": "genetic", "genetic": {"assist": False}},
+    "genetic, assisted": {"strategy": "genetic", "genetic": {"assist": True}},
+    "optuna, tpe": {"strategy": "optuna"},
+}
+
+
+def proposal(name: str, count: int, rounds: int) -> None:
+    """Time of one proposal after so many records of the default space, two of them running, by a strategy that has made one
+    before; a third of the records were stopped."""
+    from nas.config import settings
+    from nas.messages import Record
+    from nas.space import read_space
+    from nas.strategies import make_strategy
+
+    space, rng = read_space("modern"), random.Random(1)
+    records = []
+    for number in range(count + rounds + 1):
+        value, genotype = rng.random(), space.sample(rng)
+        curve = (value / 2, value) if number % 3 else (value,)
+        state = "trained" if number % 3 else "stopped"
+        records.append(Record(number, genotype, state, value, curve=curve, digest=f"{number:012x}", operator="random"))
+    chosen = settings(**STRATEGIES[name], budget=20_000)
+    strategy, times = make_strategy(chosen.strategy, space, 1, chosen), []
+    for place in range(count, count + rounds + 1):
+        busy = [dataclasses.replace(record, state="running", value=None, curve=()) for record in records[place - 2 : place]]
+        known = [*records[: place - 2], *busy]
+        began = time.perf_counter()
+        strategy.propose(known, place)
+        times.append(time.perf_counter() - began)
+    show(f"{name}: a proposal after {count:,} records", times[1:])
+
+
+def show(what: str, times: list[float]) -> None:
+    print(f"{what},{statistics.median(times):.4f},{min(times):.4f},{max(times):.4f}", flush=True)
 
 
 def start_up(name: str, words: list[str], rounds: int) -> None:

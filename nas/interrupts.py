@@ -21,7 +21,20 @@ EXIT_CODE = 130
 _SHOW_CURSOR = b"\x1b[?25h"
 
 
+came = False  # whether an interrupt was heard in this process
+
+
+def _raise() -> NoReturn:
+    raise KeyboardInterrupt
+
+
 def raise_interrupt(number: int = 0, frame: FrameType | None = None) -> NoReturn:
+    """Obey an interrupt; where one was heard before, as `second` says: while the first is dealt with, Python would print a
+    traceback of both."""
+    global came
+    if came:
+        second()
+    came = True
     raise KeyboardInterrupt
 
 
@@ -32,7 +45,7 @@ def leave() -> NoReturn:
     os._exit(EXIT_CODE)
 
 
-second: Callable[[], Any] = raise_interrupt
+second: Callable[[], Any] = _raise
 """What a second interrupt does; the command line sets it to `leave`."""
 
 
@@ -72,6 +85,8 @@ class Interrupts:
             raise KeyboardInterrupt
 
     def _heard(self, number: int, frame: FrameType | None) -> None:
+        global came
+        came = True
         self._came += 1
         if self._came > 1:
             second()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from nas import planning
 from nas.config import settings
 from nas.errors import ConfigError
 from nas.forecast import expected_epochs
@@ -17,6 +18,7 @@ from tests.helpers import SMALL_SEARCH, nas
 @pytest.mark.slow
 def test_a_plan_says_time_memory_and_disk_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(planning, "EACH", 0.3)  # seconds of steps of each network; the figures need not be good ones
     small = {**SMALL_SEARCH, "budget": 30, "time": "1h"}
     found = plan(view=Silent(), **small)
     assert 0 < found.low <= found.each <= found.high

@@ -123,7 +123,7 @@ def test_one_candidate_with_one_seed_is_not_compared_and_a_time_is_kept(copy: Ru
 def test_search_and_retraining_in_one_go(tmp_path: Path, pace: float) -> None:
     few = {**SMALL_SEARCH, "budget": 2, "epochs": 1}
     options = [f"--{key.replace('_', '-')}={value}" for key, value in few.items()]
-    seconds = round(100 * pace)  # a fifth of them for the search
+    seconds = round(70 * pace)  # a fifth of them for the search
     found = nas("search", *options, "--retrain", f"--time={seconds}", "--out=run", cwd=tmp_path, timeout=seconds + 60)
     assert found.returncode == 0, found.stderr
     assert "on 360 test pictures, which it was not chosen by:" in found.stdout
@@ -293,17 +293,20 @@ def test_resuming_a_search_whose_retraining_has_begun_goes_on_with_the_retrainin
 @pytest.mark.slow
 def test_a_retraining_that_was_killed_before_its_first_candidate_goes_on(copy: Run) -> None:
     with pytest.raises(RuntimeError, match="here it ends"):
-        retrain(copy.folder, Ending(), number=0, seeds=1, epochs=1)
+        retrain(copy.folder, Ending(), top=2, seeds=1, epochs=1)
     study = copy.folder / "retrain" / "study.db"
-    shutil.rmtree(study.parent / "checkpoints")
-    (study.parent / "checkpoints").mkdir()
-    (study.parent / "leaderboard.csv").unlink()
-    for content in (b"", None):
-        study.unlink()
-        study.write_bytes(content) if content is not None else sqlite3.connect(study).execute("CREATE TABLE a (b)")
-        assert without_candidates(study)
+    assert not without_candidates(study)
+    for left in study.parent.iterdir():
+        if left.is_dir():
+            shutil.rmtree(left)
+            left.mkdir()
+        elif left.name != "run.yaml":
+            left.unlink()
+    sqlite3.connect(study).execute("CREATE TABLE begun (at)")
+    assert without_candidates(study)
     study.write_bytes(b"")
-    retrain(copy.folder, Silent(), number=0, seeds=1, epochs=1)
+    assert without_candidates(study)
+    retrain(copy.folder, Silent(), top=2, seeds=1, epochs=1)
     assert copy.final.exists()
 
 

@@ -35,7 +35,7 @@ class Choice:
         return self.values[rng.randrange(len(self.values))]
 
     def contains(self, value: object) -> bool:
-        return any(same(value, own) for own in self.values)
+        return value in self.values and any(same(value, own) for own in self.values)
 
     def canonical(self, value: Value) -> Value:
         return value

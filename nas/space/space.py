@@ -14,6 +14,7 @@ import random
 from collections import ChainMap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from nas.errors import SpaceError, did_you_mean
@@ -56,6 +57,19 @@ class SearchSpace:
         """Whether the genotypes are networks: a space without a group `blocks` is for somebody's own evaluator."""
         return "blocks" in self.groups
 
+    @cached_property
+    def conditional(self) -> bool:
+        """Whether any gene exists under a condition only."""
+        return any(
+            gene.when for genes in (self.genes, *(group.genes for group in self.groups.values())) for gene in genes.values()
+        )
+
+    @cached_property
+    def movable(self) -> dict[str, dict[str, Gene]]:
+        """Genes that have more than one value, by their group; the empty word is for those outside."""
+        parts = {"": self.genes, **{name: group.genes for name, group in self.groups.items()}}
+        return {part: {name: gene for name, gene in genes.items() if gene.count() != 1} for part, genes in parts.items()}
+
     def walk(self, pick: Pick) -> Genotype:
         """Build a genotype by asking `pick` for each active gene: groups see the genes outside them in their conditions."""
         outer = _walk_genes("", self.genes, {}, pick)
@@ -76,9 +90,11 @@ class SearchSpace:
 
         def pick(path: str, gene: Gene) -> Value:
             value = values.get(path)
-            if path.endswith(".repeat") and isinstance(gene, Range) and value is not None:
+            if value is None:
+                return gene.sample(rng)
+            if isinstance(gene, Range) and path.endswith(".repeat"):
                 return gene.canonical(value)
-            return gene.canonical(value) if value is not None and gene.contains(value) else gene.sample(rng)
+            return gene.canonical(value) if gene.contains(value) else gene.sample(rng)
 
         return self.walk(pick)
 
@@ -160,6 +176,11 @@ def _walk_genes(prefix: str, genes: dict[str, Gene], outer: Genotype, pick: Pick
         if all(key in seen and any(same(seen[key], ok) for ok in oks) for key, oks in gene.when.items()):
             values[name] = pick(prefix + name, gene)
     return values
+
+
+def copied(genotype: Genotype) -> Genotype:
+    """A genotype that can be changed without changing this one."""
+    return {name: [dict(item) for item in value] if isinstance(value, list) else value for name, value in genotype.items()}
 
 
 def flatten(genotype: Genotype) -> dict[str, Value]:

@@ -15,7 +15,6 @@ likely to improve most (`surrogate.py`); that one is trained.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
 import random
@@ -118,7 +117,7 @@ class Genetic:
         """A child of tournament winners, with some more mutations than usual."""
         parents = [self._select(population, rng)]
         operators = []
-        genotype = copy.deepcopy(parents[0].genotype)
+        genotype = parents[0].genotype
         if rng.random() < self.options.crossover:
             second = self._select(population, rng)
             if second.number != parents[0].number:
@@ -151,11 +150,10 @@ class Genetic:
             return Proposal(self.space.sample(rng), operator="random")
         surrogate = Surrogate(codes, scores)
         busy = [self._code(record.genotype) for record in records if record.state == "running"]
-        if busy:  # as if they had scored what is guessed, or the next would be proposed beside them
-            codes = np.vstack([codes, *busy])
-            surrogate = Surrogate(codes, [*scores, *surrogate.guess(np.array(busy))[0]])
+        if busy:
+            surrogate = surrogate.believing(np.array(busy))
         mean, spread = surrogate.guess(np.array([self._code(child.genotype) for child in pool.values()]))
-        gain = expected_improvement(mean, spread, float(surrogate.guess(codes)[0].max()))
+        gain = expected_improvement(mean, spread, float(surrogate.guess(surrogate.codes)[0].max()))
         child = list(pool.values())[int(gain.argmax())]
         return dataclasses.replace(child, operator=f"{child.operator}, chosen")
 
@@ -163,15 +161,14 @@ class Genetic:
         """Codes [n, features] and scores of what has ended. One that was stopped scores what it had reached, and as much more
         as those gained from there that were trained to the end; one that failed as little as the least."""
         trained = [record for record in finished if record.state == "trained" and record.value is not None]
+        gained: dict[int, float] = {}  # epochs → what those that were trained to the end gained from there
+        for epochs in {record.epochs for record in finished if record.state == "stopped"}:
+            there = [one for one in trained if one.epochs >= epochs > 0]
+            gained[epochs] = statistics.median(float(one.value or 0) - max(one.curve[:epochs]) for one in there) if there else 0
         scores: list[float | None] = []
         for record in finished:
             value = record.value
-            if record.state == "stopped" and value is not None:
-                there = [one for one in trained if len(one.curve) >= record.epochs]
-                value += (
-                    statistics.median(float(one.value or 0) - max(one.curve[: record.epochs]) for one in there) if there else 0
-                )
-            scores.append(value)
+            scores.append(value + gained[record.epochs] if record.state == "stopped" and value is not None else value)
         known = [score for score in scores if score is not None]
         if not known:
             return np.empty((0, self.encoder.size)), []

@@ -18,9 +18,11 @@ from nas.space.genes import Ordered, Range, Value
 from nas.space.space import flatten
 
 MOST = 400  # scored candidates that it learns from: half of them the best, half the youngest
+CHOOSING = 150  # of them, at most, by which the kernel is chosen
 LENGTHS = (0.3, 0.6, 1.0, 2.0)  # of the smooth part, in mean distances
 LINEAR = (0.1, 0.5, 0.9)  # share of the linear part
 NOISE = (0.003, 0.03, 0.2, 1.0)  # share of what no gene explains
+KERNELS = tuple(itertools.product(LENGTHS, LINEAR, NOISE))
 
 
 class Encoder:
@@ -30,6 +32,7 @@ class Encoder:
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
         self.places: dict[str, tuple[int, Gene]] = {}
+        self._known: dict[tuple[str, type, Value], list[tuple[int, float]]] = {}
         self.size = 0
         for name, gene in space.genes.items():
             self._add(name, gene)
@@ -46,17 +49,23 @@ class Encoder:
             self.size += _width(gene)
 
     def code(self, genotype: Genotype) -> np.ndarray:
-        found = np.zeros(self.size)
+        found = [0.0] * self.size
         for path, value in flatten(genotype).items():
             group, _, rest = path.partition(".")
-            paths = [(path, 1.0)]
+            for place, feature in self._cells(path, value):
+                found[place] += feature
             if rest and rest != "repeat":
-                paths.append((f"{group}.mean.{rest.partition('.')[2]}", 1 / len(genotype[group])))
-            for each, weight in paths:
-                if each in self.places:
-                    start, gene = self.places[each]
-                    found[start : start + _width(gene)] += weight * np.array(_features(gene, value))
-        return found
+                for place, feature in self._cells(f"{group}.mean.{rest.partition('.')[2]}", value):
+                    found[place] += feature / len(genotype[group])
+        return np.array(found)
+
+    def _cells(self, path: str, value: Value) -> list[tuple[int, float]]:
+        """Place and feature of one value of one gene; of a gene that cannot change there are none."""
+        key = (path, type(value), value)  # 1, 1.0 and true are three values
+        if key not in self._known:
+            start, gene = self.places.get(path, (0, None))
+            self._known[key] = [] if gene is None else list(enumerate(_features(gene, value), start))
+        return self._known[key]
 
 
 def _width(gene: Gene) -> int:
@@ -74,18 +83,24 @@ def _features(gene: Gene, value: Value) -> list[float]:
 
 
 class Surrogate:
-    """Fitted to codes [n, features] and scores [n]; guesses means and standard deviations [m] of others."""
+    """Fitted to codes [n, features] and scores [n]; guesses means and standard deviations [m] of others. Of `kernels` (length,
+    share of the linear part, noise) it takes the likeliest."""
 
-    def __init__(self, codes: np.ndarray, scores: Sequence[float]) -> None:
+    def __init__(
+        self, codes: np.ndarray, scores: Sequence[float], kernels: Sequence[tuple[float, float, float]] = KERNELS
+    ) -> None:
+        if len(kernels) > 1 and len(scores) > CHOOSING:  # some of them say as well which kernel is likely
+            some = np.linspace(0, len(scores) - 1, CHOOSING).astype(int)
+            kernels = (Surrogate(codes[some], [scores[place] for place in some], kernels).kernel,)
         self.centre, self.scale = float(np.mean(scores)), float(np.std(scores)) or 1.0
         target = (np.asarray(scores) - self.centre) / self.scale
-        self.origin, self.codes = codes.mean(axis=0), codes
+        self.origin, self.codes, self.scores = codes.mean(axis=0), codes, scores
         self.unit = float(_squares(codes, codes).mean()) or 1.0
         self.weight = float(((codes - self.origin) ** 2).sum(axis=1).mean()) or 1.0
         best: tuple[float, tuple[float, float, float]] | None = None
         linear, squares = self._linear(codes, codes), _squares(codes, codes) / self.unit
         count = len(target)
-        for length, share, noise in itertools.product(LENGTHS, LINEAR, NOISE):
+        for length, share, noise in kernels:
             kernel = share * linear + (1 - share) * np.exp(-squares / (2 * length**2)) + noise * np.eye(count)
             try:
                 lower = np.linalg.cholesky(kernel)
@@ -97,7 +112,14 @@ class Surrogate:
             if best is None or likely > best[0]:
                 best, self.lower, self.inner, self.power = (likely, (length, share, noise)), lower, inner, power
         assert best is not None
-        self.length, self.share, self.noise = best[1]
+        self.kernel: tuple[float, float, float] = best[1]
+        self.length, self.share, self.noise = self.kernel
+
+    def believing(self, codes: np.ndarray) -> Surrogate:
+        """As if those of other codes [m, features] had been scored as they are guessed: so the next proposal is not made beside
+        one that is still being trained (the kriging believer of Ginsbourger et al. 2010, section 4.2)."""
+        guessed = self.guess(codes)[0]
+        return Surrogate(np.vstack([self.codes, codes]), [*self.scores, *guessed], (self.kernel,))
 
     def guess(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of the score without noise."""

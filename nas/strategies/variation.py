@@ -3,7 +3,6 @@ genes stepped. `genetic.py` decides who is varied."""
 
 from __future__ import annotations
 
-import copy
 import random
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +11,7 @@ from typing import Any
 from deap import tools
 
 from nas.space import Gene, Genotype, SearchSpace
-from nas.space.space import flatten
+from nas.space.space import copied
 
 Rng = random.Random
 
@@ -21,10 +20,12 @@ def crossed(space: SearchSpace, first: Genotype, second: Genotype, rng: Rng) -> 
     """A child of two: each group cut and joined at block borders, where its length may change (DEAP's messy one-point
     crossover on a list of blocks), every other gene from either parent."""
     child: Genotype = {}
-    for name in {**first, **second}:
+    for name in (*space.groups, *space.genes):
+        if name not in first and name not in second:
+            continue
         ours, theirs = first.get(name), second.get(name)
         if isinstance(ours, list) and isinstance(theirs, list):
-            pair = copy.deepcopy(ours), copy.deepcopy(theirs)
+            pair = [dict(block) for block in ours], [dict(block) for block in theirs]
             child[name] = with_deap(rng, partial(tools.cxMessyOnePoint, *pair))[0]
         else:
             child[name] = rng.choice([side[name] for side in (first, second) if name in side])
@@ -33,35 +34,45 @@ def crossed(space: SearchSpace, first: Genotype, second: Genotype, rng: Rng) -> 
 
 def mutated(space: SearchSpace, genotype: Genotype, rng: Rng) -> tuple[Genotype, str]:
     """A changed copy, and the word for the change. What cannot be done here (deleting the only block) is not drawn."""
-    genotype = copy.deepcopy(genotype)
+    genotype = copied(genotype)
     moves: list[tuple[str, Callable[[], object]]] = []
     for name, group in space.groups.items():
         blocks: list[Genotype] = genotype[name]
         fewest, most = int(group.repeat.low), int(group.repeat.high)
         if len(blocks) < most:
-            new = space.repair({**genotype, name: [{}]}, rng)[name]  # one block at random, fitting the genes outside
-            moves.append(("insert", partial(blocks.insert, rng.randint(0, len(blocks)), new[0])))
+            moves.append(("insert", partial(_insert, space, genotype, name, rng)))
             if blocks:
                 moves.append(("duplicate", partial(_duplicate, blocks, rng)))
         if len(blocks) > fewest:
-            moves.append(("delete", partial(blocks.pop, rng.randrange(len(blocks)))))
+            moves.append(("delete", partial(_delete, blocks, rng)))
         if len(blocks) > 1:
             moves.append(("swap", partial(_swap, blocks, rng)))
     steps = _steppable(space, genotype)
     # Half of the mutations move one gene: structure alone would never tune a learning rate.
     if steps and (not moves or rng.random() < 0.5):
-        path, gene, value = rng.choice(steps)
-        return space.repair(_set(genotype, path, rng.choice(gene.neighbours(value))), rng), "step"
+        values, name, gene = rng.choice(steps)
+        values[name] = rng.choice(gene.neighbours(values[name]) or [values[name]])
+        return (space.repair(genotype, rng) if space.conditional else genotype), "step"
     if not moves:
         return space.sample(rng), "random"
     operator, move = rng.choice(moves)
-    move()
-    return space.repair(genotype, rng), operator
+    move()  # whole blocks, so what was in the space still is
+    return genotype, operator
+
+
+def _insert(space: SearchSpace, genotype: Genotype, name: str, rng: Rng) -> None:
+    """A block at random that fits the genes outside."""
+    (new,) = space.repair({**genotype, name: [{}]}, rng)[name][:1]
+    genotype[name].insert(rng.randint(0, len(genotype[name])), new)
+
+
+def _delete(blocks: list[Genotype], rng: Rng) -> None:
+    del blocks[rng.randrange(len(blocks))]
 
 
 def _duplicate(blocks: list[Genotype], rng: Rng) -> None:
     index = rng.randrange(len(blocks))
-    blocks.insert(index, copy.deepcopy(blocks[index]))
+    blocks.insert(index, dict(blocks[index]))
 
 
 def _swap(blocks: list[Genotype], rng: Rng) -> None:
@@ -69,29 +80,14 @@ def _swap(blocks: list[Genotype], rng: Rng) -> None:
     blocks[one], blocks[other] = blocks[other], blocks[one]
 
 
-def _steppable(space: SearchSpace, genotype: Genotype) -> list[tuple[str, Gene, Any]]:
-    """Every active gene that has a neighbour, with its value; the lengths of groups are not among them."""
-    values = flatten(genotype)
-    found: list[tuple[str, Gene, Any]] = []
-
-    def note(path: str, gene: Gene) -> Any:
-        value = values[path]
-        if not path.endswith(".repeat") and gene.neighbours(value):
-            found.append((path, gene, value))
-        return value
-
-    space.walk(note)
+def _steppable(space: SearchSpace, genotype: Genotype) -> list[tuple[Genotype, str, Gene]]:
+    """Every active gene with more than one value: where it stands, its name, and the gene. In the order of the space, whatever
+    that of the genotype is."""
+    found = []
+    for part, genes in space.movable.items():
+        for values in genotype[part] if part else [genotype]:
+            found += [(values, name, gene) for name, gene in genes.items() if name in values]
     return found
-
-
-def _set(genotype: Genotype, path: str, value: Any) -> Genotype:
-    group, _, rest = path.partition(".")
-    if not rest:
-        genotype[group] = value
-    else:
-        index, _, gene = rest.partition(".")
-        genotype[group][int(index)][gene] = value
-    return genotype
 
 
 def with_deap(rng: Rng, draw: Callable[[], Any]) -> Any:

@@ -39,7 +39,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("room", [4, 60, 200, 500, 900])
+@pytest.mark.parametrize("room", [4, 200, 900])
 def test_full_disk_stops_the_search_and_loses_nothing(small_run: Path, small_disk: Path, room: int) -> None:
     """With this many kilobytes left: for run.yaml, the ledger, a checkpoint, an outcome, a model."""
     filler, folder = small_disk / "filler", small_disk / "run"

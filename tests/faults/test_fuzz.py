@@ -301,7 +301,7 @@ COLUMNS = ("parameters", "val_accuracy", "state", "reason", "rank")
 
 
 @pytest.mark.slow
-@examples(300)
+@examples(120)
 def test_a_damaged_run_is_told_or_shown(small_run: Path, place: Path, seed: int) -> None:
     rng = random.Random(seed)
     with damaged(small_run, place, rng, rng.choice(LOOKED_AT)) as (run, _):
