@@ -1,0 +1,210 @@
+"""Does one driver keep a thousand workers busy? The real driver, strategy and ledger; workers that only wait, by another clock.
+
+    python benchmarks/scale.py --csv scale.csv [--workers 1 10 100 1000] [--strategy genetic] [--seconds 180] [--times RUN]
+    python benchmarks/scale.py --csv scale.csv --report
+
+A training takes as long as one drawn from those of RUN (else from a lognormal distribution), scaled to `--seconds` on average;
+its score is a fixed function of the genes with noise. Nothing else is made up: proposing, the SQLite file and the leaderboard
+are the driver's own, and every second that it really works is a second in which workers that wait for it wait. Utilisation is
+the part of the workers' time, from the first candidate to the moment the last one is sent out, in which they train.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import random
+import statistics
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rows import append, rows
+
+from nas.config import settings
+from nas.driver import drive
+from nas.executors import Task, Work, register_executor
+from nas.leaderboard import read_csv
+from nas.ledger import Ledger
+from nas.messages import Candidate, Finished, Progress, Trained
+from nas.run import Run
+from nas.space import Genotype, SearchSpace, read_space
+from nas.strategies import make_strategy
+from nas.strategies.asking import Asking
+from nas.strategies.surrogate import Encoder
+from nas.view import Silent
+
+COLUMNS = (
+    "strategy",
+    "workers",
+    "candidates",
+    "utilisation",
+    "driver_ms",
+    "proposal_ms",
+    "best",
+    "virtual_hours",
+    "real_seconds",
+)
+SHAPE = 0.5  # of the lognormal distribution: two thirds of all trainings take between 0.6 and 1.6 times the median
+NOISE = 0.02
+
+
+class World:
+    """The virtual clock, and what happened by it. The driver's own work is what passes between two calls of the executor."""
+
+    def __init__(self, times: list[float], seed: int) -> None:
+        self.times, self.rng = times, random.Random(seed)
+        self.now, self.left, self.busy, self.driving = 0.0, time.perf_counter(), 0.0, 0.0
+        self.sent, self.trained = 0.0, 0.0  # when the last candidate was sent out, and all training that was done by then
+
+    def entered(self) -> None:
+        worked = time.perf_counter() - self.left
+        self.now += worked
+        self.driving += worked
+
+    def leaves(self) -> None:
+        self.left = time.perf_counter()
+
+
+WORLD: World
+SCORE: Any
+
+
+@register_executor("simulated")
+class Simulated:
+    """Workers that wait. A job is over when the virtual clock says so."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self.ends: list[tuple[float, int, Candidate]] = []
+
+    @property
+    def free(self) -> int:
+        return self.work.workers - len(self.ends)
+
+    def submit(self, number: int, job: Any, spent: float = 0.0) -> None:
+        WORLD.entered()
+        took = WORLD.rng.choice(WORLD.times)
+        heapq.heappush(self.ends, (WORLD.now + took, number, job))
+        WORLD.busy += took
+        WORLD.sent = WORLD.now
+        WORLD.trained = WORLD.busy - sum(end - WORLD.now for end, _, _ in self.ends)
+        WORLD.leaves()
+
+    def finished(self, timeout: float) -> list[Finished]:
+        WORLD.entered()
+        WORLD.now = max(WORLD.now, self.ends[0][0])
+        ended = []
+        while self.ends and self.ends[0][0] <= WORLD.now:
+            ended.append(heapq.heappop(self.ends))
+        WORLD.leaves()
+        found = []
+        for _, number, job in ended:
+            score = SCORE(job.genotype, number)
+            self.work.heard(Progress(number, 1, score, {"val_accuracy": score, "seconds": 1.0}))
+            found.append(Finished(number, Trained(score), 1.0))
+        return found
+
+    def call(self, task: Task, told: Any = None) -> Any:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        self.ends.clear()
+
+
+def main() -> None:
+    """Do what is missing, then report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--csv", type=Path, required=True)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 10, 100, 1000])
+    parser.add_argument("--strategy", default="genetic")
+    parser.add_argument("--space", default="modern")
+    parser.add_argument("--seconds", type=float, default=180.0, help="of a training, on average")
+    parser.add_argument("--times", type=Path, help="a run whose candidates' times are drawn from")
+    parser.add_argument("--each", type=int, default=5, help="candidates for each worker, at least 200 in all")
+    parser.add_argument("--report", action="store_true", help="simulate nothing")
+    options = parser.parse_args()
+    done = {(row["strategy"], row["workers"]) for row in rows(options.csv)}
+    for workers in options.workers:
+        if not options.report and (options.strategy, str(workers)) not in done:
+            append(options.csv, COLUMNS, simulated(options, workers))
+    report(options.csv)
+
+
+def simulated(options: argparse.Namespace, workers: int) -> tuple[Any, ...]:
+    """One search."""
+    global WORLD, SCORE
+    space, candidates = read_space(options.space), max(200, options.each * workers)
+    WORLD, SCORE = World(drawn(options), 1), score_of(space)
+    chosen = settings(
+        strategy=options.strategy, budget=candidates, workers=workers, executor="simulated", pruner="none", seed=1
+    )
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run.create(Path(folder) / "run", "run")
+        times: list[float] = []
+        strategy = Timed(make_strategy(chosen.strategy, space, 1, chosen), times)
+        asking = Asking(space, strategy, chosen)
+        with closing(Ledger(run.study, space, chosen.strategy)) as ledger:
+            WORLD.leaves()
+            result = drive(chosen, ledger, asking, Silent(), lambda each: each, "nothing:nothing", run)
+    assert result.best is not None
+    facts = (
+        round(WORLD.trained / (workers * WORLD.sent), 4) if WORLD.sent else 1.0,
+        round(1000 * WORLD.driving / candidates, 2),
+        round(1000 * statistics.mean(times), 2),
+        round(SCORE(result.best.genotype, None), 4),
+        round(WORLD.now / 3600, 2),
+        round(time.perf_counter() - began, 1),
+    )
+    return (options.strategy, workers, candidates, *facts)
+
+
+def drawn(options: argparse.Namespace) -> list[float]:
+    """Seconds of trainings, on average as many as were asked for."""
+    rng = random.Random(0)
+    if options.times:
+        found = [row["seconds"] for row in read_csv(options.times / "leaderboard.csv") if row["state"] == "trained"]
+    else:
+        found = [rng.lognormvariate(0.0, SHAPE) for _ in range(1_000)]
+    return [each * options.seconds / statistics.mean(found) for each in found]
+
+
+def score_of(space: SearchSpace) -> Any:
+    """A score from 0 to 1 for each genotype: weights on its features and on pairs of them, drawn once; with noise by number."""
+    encoder, rng = Encoder(space), np.random.default_rng(0)
+    single, paired = rng.normal(size=encoder.size), rng.normal(size=(encoder.size, encoder.size)) / encoder.size
+
+    def score(genotype: Genotype, number: int | None) -> float:
+        code = encoder.code(genotype)
+        noise = 0.0 if number is None else random.Random(number).gauss(0.0, NOISE)
+        return float(1 / (1 + np.exp(-(code @ single + code @ paired @ code)))) + noise
+
+    return score
+
+
+class Timed:
+    """A strategy with a clock around it."""
+
+    def __init__(self, strategy: Any, times: list[float]) -> None:
+        self.strategy, self.times = strategy, times
+
+    def propose(self, records: Any, number: int) -> Any:
+        began = time.perf_counter()
+        found = self.strategy.propose(records, number)
+        self.times.append(time.perf_counter() - began)
+        return found
+
+
+def report(file: Path) -> None:
+    """The rows as they are."""
+    print(",".join(COLUMNS))
+    for row in rows(file):
+        print(",".join(row[name] for name in COLUMNS))
+
+
+if __name__ == "__main__":
+    main()
