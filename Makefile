@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: install demo test test-fast check format lock clean
+.PHONY: install demo test test-backends test-fast check format lock clean
 
 install: $(INSTALLED)
 
@@ -24,6 +24,16 @@ demo: install
 test: install
 	$(BIN)/python -m pytest -n 2
 
+# Keras on its other backends, each beside the installed packages, in a folder of its own: `pip` would never take it out again.
+BACKENDS := .backends
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --target
+
+test-backends: install
+	[ -d $(BACKENDS)/jax ] || $(PIP) $(BACKENDS)/jax --no-deps 'jax>=0.10,<0.12' 'jaxlib>=0.10,<0.12'
+	[ -d $(BACKENDS)/torch ] || $(PIP) $(BACKENDS)/torch 'torch==2.13.0'
+	KERAS_BACKEND=jax PYTHONPATH=$(BACKENDS)/jax $(BIN)/python -m pytest -n 2 -m backend
+	KERAS_BACKEND=torch PYTHONPATH=$(BACKENDS)/torch $(BIN)/python -m pytest -n 2 -m backend
+
 test-fast: install
 	$(BIN)/python -m pytest -m "not slow"
 
@@ -41,4 +51,4 @@ lock:
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
 
 clean:
-	rm -rf $(VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BACKENDS) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import shutil
+import time
 from collections.abc import Sequence
 
 from nas import leaderboard
@@ -15,6 +16,9 @@ from nas.messages import Record
 from nas.result import best_first, best_of
 from nas.run import PARTS, Run, write_whole
 from nas.strategies.base import BREEDERS
+
+QUICK = 0.2  # seconds in which a leaderboard may be written after every change
+PART = 0.05  # of the time that may go to one that takes longer
 
 
 def models_kept(chosen: Settings) -> tuple[int, int]:
@@ -29,10 +33,17 @@ class Keeping:
     def __init__(self, run: Run, most: int, youngest: int = 0) -> None:
         self.run, self.most, self.youngest = run, most, youngest
         self._handed_over: int | None = None  # number of the model that `best.keras` is
+        self._next = 0.0  # when the leaderboard may be written again, by time.monotonic
 
     def write_leaderboard(self, records: Sequence[Record], ended: bool = False) -> None:
-        """`ended` calls what has no outcome `interrupted` rather than `running`."""
+        """`ended` calls what has no outcome `interrupted` rather than `running`. One of thousands of rows is written as often
+        as a part of the time allows, and in any case at the end."""
+        began = time.monotonic()
+        if began < self._next and not ended:
+            return
         write_whole(self.run.leaderboard, leaderboard.to_csv(records, ended))
+        took = time.monotonic() - began
+        self._next = began + (took / PART if took > QUICK else 0.0)
 
     def note(self, text: str) -> None:
         """A line for the log."""

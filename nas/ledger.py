@@ -7,6 +7,7 @@ One driver writes it, each candidate whole in one transaction. Everybody else re
 from __future__ import annotations
 
 import dataclasses
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -86,8 +87,9 @@ class Ledger:
                 raise RunFailed(f"{file}: {full}") from None
             raise Damaged(f"is damaged: {type(problem).__name__}: {first_line(str(problem))}", str(file)) from None
         self._trials: dict[int, Trial] = {
-            trial.number: self._handle(trial) for trial in trials if not trial.state.is_finished()
+            trial.number: Trial(self._study, trial._trial_id) for trial in trials if not trial.state.is_finished()
         }
+        self._ids = {trial.number: trial._trial_id for trial in trials}
         self._snapshot: tuple[Record, ...] | None = None
 
     def close(self) -> None:
@@ -128,13 +130,14 @@ class Ledger:
                 "recipe": candidate.recipe.to_dict(),
                 "blueprint": candidate.blueprint.to_dict(),
             }
-        with self._writing():
-            self._study.add_trial(
-                create_trial(state=TrialState.RUNNING, params=found, distributions=distributions, user_attrs=facts)
-            )
-        trial = self._study.get_trials(deepcopy=False)[-1]
-        self._trials[trial.number] = self._handle(trial)
-        self._keep(_record(trial))
+        trial = create_trial(state=TrialState.RUNNING, params=found, distributions=distributions, user_attrs=facts)
+        storage = self._study._storage
+        with self._writing():  # as `add_trial` does, which does not say where it has put it: to look would read all
+            identity = storage.create_new_trial(self._study._study_id, template_trial=trial)
+            number = storage.get_trial_number_from_id(identity)
+        self._ids[number] = identity
+        self._trials[number] = Trial(self._study, identity)
+        self._keep(record_of(number, False, None, {}, json.loads(json.dumps(facts))))
 
     def progress(self, progress: Progress) -> None:
         """Keep an epoch's score and metrics. An epoch that is known already (told again after a restart) is left alone."""
@@ -200,7 +203,7 @@ class Ledger:
     def candidate(self, number: int) -> Candidate:
         """A candidate as it was proposed, with its blueprint and recipe. Raises RunError if there is no such number."""
         record = self.record(number)
-        facts = self._study.get_trials(deepcopy=False)[number].user_attrs
+        facts = self._facts(number)
         try:
             blueprint = Blueprint.from_dict(facts["blueprint"]) if "blueprint" in facts else None
             recipe = Recipe.from_dict(record.recipe) if record.recipe else None
@@ -212,8 +215,8 @@ class Ledger:
 
     def epochs(self, number: int) -> list[dict[str, float]]:
         """The metrics of each epoch of one candidate."""
-        facts = self._study.get_trials(deepcopy=False)[number].user_attrs
         names = (f"epoch {epoch}" for epoch in range(1, self.record(number).epochs + 1))
+        facts = self._facts(number)
         try:
             return [numbers(facts[name]) for name in names if name in facts]
         except (TypeError, ValueError, AttributeError) as problem:
@@ -245,9 +248,8 @@ class Ledger:
         self._records[record.number] = record
         self._snapshot = None
 
-    def _handle(self, trial: FrozenTrial) -> Trial:
-        """Optuna's handle on a running trial, whoever started it."""
-        return Trial(self._study, trial._trial_id)
+    def _facts(self, number: int) -> dict[str, Any]:
+        return self._study._storage.get_trial(self._ids[number]).user_attrs
 
 
 def storage_of(file: Path, reading: bool = True) -> optuna.storages.BaseStorage:
