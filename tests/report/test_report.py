@@ -30,7 +30,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile")
     class_folder(folder / "<b>pictures", dict.fromkeys(HOSTILE, 30))
     (folder / "small.yaml").write_text("genetic: {population: 3}\npruner: none\n", encoding="utf-8")
-    words = ("--space=connected", "--max-flops=2M", "--budget=6", "--epochs=1", "--seed=2", "--config=small.yaml", "--out=run")
+    words = ("--space=connected", "--max-flops=2M", "--budget=5", "--epochs=1", "--seed=2", "--config=small.yaml", "--out=run")
     done = nas("search", "--dataset=<b>pictures", *words, cwd=folder)
     assert done.returncode == 0, done.stderr
     done = nas("retrain", "run", "--top=1", "--seeds=1", "--epochs=1", cwd=folder)
