@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from nas.errors import ConfigError, unknown
+from nas.messages import Cluster
 from nas.shipped import shipped_file
 from nas.yamlfile import Document, read
 
@@ -118,6 +119,9 @@ class Settings(BaseModel):
     workers: int = Field(default=1, ge=1, le=1024)
     threads: int | None = Field(default=None, ge=1, le=1024)
     executor: str = "processes"
+    ray_address: str | None = None
+    cpus_per_trial: float = Field(default=1.0, gt=0, le=1024)
+    gpus_per_trial: float = Field(default=0.0, ge=0, le=1024)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     max_params: Amount = None
     max_flops: Amount = 60_000_000
@@ -128,6 +132,11 @@ class Settings(BaseModel):
     keep: int = Field(default=5, ge=1, le=10_000)
     plugin: Names = ()
     genetic: GeneticSettings = GeneticSettings()
+
+    @property
+    def cluster(self) -> Cluster:
+        """Where a Ray cluster is, and what a candidate takes of it."""
+        return Cluster(self.ray_address, self.cpus_per_trial, self.gpus_per_trial)
 
 
 def settings(

@@ -90,11 +90,11 @@ def _try(job: Job, chosen: Settings, hands: Executor, deadline: float, seconds: 
     """One rehearsal; where the memory is too small, with half the batch, as in the search."""
     limits = Limits(time_left(deadline), limits_of(chosen).memory, chosen.hang_time)
     try:
-        return Try(job, hands.call(Task(f"{WORKER}:rehearse", Rehearsal(job, seconds), "the rehearsal", limits)))
+        return Try(job, hands.call(Task(f"{WORKER}:rehearse", Rehearsal(job, seconds), "the rehearsal", limits, afar=True)))
     except OverMemory:
         half = dataclasses.replace(job.recipe, batch_size=max(1, job.recipe.batch_size // 2))
         job = dataclasses.replace(job, recipe=half)
-        return Try(job, hands.call(Task(f"{WORKER}:rehearse", Rehearsal(job, seconds), "the rehearsal", limits)))
+        return Try(job, hands.call(Task(f"{WORKER}:rehearse", Rehearsal(job, seconds), "the rehearsal", limits, afar=True)))
 
 
 def within_limits(space: SearchSpace, chosen: Settings, card: DataCard) -> list[Candidate]:

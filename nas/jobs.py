@@ -73,7 +73,7 @@ def resolved(chosen: Settings, card: DataCard, machine: dict[str, str]) -> Setti
     update: dict[str, Any] = {
         "validation_part": part,
         "train_part": chosen.train_part or default_train_part(round(pictures * (1 - part)), chosen.train_pictures),
-        "threads": chosen.threads or default_threads(chosen.workers),
+        "threads": chosen.threads or threads_of(chosen),
     }
     if chosen.epochs is None:
         each = pictures * (1 - part) * update["train_part"]
@@ -83,9 +83,16 @@ def resolved(chosen: Settings, card: DataCard, machine: dict[str, str]) -> Setti
     return chosen.model_copy(update=update)
 
 
+def threads_of(chosen: Settings) -> int:
+    """Threads of one candidate, where they were not given."""
+    return max(1, int(chosen.cpus_per_trial)) if chosen.executor == "ray" else default_threads(chosen.workers)
+
+
 def limits_of(chosen: Settings) -> Limits:
     """What one candidate may take. Raises ConfigError where the executor cannot keep a limit that was asked for."""
     memory = default_memory(chosen.workers) if chosen.trial_memory == "auto" else chosen.trial_memory
+    if chosen.executor == "ray" and chosen.trial_memory == "auto":
+        memory = None  # its machines are not this one, and Ray watches their memory
     if chosen.executor == "inline":
         if isinstance(chosen.trial_memory, int):
             raise ConfigError("needs workers of their own, by the executor 'processes'", "--trial-memory")

@@ -118,6 +118,15 @@ class Limits:
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """Where a Ray cluster is, and what one candidate takes of it."""
+
+    address: str | None = None  # `auto` for the one that runs here, `ray://host:port`; None: one is started on this machine
+    cpus: float = 1.0
+    gpus: float = 0.0
+
+
+@dataclass(frozen=True)
 class Job:
     """All that a worker needs to train one candidate: a function of this alone, whatever machine it runs on (unless it has a
     time to keep)."""

@@ -72,7 +72,7 @@ def readied(hands: Executor, chosen: Settings, view: View, deadline: float) -> t
     card = prepare(hands, chosen, view, deadline)
     view.note(describe(card))
     limits = Limits(time_left(deadline), None, chosen.hang_time)
-    machine: dict[str, str] = hands.call(Task(f"{WORKER}:machine", None, "a look at this machine", limits))
+    machine: dict[str, str] = hands.call(Task(f"{WORKER}:machine", None, "a look at this machine", limits, afar=True))
     chosen = resolved(chosen, card, machine)
     check_memory(chosen, machine)
     return card, machine, chosen
@@ -115,7 +115,8 @@ def hands_of(chosen: Settings) -> Iterator[Executor]:
     log = Path(folder) / "log.txt"
     executor: Executor | None = None
     try:
-        executor = EXECUTORS[chosen.executor](Work(f"{WORKER}:train", lambda _: True, 1, chosen.plugin, str(log)))
+        work = Work(f"{WORKER}:train", lambda _: True, 1, chosen.plugin, str(log), cluster=chosen.cluster)
+        executor = EXECUTORS[chosen.executor](work)
         yield executor
     except RunFailed as problem:
         if log.exists() and log.stat().st_size:

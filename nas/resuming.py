@@ -36,6 +36,7 @@ from nas.view import Plain, View, duration
 CHANGEABLE = (
     *("budget", "time", "workers", "threads", "keep", "max_params", "max_flops", "max_memory"),
     *("trial_time", "trial_memory", "hang_time", "data_dir"),
+    *("executor", "ray_address", "cpus_per_trial", "gpus_per_trial"),
 )
 
 

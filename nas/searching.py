@@ -23,7 +23,7 @@ from nas.forecast import forecast
 from nas.jobs import job_for, limits_of, networks_of, search_time
 from nas.known import known
 from nas.logs import FOLDER, Logged, check_tensorboard
-from nas.messages import DataCard
+from nas.messages import Cluster, DataCard
 from nas.preparing import begin, check_space, hands_of, interrupts_told, kept, readied, with_whole_paths
 from nas.provenance import SEARCH, provenance
 from nas.result import Result
@@ -113,6 +113,8 @@ def check_search(space: SearchSpace, chosen: Settings) -> list[Genotype]:
         raise ConfigError(f"the space '{space.name}' has no group 'blocks', so it describes no networks", "--space")
     if chosen.inherit and chosen.strategy in CHILDLESS:
         raise ConfigError(f"needs parents: '{chosen.strategy}' has none, 'genetic' has", "--inherit")
+    if chosen.executor != "ray" and chosen.cluster != Cluster():
+        raise ConfigError("is of --executor=ray", "--ray-address, --cpus-per-trial, --gpus-per-trial")
     if chosen.tensorboard:
         check_tensorboard()
     if chosen.validation_part == 0:

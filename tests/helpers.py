@@ -187,7 +187,7 @@ def python(code: str, cwd: Path, timeout: float = 180) -> subprocess.CompletedPr
     file = cwd / "script.py"
     file.write_text(code, encoding="utf-8")
     command = [sys.executable, str(file)]
-    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
     return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=timeout, check=False)
 
 

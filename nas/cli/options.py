@@ -11,6 +11,11 @@ import typer
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 Workers = Annotated[int | None, typer.Option(help="Candidates trained at the same time (1: the same result every time).")]
+RayAddress = Annotated[
+    str | None, typer.Option(help="Of --executor ray: auto for this machine's cluster, or ray://host:port (default: its own).")
+]
+CpusPerTrial = Annotated[float | None, typer.Option(help="Of --executor ray: CPUs of one candidate (default 1).")]
+GpusPerTrial = Annotated[float | None, typer.Option(help="Of --executor ray: GPUs of one, such as 0.25 (default 0).")]
 Time = Annotated[str | None, typer.Option(help="End after this time, such as 30m or 2h.")]
 Threads = Annotated[int | None, typer.Option(help="Threads of one candidate (default: cores / workers).")]
 MaxParams = Annotated[str | None, typer.Option(help="Most parameters of a network, such as 500k; none for no limit.")]

@@ -10,8 +10,10 @@ import typer
 from nas.cli.door import app
 from nas.cli.options import (
     ClassWeight,
+    CpusPerTrial,
     DataDir,
     Debug,
+    GpusPerTrial,
     HangTime,
     Keep,
     MaxFlops,
@@ -19,6 +21,7 @@ from nas.cli.options import (
     MaxParams,
     Objective,
     Plugin,
+    RayAddress,
     Threads,
     Time,
     TrialMemory,
@@ -72,7 +75,10 @@ def search(
     hang_time: HangTime = None,
     keep: Keep = None,
     precision: Annotated[str | None, typer.Option(help="auto (default), float32 or bfloat16.")] = None,
-    executor: Annotated[str | None, typer.Option(help="processes (default) or inline.")] = None,
+    executor: Annotated[str | None, typer.Option(help="processes (default), ray or inline.")] = None,
+    ray_address: RayAddress = None,
+    cpus_per_trial: CpusPerTrial = None,
+    gpus_per_trial: GpusPerTrial = None,
     objective: Objective = None,
     class_weight: ClassWeight = None,
     start_from: Annotated[

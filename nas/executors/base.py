@@ -1,8 +1,8 @@
 """What an executor is: where jobs run. It knows neither strategies nor the ledger, and of the work only a function's name.
 
 `submit` starts a job, `finished` waits for outcomes; meanwhile the executor passes each `Progress` to the driver's function
-`heard`, whose answer (go on or stop) goes back to the job. `call` runs a task and waits for it. `inline.py` and `processes.py`
-are the two that ship.
+`heard`, whose answer (go on or stop) goes back to the job. `call` runs a task and waits for it. `inline.py`, `processes.py`
+and `ray.py` ship.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
 from nas.errors import ConfigError, RunFailed, first_line
-from nas.messages import Finished, Infeasible, Limits, News
+from nas.messages import Cluster, Finished, Infeasible, Limits, News
 from nas.registry import Registry
 
 Heard: TypeAlias = Callable[[News], bool]
@@ -31,19 +31,22 @@ class Work:
     plugins: tuple[str, ...] = ()
     log: str | None = None  # file to which workers' standard error goes
     limits: Limits = field(default_factory=Limits)  # of each job
+    cluster: Cluster = field(default_factory=Cluster)  # for an executor that has one
 
 
 @dataclass(frozen=True)
 class Task:
     """One piece of work that is waited for: `function(argument, told)`, named `module:function`.
 
-    `what` it does stands in messages, such as `preparing the data`.
+    `what` it does stands in messages, such as `preparing the data`. `afar`: where jobs run, if that is another machine; the
+    others read and write files that lie here.
     """
 
     function: str
     argument: Any
     what: str
     limits: Limits = field(default_factory=Limits)
+    afar: bool = False
 
 
 class Executor(Protocol):

@@ -1,0 +1,137 @@
+"""A place for one job on a machine of a cluster: the processes executor there, and what it has to say.
+
+A slot does one thing at a time and is asked again and again what there is to hear (`listen`); so a driver that waits for all
+of them needs one call in flight to each. Limits of time, memory and silence are kept here, beside the worker, as on a
+single machine. It knows nothing of Ray, which only carries its methods' calls.
+"""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from nas.errors import NasError, RunFailed
+from nas.executors.base import Task, Work, by_name, reason_of
+from nas.executors.parcel import Content, Parcel, Written, unpacked
+from nas.executors.processes import Processes
+from nas.messages import Blocked, DataCard, Finished, Limits, News, Progress
+
+AT_HAND = "nas.datasets.fetched:at_hand"  # by name: an executor knows no worker
+LOOK = 1.0  # seconds between two looks at the worker
+
+
+class Slot:
+    """`plugins` are their content by file name; what is said is (kind, content, content of files by field).
+
+    Kinds: `progress` (waits for `answer`), `pulse`, `told` (of a task), `log`, `wants` (the pictures of a card; waits for
+    `give`), and the last word: `finished` of a job, `returned` or `raised` of a task.
+    """
+
+    def __init__(self, function: str, plugins: dict[str, str], limits: Limits) -> None:
+        self._home = Path(tempfile.mkdtemp(prefix="nas-slot-"))
+        files = [self._home / name for name in plugins]
+        for file in files:
+            file.write_text(plugins[file.name], encoding="utf-8")
+        self._log = self._home / "log.txt"
+        self._told = 0  # bytes of the log that the driver has
+        self._said: queue.SimpleQueue[tuple[str, Any, dict[str, bytes]]] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._given: queue.SimpleQueue[Content] = queue.SimpleQueue()
+        self._written = Written(None)
+        self._hands = Processes(Work(function, self._heard, 1, tuple(map(str, files)), str(self._log), limits))
+
+    def host(self) -> str:
+        """Where it is."""
+        return socket.gethostname()
+
+    def submit(self, number: int, parcel: Parcel, spent: float) -> None:
+        """Begin a job."""
+
+        def work(argument: Any) -> None:
+            self._hands.submit(number, argument, spent)
+            ended: list[Finished] = []
+            while not ended:
+                ended = self._hands.finished(LOOK)
+            self._say("finished", ended[0])
+
+        def failed(problem: Exception) -> None:
+            self._say("finished", Finished(number, Blocked(f"on {self.host()}: {problem}"), spent))
+
+        self._begin(parcel, work, failed)
+
+    def call(self, task: Task, parcel: Parcel) -> None:
+        """Begin a task; its argument is in the parcel."""
+
+        def work(argument: Any) -> None:
+            there = Task(task.function, argument, task.what, task.limits)
+            self._say("returned", self._hands.call(there, lambda done, total: self._say("told", (done, total))))
+
+        def failed(problem: Exception) -> None:
+            known = isinstance(problem, NasError)
+            self._say("raised", (type(problem).__name__, str(problem)) if known else (RunFailed.__name__, reason_of(problem)))
+
+        self._begin(parcel, work, failed)
+
+    def listen(self, seconds: float) -> list[tuple[str, Any, dict[str, bytes]]]:
+        """What was said; waits so long for a first word."""
+        try:
+            said = [self._said.get(timeout=seconds)]
+        except queue.Empty:
+            return []
+        while not self._said.empty():
+            said.append(self._said.get())
+        return said
+
+    def answer(self, go_on: bool) -> None:
+        """Whether the job goes on."""
+        self._answers.put(go_on)
+
+    def give(self, content: Content) -> None:
+        """The pictures that it wanted."""
+        self._given.put(content)
+
+    def _begin(self, parcel: Parcel, work: Callable[[Any], None], failed: Callable[[Exception], None]) -> None:
+        def run() -> None:
+            folder = Path(tempfile.mkdtemp(dir=self._home))
+            try:
+                argument = unpacked(parcel, folder, self._cache_of)
+                self._written = Written(argument)
+                work(argument)
+            except Exception as problem:
+                failed(problem)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+
+        threading.Thread(target=run, daemon=True).start()
+
+    def _cache_of(self, card: DataCard) -> str:
+        def fetch() -> Content:
+            self._say("wants", card)
+            return self._given.get()
+
+        found: str = by_name(AT_HAND)(card, fetch)
+        return found
+
+    def _heard(self, news: News) -> bool:
+        if not isinstance(news, Progress):
+            self._say("pulse", news)
+            return True
+        self._say("progress", news)
+        return self._answers.get()
+
+    def _say(self, kind: str, content: Any) -> None:
+        """With what the log and the files have got since."""
+        if self._log.exists():
+            with self._log.open("rb") as stream:
+                stream.seek(self._told)
+                fresh = stream.read()
+            if fresh:
+                self._told += len(fresh)
+                self._said.put(("log", fresh, {}))
+        self._said.put((kind, content, self._written.fresh() if kind in ("progress", "finished") else {}))
