@@ -151,6 +151,10 @@ def test_what_may_change_is_what_the_run_goes_on_with(small_run: Path, tmp_path:
         "trial_memory": "3G",
         "hang_time": 50,
         "data_dir": str(tmp_path),
+        "executor": "processes",
+        "ray_address": "auto",
+        "cpus_per_trial": 2.0,
+        "gpus_per_trial": 0.25,
     }
     assert set(given) == set(CHANGEABLE)
     result = resume(run.folder, view=Silent(), **given)
