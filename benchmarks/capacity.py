@@ -17,20 +17,17 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-from fidelity import trained_all
+from fidelity import ready, trained_all
 from rows import append, rows
 
 from nas.blueprint import express
 from nas.config import seconds, settings
-from nas.executors import EXECUTORS, Work
-from nas.jobs import WORKER, job_for
+from nas.jobs import job_for
 from nas.ledger import Ledger
 from nas.messages import Candidate
-from nas.preparing import readied
 from nas.retrainplan import START_UP
 from nas.run import Run
 from nas.space import read_space
-from nas.view import Silent
 
 COLUMNS = ("stem", "seed", "epochs", "last", "best", "parameters", "flops", "seconds")
 HELD_OUT = 0.25  # of the training pictures
@@ -57,9 +54,7 @@ def train(options: argparse.Namespace) -> None:
     chosen = settings(None, found["settings"], workers=2, threads=1, pruner="none", train_part=1.0, validation_part=HELD_OUT)
     with closing(Ledger(Run(options.run / "final").study, read_space(found["space"]), "listed", reading=True)) as ledger:
         genotype = ledger.records()[0].genotype
-    hands = EXECUTORS["processes"](Work(f"{WORKER}:train", lambda _: True))
-    card, _, chosen = readied(hands, chosen, Silent(), float("inf"))
-    hands.close()
+    chosen, card = ready(chosen)
     done = {(row["stem"], row["seed"]) for row in rows(options.csv)}
     wanted = [(stem, seed) for seed in range(options.seeds) for stem in options.stems if (str(stem), str(seed)) not in done]
     for pair in (wanted[place : place + 2] for place in range(0, len(wanted), 2)):

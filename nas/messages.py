@@ -18,6 +18,9 @@ Metrics: TypeAlias = dict[str, float]
 """Of one epoch: `val_accuracy`, `val_loss`, `train_accuracy`, `train_loss` (0–1, nats), `seconds`; `val_<objective>` if
 that is another; of a process's first epoch `start`, the seconds until its first batch was done."""
 
+Content: TypeAlias = dict[str, Any]
+"""Name of a file → its bytes, an array uint8 [bytes]."""
+
 Refused: TypeAlias = tuple[tuple[Genotype, str], ...]
 """Genotypes that were turned down, each with the reason."""
 

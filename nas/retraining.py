@@ -44,7 +44,7 @@ from nas.retrainplan import (
     compared,
     limit_of,
     planned,
-    threads_of,
+    training_threads,
     until_of,
 )
 from nas.run import Run, disk_told, write_whole
@@ -247,7 +247,7 @@ class _Retraining:
     ) -> Result:
         """Train a list in its own run folder, made if it is not there. The search's limit of time for one candidate is not one
         of trainings at full length."""
-        threads = threads_of(self.back.chosen, len(listed))
+        threads = training_threads(self.back.chosen, len(listed))
         own = {"train_part": 1.0, "keep": 1, "trial_time": None, "inherit": False, "threads": threads}
         chosen = self.back.chosen.model_copy(update={**own, **settings})
         part = Run(self.run.folder / name)

@@ -127,7 +127,7 @@ def limit_of(time: str | float | None) -> str | float:
     return time
 
 
-def threads_of(chosen: Settings, trainings: int) -> int | None:
+def training_threads(chosen: Settings, trainings: int) -> int | None:
     """Of each training: all cores where they are fewer than the search's workers, unless its threads were given."""
     if chosen.threads != default_threads(chosen.workers):
         return chosen.threads

@@ -7,20 +7,16 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import numpy as np
 from filelock import FileLock
 
 from nas.datasets.cache import sound
 from nas.errors import RunFailed
-from nas.messages import DataCard
+from nas.messages import Content, DataCard
 from nas.paths import cache_root
 
 FACTS = "card.json"  # of prepared pictures; written with them, or not at all
-
-Content: TypeAlias = dict[str, Any]
-"""Name of a file → its bytes, an array uint8 [bytes]."""
 
 
 def at_hand(card: DataCard, fetch: Callable[[], Content]) -> str:

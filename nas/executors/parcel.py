@@ -12,17 +12,15 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from nas.blueprint import Blueprint
-from nas.messages import DataCard, Job
+from nas.messages import Content, DataCard, Job
 
 READ = ("checkpoint", "inherits")  # fields of a job that name a file
 WRITTEN = ("checkpoint", "model")
-Content: TypeAlias = dict[str, Any]
-"""Name of a file → its bytes, an array uint8 [bytes]."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from nas.executors.base import Task, Told, Work, register_executor
 from nas.executors.parcel import content_of, packed
 from nas.executors.processes import Processes
 from nas.executors.slot import Slot
-from nas.messages import Cluster, DataCard, Finished, Lost, News, Progress
+from nas.messages import Cluster, DataCard, Finished, Lost, News
 from nas.run import write_whole
 
 OWN = "local"  # Ray's word for a cluster that is started here, whatever else runs on this machine
@@ -44,7 +44,7 @@ class _Running:
 
 @register_executor("ray")
 class OnRay:
-    """At most `work.workers` jobs at once; as many as the cluster has room for where that is None."""
+    """At most `work.workers` jobs at once, as far as the cluster has room for them."""
 
     def __init__(self, work: Work) -> None:
         self.work = work
@@ -123,10 +123,8 @@ class OnRay:
             self._local.close()
 
     def _ask(self) -> None:
-        """Ask for more slots, as far as there may be more; without a limit, for one more than have found room."""
-        placed = len(self._idle) + len(self._running)
-        wanted = self.work.workers - placed if self.work.workers is not None else 1
-        for _ in range(wanted - len(self._asked)):
+        """Ask for more slots, as far as there may be more."""
+        for _ in range(self.work.workers - len(self._idle) - len(self._running) - len(self._asked)):
             slot = self._make(*self._with)
             self._asked[slot.host.remote()] = slot
 
@@ -191,7 +189,7 @@ class OnRay:
             return self.work.heard(news)
         except BaseException as problem:
             self._raised = self._raised or problem
-            return isinstance(news, Progress)
+            return True
 
     def _pictures(self, card: DataCard) -> Any:
         """Pictures in Ray's store, put there when the first machine wants them."""

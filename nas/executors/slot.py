@@ -18,9 +18,9 @@ from typing import Any
 
 from nas.errors import NasError, RunFailed
 from nas.executors.base import Task, Work, by_name, reason_of
-from nas.executors.parcel import Content, Parcel, Written, unpacked
+from nas.executors.parcel import Parcel, Written, unpacked
 from nas.executors.processes import Processes
-from nas.messages import Blocked, DataCard, Finished, Limits, News, Progress
+from nas.messages import Blocked, Content, DataCard, Finished, Limits, News, Progress
 
 AT_HAND = "nas.datasets.fetched:at_hand"  # by name: an executor knows no worker
 LOOK = 1.0  # seconds between two looks at the worker
