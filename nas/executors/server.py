@@ -9,7 +9,7 @@ import sys
 import threading
 import types
 from collections.abc import Iterator
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 
 
 def end_server() -> None:
@@ -47,12 +47,11 @@ def without_main() -> Iterator[None]:
 
 @contextlib.contextmanager
 def deaf_to_interrupts() -> Iterator[None]:
-    """Let a process that is started now ignore Ctrl-C from its first moment: the driver decides."""
-    if threading.current_thread() is not threading.main_thread():  # only there can a handler be set
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Let a process that is started now be deaf to Ctrl-C from its first moment: the driver decides, and hears of one that
+    comes meanwhile afterwards."""
+    resource_tracker.ensure_running()  # started by the server's start, it would let interrupts through for both
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which a new process inherits
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -209,6 +209,24 @@ def test_task_over_its_memory_is_ended(executor: Processes) -> None:
     assert workers() == []
 
 
+def test_interrupt_while_the_server_is_started_is_for_the_driver_alone(tmp_path: Path) -> None:
+    script = """
+import os, signal, subprocess, sys
+from nas.executors.server import deaf_to_interrupts
+
+ask = "import os, signal; os.kill(os.getpid(), signal.SIGINT); print('child', flush=True)"
+try:
+    with deaf_to_interrupts():
+        subprocess.run([sys.executable, "-c", ask], check=True)
+        os.kill(os.getpid(), signal.SIGINT)
+        print("still here", flush=True)
+except KeyboardInterrupt:
+    print("heard", flush=True)
+"""
+    found = python(script, tmp_path, timeout=60)
+    assert (found.returncode, found.stdout) == (0, "child\nstill here\nheard\n"), found.stderr
+
+
 @pytest.mark.parametrize("executor", ["finish"], indirect=True)
 def test_server_that_was_stopped_is_replaced(executor: Processes, monkeypatch: pytest.MonkeyPatch) -> None:
     executor.submit(0, 0.5)
