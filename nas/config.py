@@ -122,6 +122,8 @@ class Settings(BaseModel):
     ray_address: str | None = None
     cpus_per_trial: float = Field(default=1.0, gt=0, le=1024)
     gpus_per_trial: float = Field(default=0.0, ge=0, le=1024)
+    storage: str | None = None  # a PostgreSQL server whose study several drivers share
+    study: str = Field(default="nas", min_length=1, max_length=200)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     max_params: Amount = None
     max_flops: Amount = 60_000_000

@@ -6,8 +6,8 @@ import signal
 import socket
 
 from nas import interrupts
+from nas.database import check_database, storage_of
 from nas.errors import ConfigError, RunError, RunFailed
-from nas.ledger import check_database, storage_of
 from nas.run import Run
 from nas.view import View
 

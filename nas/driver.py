@@ -27,6 +27,7 @@ from nas.strategies.asking import Asks
 from nas.view import View
 
 TICK = 0.5  # seconds that the loop waits for news before it looks at the clock
+LATER = 0.2  # seconds after which the strategy is asked again for a candidate that another driver was quicker with
 PATIENCE = 60.0  # seconds that a machine without memory is given to have some again
 
 
@@ -86,6 +87,7 @@ class Driver:
         self._keep(begun=True)  # an earlier driver may have ended between an outcome and its consequences
         self.view.begin(self.settings.budget, self.ledger.records(), self.deadline)
         while True:
+            again += self._news()
             while self.executor.free and time.monotonic() < self.deadline:
                 candidate = again.pop(0) if again else self._ask()
                 if candidate is None:
@@ -100,7 +102,10 @@ class Driver:
                 self.ended = "time"
                 break
             if not running:
-                break
+                if time.monotonic() >= self.deadline or not self.ledger.awaited():
+                    break
+                time.sleep(TICK)
+                continue
             for finished in self.executor.finished(min(TICK, max(0.0, self.deadline - time.monotonic()))):
                 running -= 1
                 if isinstance(finished.outcome, OutOfMemory) and finished.outcome.by_system:
@@ -115,6 +120,8 @@ class Driver:
             self.view.pulse(news)
             go_on = True
         else:
+            if not self.ledger.holds(news.number):
+                return False
             known = self.ledger.record(news.number).epochs
             with self._interrupts.held():
                 self.ledger.progress(news)
@@ -126,28 +133,46 @@ class Driver:
             raise _TimeOver
         return go_on
 
+    def _news(self) -> list[Candidate]:
+        """Where several drivers share the ledger: tell what the others have done. Returns what one has left behind that has
+        gone."""
+        ended = self.ledger.refresh()
+        for record in ended:
+            self.view.finished(record, best_of(self.ledger.records()))
+        if ended:
+            self._write_leaderboard()
+        left = self.ledger.abandoned() if self.executor.free else []
+        for candidate in left:
+            self._note(f"#{candidate.number}: its driver has gone; it is trained here")
+        return left
+
     def _room(self) -> bool:
         """Whether the budget and the space have room for another candidate."""
         return self.ended != "space" and len(self.ledger.records()) < self.settings.budget
 
     def _ask(self) -> Candidate | None:
-        if not self._room():
-            self.ended = self.ended or "budget"
-            return None
-        records = self.ledger.records()
-        candidate = self.asking.next(records, len(records))
-        if candidate is None:
-            if time.monotonic() < self.deadline:
-                self.ended = "space"
-            return None
-        with self._interrupts.held():
-            self.ledger.add(candidate)
-            self._write_leaderboard()
-        return candidate
+        while self._room():
+            records = self.ledger.records()
+            candidate = self.asking.next(records, len(records))
+            if candidate is None:
+                if time.monotonic() < self.deadline:
+                    self.ended = "space"
+                return None
+            with self._interrupts.held():
+                entered = self.ledger.add(candidate)
+                self._write_leaderboard()
+            if entered is not None:
+                return entered
+            time.sleep(LATER)  # another driver had the same thought, and enters it at this moment
+        self.ended = self.ended or "budget"
+        return None
 
     def _tell(self, finished: Finished) -> bool:
         """Enter an outcome; False if the candidate was lost or too large and has to be sent out again."""
         outcome, number = finished.outcome, finished.number
+        if not self.ledger.holds(number):
+            self._note(f"#{number}: this driver was silent for too long; another one trains it")
+            return True
         epochs = self.ledger.record(number).epochs
         self._spent[number] = finished.seconds
         if isinstance(outcome, Blocked):
@@ -205,8 +230,7 @@ class Driver:
     def _keep(self, begun: bool = False, ended: bool = False) -> None:
         """Bring the folder up to date with the records."""
         if self.keeping is not None:
-            records = self.ledger.records()
-            self.keeping.tidy(records, remnants=begun or ended)
+            self.keeping.tidy(self.ledger.own(), remnants=begun or ended)
             self._write_leaderboard(ended)
 
     def _write_leaderboard(self, ended: bool = False) -> None:

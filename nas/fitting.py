@@ -17,11 +17,11 @@ from nas.config import Settings
 from nas.driver import drive
 from nas.executors import Executor, Task
 from nas.jobs import WORKER, job_for, limits_of
-from nas.ledger import Ledger
 from nas.messages import Candidate, DataCard, Job, Limits, Record
 from nas.result import Result
 from nas.run import Run
 from nas.salvage import examined
+from nas.shared import ledger_for
 from nas.space import SearchSpace
 from nas.strategies.asking import Asks
 from nas.view import View
@@ -61,7 +61,7 @@ def fit(
         executor.call(Task(f"{WORKER}:hand_over", job, "making a model", Limits(HAND_OVER)))
 
     train, limits = f"{WORKER}:train", limits_of(chosen)
-    with examined(run), closing(Ledger(run.study, space, chosen.strategy)) as ledger:
+    with examined(run), closing(ledger_for(run, space, chosen)) as ledger:
         return drive(chosen, ledger, asking, view, job_of, train, run, chosen.epochs, deadline, limits, hand_over, again)
 
 

@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from nas.errors import ConfigError, NasError, RunError
-from nas.ledger import Ledger
 from nas.paths import expanded
 from nas.result import best_first
 from nas.run import Run
+from nas.shared import reader_of
 from nas.shipped import shipped_file
-from nas.space import Genotype, SearchSpace, read_space
+from nas.space import Genotype, SearchSpace
 from nas.yamlfile import read
 
 BEST = 5  # candidates of an earlier run
@@ -58,8 +58,7 @@ def _of(source: str) -> list[tuple[str, Genotype]]:
 
 
 def _of_run(run: Run) -> list[tuple[str, Genotype]]:
-    facts = run.read_settings()
-    ledger = Ledger(run.study, read_space(facts["space"]), facts["settings"]["strategy"], reading=True)
+    ledger = reader_of(run, run.read_settings())
     try:
         best = best_first(ledger.records())[:BEST]
     finally:

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,10 @@ import optuna
 from optuna.exceptions import OptunaError
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
-from sqlalchemy import URL
 from sqlalchemy.exc import SQLAlchemyError
 
 from nas.blueprint import Blueprint, summary
+from nas.database import check_database, storage_of
 from nas.distributions import parameters
 from nas.errors import Damaged, NasError, RunError, RunFailed, first_line
 from nas.messages import Candidate, Infeasible, Outcome, Progress, Record, Stopped, Trained
@@ -31,18 +31,6 @@ from nas.run import disk_trouble
 from nas.space import SearchSpace
 
 STUDY = "nas"
-PATIENCE = 60  # seconds to wait for another program that has locked the database: a browser, a backup
-
-
-def without_candidates(file: Path) -> bool:
-    """Whether there is a database, whole or only begun, in which no candidate was entered yet."""
-    with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-        try:
-            return connection.execute("SELECT 1 FROM trials LIMIT 1").fetchone() is None
-        except sqlite3.OperationalError as problem:
-            return "no such table" in str(problem)
-        except sqlite3.Error:
-            return False
 
 
 class Ledger:
@@ -53,31 +41,14 @@ class Ledger:
     """
 
     def __init__(self, file: Path | None, space: SearchSpace, strategy: str, reading: bool = False) -> None:
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.space, self.strategy, self.file = space, strategy, file
+        self.space, self.strategy, self.place = space, strategy, str(file or "the ledger")
+        self._storage: optuna.storages.BaseStorage | None = None
         if reading and (file is None or not file.exists()):
             raise RunError("there is no study", str(file))
-        self._storage: optuna.storages.BaseStorage | None = None
         try:
             if file is not None and file.exists():
                 check_database(file)
-            storage = storage_of(file, reading) if file else optuna.storages.InMemoryStorage()
-            self._storage = storage
-            if not reading and STUDY not in optuna.get_all_study_names(storage):
-                optuna.create_study(storage=storage, study_name=STUDY, direction="maximize")
-            # Proposing and pruning are done elsewhere: the study only keeps.
-            self._study = optuna.load_study(
-                storage=storage,
-                study_name=STUDY,
-                sampler=optuna.samplers.RandomSampler(0),
-                pruner=optuna.pruners.NopPruner(),
-            )
-            trials = self._study.get_trials(deepcopy=False)
-            self._records: dict[int, Record] = {trial.number: _record(trial) for trial in trials}
-            if sorted(self._records) != list(range(len(trials))):
-                raise ValueError(f"its candidates are numbered {sorted(self._records)}"[:200])
-            if self._study.directions != [StudyDirection.MAXIMIZE]:
-                raise ValueError("it has lost what it is to maximise")
+            self._open(storage_of(file, reading) if file else optuna.storages.InMemoryStorage(), STUDY, reading)
         except NasError:
             raise
         except Exception as problem:  # of a damaged file, SQLAlchemy and Optuna raise anything
@@ -86,6 +57,26 @@ class Ledger:
             if full is not None:
                 raise RunFailed(f"{file}: {full}") from None
             raise Damaged(f"is damaged: {type(problem).__name__}: {first_line(str(problem))}", str(file)) from None
+
+    def _open(self, storage: optuna.storages.BaseStorage, study: str, reading: bool) -> None:
+        """Find the study in `storage`, or make it, and read all that it has. Raises anything."""
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self._storage = storage
+        if not reading and study not in optuna.get_all_study_names(storage):
+            optuna.create_study(storage=storage, study_name=study, direction="maximize")
+        # Proposing and pruning are done elsewhere: the study only keeps.
+        self._study = optuna.load_study(
+            storage=storage,
+            study_name=study,
+            sampler=optuna.samplers.RandomSampler(0),
+            pruner=optuna.pruners.NopPruner(),
+        )
+        trials = self._study.get_trials(deepcopy=False)
+        self._records: dict[int, Record] = {trial.number: record_of_trial(trial) for trial in trials}
+        if sorted(self._records) != list(range(len(trials))):
+            raise ValueError(f"its candidates are numbered {sorted(self._records)}"[:200])
+        if self._study.directions != [StudyDirection.MAXIMIZE]:
+            raise ValueError("it has lost what it is to maximise")
         self._trials: dict[int, Trial] = {
             trial.number: Trial(self._study, trial._trial_id) for trial in trials if not trial.state.is_finished()
         }
@@ -111,8 +102,28 @@ class Ledger:
             raise RunError(f"there is no candidate {number}; {there}")
         return self._records[number]
 
-    def add(self, candidate: Candidate) -> None:
-        """Write a candidate whole, as running. Its number must be the next one."""
+    def own(self) -> Sequence[Record]:
+        """Those whose files are in the run folder; all, where nobody else searches along (`shared.py`)."""
+        return self.records()
+
+    def refresh(self) -> Sequence[Record]:
+        """Read what others have written since, where a ledger is shared; what ended meanwhile, for them."""
+        return ()
+
+    def holds(self, number: int) -> bool:
+        """Whether a candidate is still this driver's to train."""
+        return True
+
+    def abandoned(self) -> list[Candidate]:
+        """Candidates of other drivers that have gone: from now on they are this driver's."""
+        return []
+
+    def awaited(self) -> bool:
+        """Whether another driver trains a candidate that this one may have to finish."""
+        return False
+
+    def add(self, candidate: Candidate) -> Candidate | None:
+        """Write a candidate whole, as running, under the next number; None if another driver has it."""
         found, distributions = parameters(self.space, candidate.genotype)
         facts: dict[str, Any] = {
             "genotype": candidate.genotype,
@@ -138,6 +149,7 @@ class Ledger:
         self._ids[number] = identity
         self._trials[number] = Trial(self._study, identity)
         self._keep(record_of(number, False, None, {}, json.loads(json.dumps(facts))))
+        return dataclasses.replace(candidate, number=number)
 
     def progress(self, progress: Progress) -> None:
         """Keep an epoch's score and metrics. An epoch that is known already (told again after a restart) is left alone."""
@@ -208,7 +220,7 @@ class Ledger:
             blueprint = Blueprint.from_dict(facts["blueprint"]) if "blueprint" in facts else None
             recipe = Recipe.from_dict(record.recipe) if record.recipe else None
         except (NasError, LookupError, TypeError, ValueError, AttributeError) as problem:
-            raise Damaged(f"is damaged: the network of candidate {number} cannot be read: {problem}", str(self.file)) from None
+            raise Damaged(f"is damaged: the network of candidate {number} cannot be read: {problem}", self.place) from None
         return Candidate(
             number, record.genotype, record.digest, record.parents, record.operator, blueprint, recipe, record.refused
         )
@@ -220,7 +232,7 @@ class Ledger:
         try:
             return [numbers(facts[name]) for name in names if name in facts]
         except (TypeError, ValueError, AttributeError) as problem:
-            raise Damaged(f"is damaged: an epoch of candidate {number}: {problem}", str(self.file)) from None
+            raise Damaged(f"is damaged: an epoch of candidate {number}: {problem}", self.place) from None
 
     def spans(self) -> dict[int, tuple[float, float | None]]:
         """When each candidate began and ended (None: not yet), in seconds since 1970. One that was interrupted and went on is
@@ -242,7 +254,7 @@ class Ledger:
             yield
         except (SQLAlchemyError, OptunaError, sqlite3.Error) as problem:
             words = disk_trouble(problem) or first_line(problem)
-            raise RunFailed(f"{self.file or 'the ledger'} cannot be written: {words}") from None
+            raise RunFailed(f"{self.place} cannot be written: {words}") from None
 
     def _keep(self, record: Record) -> None:
         self._records[record.number] = record
@@ -252,40 +264,10 @@ class Ledger:
         return self._study._storage.get_trial(self._ids[number]).user_attrs
 
 
-def storage_of(file: Path, reading: bool = True) -> optuna.storages.BaseStorage:
-    """Optuna's storage of a study's file; one for `reading` cannot write. Raises what SQLAlchemy raises."""
-    return optuna.storages.RDBStorage(_url(file, reading), {"connect_args": {"timeout": PATIENCE}})
-
-
-def _url(file: Path, reading: bool) -> str:
-    """For SQLAlchemy, from an object of its own: a path may hold characters that mean something in a URL."""
-    if reading:  # Optuna makes tables that it does not find
-        name = file.resolve().as_uri().replace("file://", "file:", 1)
-        return URL.create("sqlite", database=name, query={"mode": "ro", "uri": "true"}).render_as_string()
-    return URL.create("sqlite", database=str(file)).render_as_string()
-
-
 def _state_of(outcome: Outcome) -> str:
     return "trained" if isinstance(outcome, Trained) else "stopped" if isinstance(outcome, Stopped) else "infeasible"
 
 
-def _record(trial: FrozenTrial) -> Record:
+def record_of_trial(trial: FrozenTrial) -> Record:
     value = trial.value if trial.state is TrialState.COMPLETE else None
     return record_of(trial.number, trial.state.is_finished(), value, trial.intermediate_values, trial.user_attrs)
-
-
-def check_database(file: Path) -> None:
-    """Raise Damaged if SQLite finds the file to be, RunError if it cannot be opened."""
-    try:
-        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=rw", uri=True)) as connection:
-            connection.text_factory = lambda raw: raw.decode(errors="replace")
-            answer = connection.execute("pragma quick_check(1)").fetchone()[0]
-    except sqlite3.OperationalError as problem:
-        full = disk_trouble(problem)
-        if full is not None:
-            raise RunFailed(f"{file}: {full}") from None
-        raise RunError(f"cannot be opened now: {problem}; is another program using it?", str(file)) from None
-    except (sqlite3.Error, UnicodeDecodeError) as problem:  # what SQLite says may hold bytes of the file
-        raise Damaged(f"is damaged: {problem}", str(file)) from None
-    if answer != "ok":
-        raise Damaged(f"is damaged: {answer}", str(file))

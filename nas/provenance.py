@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import importlib.metadata
 import platform
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ def provenance(
         "digests": {"space": space.digest, "data": card.digest if card else None, "backbones": backbone_digests(space)},
         "data": card_facts(card) if card else None,
         "space": space.source,
+        **({"driver": uuid.uuid4().hex[:12]} if chosen.storage is not None else {}),  # its name where several share a ledger
     }
 
 

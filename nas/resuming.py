@@ -20,7 +20,6 @@ from nas.datasets.prepare import describe
 from nas.driver import deadline_of
 from nas.errors import ConfigError, NasError, RunError, counted
 from nas.jobs import check_memory, search_time
-from nas.ledger import Ledger
 from nas.machine import default_threads
 from nas.messages import DataCard
 from nas.preparing import check_space, hands_of, interrupts_told, kept, prepare, with_whole_paths
@@ -30,6 +29,7 @@ from nas.retrainplan import PLAN
 from nas.run import Run, disk_told
 from nas.salvage import check_ledger, examined
 from nas.searching import and_retrain, go
+from nas.shared import reader_of
 from nas.space import SearchSpace, read_space
 from nas.view import Plain, View, duration
 
@@ -67,7 +67,7 @@ def resume(folder: str | Path | None, view: View | None = None, **changes: Any) 
             view.note(f"run: {run.folder}, going on to {counted(back.chosen.budget, 'candidate')}{most}")
             if back.chosen.retrain and changes.get("budget") is None and (run.folder / PLAN).exists():
                 view.note("the search is over: its retraining has begun")
-                with closing(Ledger(run.study, back.space, back.chosen.strategy, reading=True)) as ledger:
+                with closing(reader_of(run, back.facts)) as ledger:
                     records = tuple(ledger.records())
                 result = Result(records, best_of(records), run.folder, "retraining")
             else:
@@ -97,8 +97,9 @@ def reopened(run: Run, view: View, kind: str, **changes: Any) -> Reopened:
     plugins.load_of_run(chosen.plugin, run.folder)
     chosen = with_whole_paths(chosen)
     space = _space_of(run, facts, chosen, view)
-    with examined(run):
-        check_ledger(run)
+    if chosen.storage is None:
+        with examined(run):
+            check_ledger(run)
     with hands_of(chosen) as hands:
         card = prepare(hands, chosen, view, deadline)
     if card.digest != facts["digests"].get("data"):

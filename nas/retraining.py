@@ -49,6 +49,7 @@ from nas.retrainplan import (
 )
 from nas.run import Run, disk_told, write_whole
 from nas.salvage import check_ledger, examined
+from nas.shared import reader_of
 from nas.view import Plain, View
 from nas.yamlfile import dumped
 
@@ -159,10 +160,9 @@ class _Retraining:
 
     def _planned(self, asked: dict[str, int | None]) -> RetrainPlan:
         with closing(self._ledger()) as ledger:
-            if asked["number"] is not None:
-                numbers = [ledger.record(asked["number"]).number]
-            else:
-                numbers = [record.number for record in best_first(ledger.records())[: asked["top"] or TOP]]
+            one, top = asked["number"], asked["top"] or TOP
+            found = [ledger.record(one)] if one is not None else best_first(ledger.records())[:top]
+            numbers = [record.number for record in found]
         if not numbers:
             raise RunError("has no candidate that was trained to the end", str(self.run.folder))
         chosen = self.back.chosen
@@ -248,7 +248,7 @@ class _Retraining:
         """Train a list in its own run folder, made if it is not there. The search's limit of time for one candidate is not one
         of trainings at full length."""
         threads = training_threads(self.back.chosen, len(listed))
-        own = {"train_part": 1.0, "keep": 1, "trial_time": None, "inherit": False, "threads": threads}
+        own = {"train_part": 1.0, "keep": 1, "trial_time": None, "inherit": False, "threads": threads, "storage": None}
         chosen = self.back.chosen.model_copy(update={**own, **settings})
         part = Run(self.run.folder / name)
         if not part.settings.is_file():
@@ -293,7 +293,7 @@ class _Retraining:
         return each * ((every + FORWARD * pictures * held) if validated else pictures)
 
     def _ledger(self) -> Ledger:
-        return Ledger(self.run.study, self.back.space, self.back.chosen.strategy, reading=True)
+        return reader_of(self.run, self.back.facts)
 
     def _candidate(self, number: int) -> Candidate:
         with closing(self._ledger()) as ledger:

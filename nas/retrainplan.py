@@ -11,8 +11,9 @@ from contextlib import closing
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nas.config import Settings, seconds
+from nas.database import without_candidates
 from nas.errors import ConfigError, RunError, counted
-from nas.ledger import Ledger, without_candidates
+from nas.ledger import Ledger
 from nas.machine import default_threads
 from nas.messages import LONGEST, Candidate
 from nas.run import Run

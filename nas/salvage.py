@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from nas import leaderboard
+from nas.database import check_database
 from nas.errors import Damaged, InputError, RunError, counted
-from nas.ledger import check_database
 from nas.messages import Record
 from nas.recorded import record_of
 from nas.run import Run, write_whole

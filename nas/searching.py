@@ -28,6 +28,7 @@ from nas.preparing import begin, check_space, hands_of, interrupts_told, kept, r
 from nas.provenance import SEARCH, provenance
 from nas.result import Result
 from nas.run import Run, disk_told
+from nas.shared import check_shared
 from nas.space import Genotype, SearchSpace, read_space
 from nas.strategies import make_strategy
 from nas.strategies.asking import Asking
@@ -84,6 +85,8 @@ def search(
             raise ConfigError("with an evaluator nothing is trained, so nothing can be retrained", "retrain")
         if chosen.tensorboard:
             raise ConfigError("with an evaluator nothing is trained, so there is nothing to log", "tensorboard")
+        if chosen.storage is not None:
+            raise ConfigError("is for candidates that are trained; with an evaluator there is one driver", "storage")
         if chosen.executor != "inline":
             raise ConfigError("an evaluator runs in this process, by the executor 'inline'", "executor")
         return search_with(evaluate, read, chosen, out, view or Silent())
@@ -115,6 +118,13 @@ def check_search(space: SearchSpace, chosen: Settings) -> list[Genotype]:
         raise ConfigError(f"needs parents: '{chosen.strategy}' has none, 'genetic' has", "--inherit")
     if chosen.executor != "ray" and chosen.cluster != Cluster():
         raise ConfigError("is of --executor=ray", "--ray-address, --cpus-per-trial, --gpus-per-trial")
+    if chosen.storage is None and chosen.study != Settings().study:
+        raise ConfigError("is of --storage", "--study")
+    if chosen.storage is not None:
+        if chosen.inherit or chosen.retrain:
+            what = "--inherit" if chosen.inherit else "--retrain"
+            raise ConfigError("is not possible with --storage: each driver has the models of its own candidates alone", what)
+        check_shared(chosen)
     if chosen.tensorboard:
         check_tensorboard()
     if chosen.validation_part == 0:
@@ -136,10 +146,13 @@ def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | Non
         if chosen.retrain:
             check_test_part(chosen.dataset, card)
         view.note(forecast(space, chosen, card, hands, deadline))
+    facts = {**provenance(space, chosen, card, machine, SEARCH), "start": first}
+    if chosen.storage is not None:
+        check_shared(chosen, facts)
     run = Run.create(out, f"{card.name}-{chosen.strategy}")
     run.lock()
     try:
-        begin(run, {**provenance(space, chosen, card, machine, SEARCH), "start": first}, card, view)
+        begin(run, facts, card, view)
         with interrupts_told(view, kept(f"nas resume {run.name}")):
             return go(space, chosen, run, card, view, deadline, first)
     finally:

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nas.database import without_candidates
 from nas.errors import ConfigError, DatasetError, RunError
 from nas.figures import figures
 from nas.final import write_figures
 from nas.known import read_genotype
-from nas.ledger import Ledger, without_candidates
+from nas.ledger import Ledger
 from nas.messages import LONGEST, Record
 from nas.predict import predict
 from nas.resuming import resume

@@ -56,14 +56,12 @@ def show(
     debug: Debug = False,
 ) -> None:
     """Show one candidate: layers with shapes and parameters, recipe, curve, parents."""
-    from nas.ledger import Ledger
     from nas.printing import candidate_lines
     from nas.run import Run
-    from nas.space import read_space
+    from nas.shared import reader_of
 
     opened = Run.open(run)
-    facts = opened.read_settings()
-    ledger = Ledger(opened.study, read_space(facts["space"]), facts["settings"]["strategy"], reading=True)
+    ledger = reader_of(opened, opened.read_settings())
     record = ledger.record(number)
     if record.state == "running" and not opened.driven():
         record = dataclasses.replace(record, state="interrupted")

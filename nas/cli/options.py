@@ -17,6 +17,10 @@ RayAddress = Annotated[
 ]
 CpusPerTrial = Annotated[float | None, typer.Option(help="Of --executor ray: CPUs of one candidate (default 1).")]
 GpusPerTrial = Annotated[float | None, typer.Option(help="Of --executor ray: GPUs of one, such as 0.25 (default 0).")]
+Storage = Annotated[
+    str | None, typer.Option(help="Search along with other drivers by a PostgreSQL server: postgresql://user@host/database.")
+]
+Study = Annotated[str | None, typer.Option(help="Of --storage: the name of the search there (default nas).")]
 Time = Annotated[str | None, typer.Option(help="End after this time, such as 30m or 2h.")]
 Threads = Annotated[int | None, typer.Option(help="Threads of one candidate (default: cores / workers).")]
 MaxParams = Annotated[str | None, typer.Option(help="Most parameters of a network, such as 500k; none for no limit.")]

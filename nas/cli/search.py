@@ -23,6 +23,8 @@ from nas.cli.options import (
     Objective,
     Plugin,
     RayAddress,
+    Storage,
+    Study,
     Threads,
     Time,
     TrialMemory,
@@ -80,6 +82,8 @@ def search(
     ray_address: RayAddress = None,
     cpus_per_trial: CpusPerTrial = None,
     gpus_per_trial: GpusPerTrial = None,
+    storage: Storage = None,
+    study: Study = None,
     objective: Objective = None,
     class_weight: ClassWeight = None,
     start_from: Annotated[

@@ -22,7 +22,6 @@ from nas.config import Settings, settings
 from nas.errors import NasError, RunError, first_line
 from nas.final import Final, read_final
 from nas.leaderboard import rows as ranked
-from nas.ledger import Ledger
 from nas.messages import Candidate, Record
 from nas.preparing import interrupts_told
 from nas.provenance import SEARCH
@@ -32,6 +31,7 @@ from nas.report.looks import picture_sections
 from nas.report.page import Section, Tile, page, plot, table
 from nas.result import best_of
 from nas.run import Run, disk_told, target_of, write_whole
+from nas.shared import reader_of
 from nas.space import Genotype, SearchSpace, read_space
 from nas.space.space import flatten
 from nas.view import Plain, View
@@ -83,7 +83,7 @@ def read(run: Run) -> Told:
     """All that a report needs. Raises RunError."""
     found = run.read_settings()
     space = read_space(found["space"])
-    with closing(Ledger(run.study, space, found["settings"]["strategy"], reading=True)) as ledger:
+    with closing(reader_of(run, found)) as ledger:
         driven = run.driven()
         records = tuple(
             dataclasses.replace(record, state="interrupted") if record.state == "running" and not driven else record
