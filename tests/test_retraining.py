@@ -113,7 +113,7 @@ def test_killed_and_repeated_it_ends_as_if_nothing_had_happened(copy: Run, tmp_p
 
 @pytest.mark.slow
 def test_one_candidate_with_one_seed_is_not_compared_and_a_time_is_kept(copy: Run, pace: float) -> None:
-    done = retrain(copy.folder, Silent(), number=1, seeds=1, time=30 * pace)
+    done = retrain(copy.folder, Silent(), number=1, seeds=1, time=20 * pace)
     assert (done.winner, done.compared) == (1, None)
     assert not (copy.folder / "retrain").exists()
     (last,) = records(copy.folder / "final")
@@ -122,12 +122,9 @@ def test_one_candidate_with_one_seed_is_not_compared_and_a_time_is_kept(copy: Ru
 
 @pytest.mark.slow
 def test_search_and_retraining_in_one_go(tmp_path: Path, pace: float) -> None:
-    few = {**SMALL_SEARCH, "budget": 2, "epochs": 1}
-    options = [f"--{key.replace('_', '-')}={value}" for key, value in few.items()]
-    seconds = round(70 * pace)  # a fifth of them for the search
-    found = nas("search", *options, "--retrain", f"--time={seconds}", "--out=run", cwd=tmp_path, timeout=seconds + 60)
-    assert found.returncode == 0, found.stderr
-    assert "on 360 test pictures, which it was not chosen by:" in found.stdout
+    view, few = Listening(), {**SMALL_SEARCH, "budget": 2, "epochs": 1}
+    search(out=tmp_path / "run", view=view, retrain=True, time=50 * pace, **few)  # a fifth of it for the search
+    assert view.notes[-1].startswith("on 360 test pictures, which it was not chosen by:")
     assert Run(tmp_path / "run").final.exists()
 
 
@@ -210,7 +207,7 @@ def test_interrupted_training_of_one_network_goes_on_in_its_folder(tmp_path: Pat
 @pytest.mark.slow
 def test_one_network_is_trained_for_as_many_epochs_as_fit_into_a_time(tmp_path: Path, pace: float) -> None:
     (tmp_path / "mine.yaml").write_text(NETWORK.replace("epochs: 2", "epochs: 1000"))
-    done = train(str(tmp_path / "mine.yaml"), Silent(), tmp_path / "one", time=30 * pace)
+    done = train(str(tmp_path / "mine.yaml"), Silent(), tmp_path / "one", time=20 * pace)
     assert 1 < done.result.records[0].epochs < 1000
     assert done.score.accuracy.value > 0.5
 
