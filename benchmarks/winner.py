@@ -1,11 +1,12 @@
-"""Where the time is long for few pictures: more epochs, or a wider network? A run's winner in several widths, for equal time.
+"""What would make more of a long time? A run's winner with a gene changed, trained at full length for equal time.
 
-    NAS_DATA_DIR=… python benchmarks/capacity.py --run RUN --csv capacity.csv [--stems 16 24] [--time 40m] [--seeds 1]
-    python benchmarks/capacity.py --csv capacity.csv --report
+    NAS_DATA_DIR=… python benchmarks/winner.py --run RUN --csv winner.csv --changes none stem_filters=24 [--time 40m]
+        [--seeds 1]
+    python benchmarks/winner.py --csv winner.csv --report
 
-RUN was retrained. Its winner is drawn with stems of so many channels, by which all its stages grow. Two are trained at a time,
-with a thread each, for `--time`: side by side, so that a machine whose speed drifts favours none. Some of the training pictures
-are held out and scored after each epoch; no test part is opened.
+RUN was retrained. Two are trained at a time, with a thread each, for `--time`: side by side, so that a machine whose speed
+drifts favours none. (By `stem_filters` all stages grow.) Some of the training pictures are held out and scored after each epoch;
+no test part is opened.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import yaml
 from fidelity import ready, trained_all
 from rows import append, rows
 
@@ -29,7 +31,7 @@ from nas.retrainplan import START_UP
 from nas.run import Run
 from nas.space import read_space
 
-COLUMNS = ("stem", "seed", "epochs", "last", "best", "parameters", "flops", "seconds")
+COLUMNS = ("change", "seed", "epochs", "last", "best", "parameters", "flops", "seconds")
 HELD_OUT = 0.25  # of the training pictures
 
 
@@ -38,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path)
     parser.add_argument("--csv", type=Path, required=True)
-    parser.add_argument("--stems", type=int, nargs="+", default=[16, 24])
+    parser.add_argument("--changes", nargs="+", default=["none"], help="none, or GENE=VALUE")
     parser.add_argument("--time", default="40m", help="of each, beside another one")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--report", action="store_true", help="train nothing")
@@ -55,31 +57,34 @@ def train(options: argparse.Namespace) -> None:
     with closing(Ledger(Run(options.run / "final").study, read_space(found["space"]), "listed", reading=True)) as ledger:
         genotype = ledger.records()[0].genotype
     chosen, card = ready(chosen)
-    done = {(row["stem"], row["seed"]) for row in rows(options.csv)}
-    wanted = [(stem, seed) for seed in range(options.seeds) for stem in options.stems if (str(stem), str(seed)) not in done]
+    done = {(row["change"], row["seed"]) for row in rows(options.csv)}
+    pairs = [(change, seed) for seed in range(options.seeds) for change in options.changes]
+    wanted = [(change, seed) for change, seed in pairs if (change, str(seed)) not in done]
     for pair in (wanted[place : place + 2] for place in range(0, len(wanted), 2)):
         until = time.time() + seconds(options.time) - START_UP
         jobs = []
-        for number, (stem, seed) in enumerate(pair):
-            blueprint, recipe = express({**genotype, "stem_filters": stem}, card.pictures)
-            candidate = Candidate(number, genotype, "", blueprint=blueprint, recipe=recipe)
+        for number, (change, seed) in enumerate(pair):
+            gene, _, value = change.partition("=")
+            changed = {**genotype, gene: yaml.safe_load(value)} if value else genotype
+            blueprint, recipe = express(changed, card.pictures)
+            candidate = Candidate(number, changed, "", blueprint=blueprint, recipe=recipe)
             job = dataclasses.replace(job_for(candidate, chosen, card), seed=seed, epochs=100, until=until)
             jobs.append((job, None))
         for number, curve, took in trained_all(jobs, 2):
-            blueprint, (stem, seed) = jobs[number][0].blueprint, pair[number]
+            blueprint, (change, seed) = jobs[number][0].blueprint, pair[number]
             facts = (len(curve), curve[-1], max(curve), blueprint.parameters, blueprint.flops, round(took))
-            append(options.csv, COLUMNS, (stem, seed, *facts))
+            append(options.csv, COLUMNS, (change, seed, *facts))
 
 
 def report(file: Path) -> None:
-    """A row for each width: means over seeds."""
-    print("stem,seeds,epochs,last,parameters,flops")
+    """A row for each change: means over seeds."""
+    print("change,seeds,epochs,last,parameters,flops")
     found: dict[str, list[dict[str, str]]] = {}
     for row in rows(file):
-        found.setdefault(row["stem"], []).append(row)
-    for stem, each in found.items():
+        found.setdefault(row["change"], []).append(row)
+    for change, each in found.items():
         epochs, last = (statistics.mean(float(row[name]) for row in each) for name in ("epochs", "last"))
-        print(f"{stem},{len(each)},{epochs:.0f},{last:.4f},{each[0]['parameters']},{each[0]['flops']}")
+        print(f"{change},{len(each)},{epochs:.0f},{last:.4f},{each[0]['parameters']},{each[0]['flops']}")
 
 
 if __name__ == "__main__":
