@@ -5,7 +5,7 @@
     python benchmarks/winner.py --csv winner.csv --report
 
 RUN was retrained. Two are trained at a time, with a thread each, for `--time`: side by side, so that a machine whose speed
-drifts favours none. (By `stem_filters` all stages grow.) Some of the training pictures are held out and scored after each epoch;
+drifts favours none. (By `stem_filters` all stages grow.) Some training pictures are held out and scored after each epoch;
 no test part is opened.
 """
 
