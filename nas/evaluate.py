@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from nas import plugins
 from nas.answers import HandedOver
 from nas.datasets import Arrays, Files, images
 from nas.datasets.prepare import load
@@ -32,6 +33,7 @@ def evaluate(
     part: str = "test",
     data_dir: str | None = None,
     out: str | Path | None = None,
+    plugin: Sequence[str] = (),
     view: View | None = None,
 ) -> Score:
     """Score any model that nas wrote on a data set.
@@ -40,6 +42,7 @@ def evaluate(
         dataset: a name or a folder with one folder of pictures for each class.
         part: `test`, the pictures that a search never sees, or `all`.
         out: a folder for `figures.csv`, `confusion.csv` and `confusion.png`; by default none is written.
+        plugin: Python files that register the data set.
 
     Raises DatasetError if a class of the data is none of the model's, or InputError.
     """
@@ -49,6 +52,8 @@ def evaluate(
     folder = folder_of(out, "--out") if out is not None else None
     if folder is not None and any((folder / name).exists() for name in ("run.yaml", "final.csv")):
         raise InputError("is a run, whose own figures would be written over; give another folder", f"--out {out}")
+    for file in plugin:
+        plugins.load(file)
     with disk_told(), interrupts_told(view, "interrupted; nothing was written"):
         sources = [load(dataset, data_dir, "test"), *([load(dataset, data_dir, "train")] if part == "all" else [])]
         opened = open_model(model)

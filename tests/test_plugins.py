@@ -84,6 +84,10 @@ def test_own_block_data_set_and_strategy_in_one_search_that_can_be_resumed(tmp_p
     rows = without_seconds(tmp_path / "run" / "leaderboard.csv")
     assert {(row["state"], row["strategy"], row["operator"]) for row in rows} == {("trained", "plain", "drawn")}
     assert len(rows) == 2
+    write(tmp_path, "open.py", DATASET.replace('    assert part == "train", "a search reads no other part"\n', ""))
+    scored = nas("evaluate", "run", "stripes", "--plugin=open.py", cwd=tmp_path)
+    assert scored.returncode == 0, scored.stderr
+    assert "80 pictures of the test part of stripes" in scored.stdout
 
 
 def test_own_parts_are_known_to_the_other_verbs(tmp_path: Path) -> None:

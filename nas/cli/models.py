@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nas.cli.door import app
-from nas.cli.options import DataDir, Debug, say
+from nas.cli.options import DataDir, Debug, Plugin, say
 from nas.errors import InputError
 
 Model = Annotated[str, typer.Argument(help="Run folder (its best model so far), an export, or a model file of any format.")]
@@ -52,6 +52,7 @@ def evaluate(
     part: Annotated[str, typer.Option(help="test (what a search never sees) or all.")] = "test",
     out: Annotated[str | None, typer.Option("--out", "-o", help="A folder for the figures as CSV and picture.")] = None,
     data_dir: DataDir = None,
+    plugin: Plugin = None,
     debug: Debug = False,
 ) -> None:
     """Score a model on a data set: accuracy, figures of each class, confusion matrix."""
@@ -59,7 +60,7 @@ def evaluate(
     from nas.evaluate import evaluation_lines
     from nas.view import make_view
 
-    score = look(model, dataset, part=part, data_dir=data_dir, out=out, view=make_view())
+    score = look(model, dataset, part=part, data_dir=data_dir, out=out, plugin=plugin or (), view=make_view())
     for line in evaluation_lines(score, dataset, part):
         say(line)
 
