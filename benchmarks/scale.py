@@ -25,7 +25,7 @@ import numpy as np
 from rows import append, rows
 
 from nas.config import settings
-from nas.driver import drive
+from nas.driving import drive
 from nas.executors import Task, Work, register_executor
 from nas.leaderboard import read_csv
 from nas.ledger import Ledger

@@ -1,4 +1,4 @@
-"""The database of a study as a file: how SQLite is asked for it, and whether it is whole. `ledger.py` reads and writes it."""
+"""The database of a study as a file: how SQLite is asked for it, whether it is whole, what it says of its troubles."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import optuna
 from sqlalchemy import URL
 
-from nas.errors import Damaged, RunError, RunFailed
+from nas.errors import Damaged, RunError, RunFailed, first_line
 from nas.run import disk_trouble
 
 PATIENCE = 60  # seconds to wait for another program that has locked the database: a browser, a backup
@@ -54,3 +54,11 @@ def check_database(file: Path) -> None:
         raise Damaged(f"is damaged: {problem}", str(file)) from None
     if answer != "ok":
         raise Damaged(f"is damaged: {answer}", str(file))
+
+
+def said(problem: BaseException) -> str:
+    """What the database said, rather than what SQLAlchemy or Optuna make of it."""
+    for each in (problem, problem.__cause__):
+        if getattr(each, "orig", None) is not None:
+            return first_line(str(each.orig))  # type: ignore[union-attr]
+    return first_line(str(problem))

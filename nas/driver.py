@@ -13,16 +13,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nas.config import Settings
-from nas.errors import NasError, NothingTrained, RunFailed, counted
-from nas.executors import EXECUTORS, Executor, Work
+from nas.errors import NasError, RunFailed, counted, listing
+from nas.executors import Executor
 from nas.interrupts import Interrupts
-from nas.keeping import Keeping, models_kept
+from nas.keeping import Keeping
 from nas.ledger import Ledger
 from nas.machine import scarce_memory
-from nas.messages import Blocked, Candidate, Finished, Infeasible, Limits, Lost, News, OutOfMemory, Pulse
-from nas.pruners import PRUNERS, Prune
-from nas.result import Result, best_of, goodness
-from nas.run import Run, disk_told
+from nas.messages import Blocked, Candidate, Finished, Infeasible, Lost, News, OutOfMemory, Pulse
+from nas.pruners import Prune
+from nas.result import best_of, goodness
+from nas.run import disk_told
 from nas.strategies.asking import Asks
 from nas.view import View
 
@@ -58,6 +58,7 @@ class Driver:
     began: int = 0  # candidates that were there when the loop began
     _losses: dict[int, int] = field(default_factory=dict)  # number → epochs it had when it was last lost
     _spent: dict[int, float] = field(default_factory=dict)  # number → seconds of the tries that came to nothing
+    _told: bool = False  # that this driver waits for others
     _interrupts: Interrupts = field(default_factory=Interrupts)
 
     def loop(self) -> None:
@@ -87,22 +88,21 @@ class Driver:
         self._keep(begun=True)  # an earlier driver may have ended between an outcome and its consequences
         self.view.begin(self.settings.budget, self.ledger.records(), self.deadline)
         while True:
-            again += self._news()
+            again += self._news(self.executor.free - len(again))
             while self.executor.free and time.monotonic() < self.deadline:
                 candidate = again.pop(0) if again else self._ask()
                 if candidate is None:
                     break
                 number = candidate.number
                 record = self.ledger.record(number)
-                spent = max(record.seconds, self._spent.get(number, 0.0))
-                self.executor.submit(number, self.job_for(candidate), spent)
+                self.executor.submit(number, self.job_for(candidate), self._spent.get(number, record.seconds))
                 self.view.started(candidate, record.architecture)
                 running += 1
             if time.monotonic() >= self.deadline and (running or again or self._room()):
                 self.ended = "time"
                 break
             if not running:
-                if time.monotonic() >= self.deadline or not self.ledger.awaited():
+                if time.monotonic() >= self.deadline or not self._waits():
                     break
                 time.sleep(TICK)
                 continue
@@ -116,6 +116,7 @@ class Driver:
 
     def heard(self, news: News) -> bool:
         """Keep an epoch; whether the candidate goes on. The executor calls this."""
+        self.ledger.beat()
         if isinstance(news, Pulse):
             self.view.pulse(news)
             go_on = True
@@ -133,18 +134,27 @@ class Driver:
             raise _TimeOver
         return go_on
 
-    def _news(self) -> list[Candidate]:
+    def _news(self, room: int) -> list[Candidate]:
         """Where several drivers share the ledger: tell what the others have done. Returns what one has left behind that has
-        gone."""
+        gone, as much as there is room for."""
         ended = self.ledger.refresh()
         for record in ended:
             self.view.finished(record, best_of(self.ledger.records()))
         if ended:
             self._write_leaderboard()
-        left = self.ledger.abandoned() if self.executor.free else []
+        left = self.ledger.abandoned(room)
         for candidate in left:
+            self._spent[candidate.number] = 0.0  # its checkpoint is the other's: it begins anew
             self._note(f"#{candidate.number}: its driver has gone; it is trained here")
         return left
+
+    def _waits(self) -> bool:
+        """Whether there is something that others may leave behind; told when it begins."""
+        awaited = self.ledger.awaited()
+        if awaited and not self._told:
+            self._note(f"waiting for what other drivers train: {listing([f'#{number}' for number in awaited[:10]])}")
+        self._told = bool(awaited)
+        return self._told
 
     def _room(self) -> bool:
         """Whether the budget and the space have room for another candidate."""
@@ -163,6 +173,7 @@ class Driver:
                 self._write_leaderboard()
             if entered is not None:
                 return entered
+            self.ledger.beat()
             time.sleep(LATER)  # another driver had the same thought, and enters it at this moment
         self.ended = self.ended or "budget"
         return None
@@ -170,7 +181,7 @@ class Driver:
     def _tell(self, finished: Finished) -> bool:
         """Enter an outcome; False if the candidate was lost or too large and has to be sent out again."""
         outcome, number = finished.outcome, finished.number
-        if not self.ledger.holds(number):
+        if not self.ledger.holds(number, surely=True):
             self._note(f"#{number}: this driver was silent for too long; another one trains it")
             return True
         epochs = self.ledger.record(number).epochs
@@ -203,6 +214,7 @@ class Driver:
         """Give what took all memory some time to end, or to be ended: what is sent out meanwhile would be the next to go."""
         end = min(time.monotonic() + PATIENCE, self.deadline)
         while scarce_memory() and time.monotonic() < end:
+            self.ledger.beat()
             time.sleep(TICK)
 
     def _note(self, text: str) -> None:
@@ -216,8 +228,8 @@ class Driver:
 
     def _hand_over_what_there_is(self) -> None:
         """Where the time was over before any candidate was done: what the best one in flight has kept, as `best.keras`."""
-        begun = [record for record in self.ledger.records() if record.state == "running" and record.value is not None]
-        if best_of(self.ledger.records()) is not None or self.hand_over is None or not begun:
+        begun = [record for record in self.ledger.own() if record.state == "running" and record.value is not None]
+        if best_of(self.ledger.own()) is not None or self.hand_over is None or not begun:
             return
         record = max(begun, key=goodness)
         try:
@@ -235,61 +247,4 @@ class Driver:
 
     def _write_leaderboard(self, ended: bool = False) -> None:
         if self.keeping is not None:
-            self.keeping.write_leaderboard(self.ledger.records(), ended)
-
-
-def deadline_of(seconds: float | None, began: float) -> float:
-    """When a time is over that began at `began` (by time.monotonic): preparing the data is in the time that a user gives."""
-    return began + seconds if seconds is not None else float("inf")
-
-
-def drive(
-    chosen: Settings,
-    ledger: Ledger,
-    asking: Asks,
-    view: View,
-    job_for: Callable[[Candidate], Any],
-    function: str | Callable[..., Any],
-    run: Run | None = None,
-    last_epoch: int | None = None,
-    deadline: float = float("inf"),
-    limits: Limits | None = None,
-    hand_over: Callable[[Executor, Candidate], None] | None = None,
-    again: str = "",
-) -> Result:
-    """Set a driver going and sum up. `again` is the command that goes on with it, where it is not `nas resume`.
-
-    Raises RunFailed if the disk does not take what is written, or if candidates ended and none of them could be trained.
-    """
-    driver: Driver
-    log = str(run.log.absolute()) if run else None
-    limits = limits or Limits()
-    work = Work(function, lambda news: driver.heard(news), chosen.workers, chosen.plugin, log, limits, chosen.cluster)
-    executor, prune = EXECUTORS[chosen.executor](work), PRUNERS[chosen.pruner]
-    keeping = Keeping(run, *models_kept(chosen)) if run else None
-    driver = Driver(chosen, ledger, asking, executor, prune, view, job_for, keeping, last_epoch, deadline, hand_over)
-    again = again or f"nas.search(…, out='{run and run.folder}')"
-    try:
-        driver.loop()
-    except RunFailed as problem:
-        if run is None:
-            raise
-        raise RunFailed(f"{problem}\n       every result so far is kept; when that is mended, go on with: {again}") from None
-    records = tuple(ledger.records())
-    if asking.refused:
-        view.note("refused before training: " + ", ".join(f"{count} {why}" for why, count in asking.refused.items()))
-    if driver.ended == "time":
-        done = sum(record.finished for record in records)
-        view.note(f"the time is over: {done} of {counted(chosen.budget, 'candidate')} done")
-    elif driver.ended == "budget" and driver.began == len(records) == sum(record.finished for record in records):
-        view.note(f"nothing was left to do: {counted(len(records), 'candidate')} done, and the budget is {chosen.budget}")
-    if driver.ended == "space":
-        view.note(f"the space has nothing new within the limits after {counted(len(records), 'candidate')}; the search ends")
-        view.note(asking.exhausted)
-    if driver.ended == "time" and run is not None and all(record.value is None for record in records):
-        hint = f"nothing is lost; give it more: {again} --time …" if isinstance(function, str) else "nothing is lost"
-        raise RunFailed(f"the time was over before any candidate had been trained for an epoch; {hint}")
-    if records and all(record.state == "infeasible" for record in records):
-        where = f"; see {run.log}" if run else ""
-        raise NothingTrained(f"no candidate could be trained; the last one: {records[-1].reason}{where}")
-    return Result(records, best_of(records), run.folder if run else None, driver.ended)
+            self.keeping.write_leaderboard(self.ledger.at_rest() if ended else self.ledger.records(), ended)

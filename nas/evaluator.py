@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from nas.changes import space_changes
 from nas.config import Settings
-from nas.driver import deadline_of, drive
+from nas.driving import deadline_of, drive
 from nas.errors import RunError
 from nas.jobs import limits_of
 from nas.known import known

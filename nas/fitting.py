@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 
 from nas.config import Settings
-from nas.driver import drive
+from nas.driving import drive
 from nas.executors import Executor, Task
 from nas.jobs import WORKER, job_for, limits_of
 from nas.messages import Candidate, DataCard, Job, Limits, Record

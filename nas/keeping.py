@@ -36,12 +36,11 @@ class Keeping:
         self._next = 0.0  # when the leaderboard may be written again, by time.monotonic
 
     def write_leaderboard(self, records: Sequence[Record], ended: bool = False) -> None:
-        """`ended` calls what has no outcome `interrupted` rather than `running`. One of thousands of rows is written as often
-        as a part of the time allows, and in any case at the end."""
+        """One of thousands of rows is written as often as a part of the time allows, and in any case when all has `ended`."""
         began = time.monotonic()
         if began < self._next and not ended:
             return
-        write_whole(self.run.leaderboard, leaderboard.to_csv(records, ended))
+        write_whole(self.run.leaderboard, leaderboard.to_csv(records))
         took = time.monotonic() - began
         self._next = began + (took / PART if took > QUICK else 0.0)
 

@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 
 from nas.blueprint import Blueprint, summary
-from nas.database import check_database, storage_of
+from nas.database import check_database, said, storage_of
 from nas.distributions import parameters
 from nas.errors import Damaged, NasError, RunError, RunFailed, first_line
 from nas.messages import Candidate, Infeasible, Outcome, Progress, Record, Stopped, Trained
@@ -102,25 +102,38 @@ class Ledger:
             raise RunError(f"there is no candidate {number}; {there}")
         return self._records[number]
 
+    # Where nobody else searches along, what follows has nothing to do; `shared.py` has.
+
     def own(self) -> Sequence[Record]:
-        """Those whose files are in the run folder; all, where nobody else searches along (`shared.py`)."""
+        """Those that are trained here: their files are in the run folder."""
         return self.records()
 
+    def at_rest(self) -> Sequence[Record]:
+        """All candidates as they are when this driver has ended: what it has not done is `interrupted`."""
+        own = {record.number for record in self.own()}
+        return [
+            dataclasses.replace(record, state="interrupted") if record.state == "running" and record.number in own else record
+            for record in self.records()
+        ]
+
     def refresh(self) -> Sequence[Record]:
-        """Read what others have written since, where a ledger is shared; what ended meanwhile, for them."""
+        """Read what other drivers have written since. Returns what they have ended."""
         return ()
 
-    def holds(self, number: int) -> bool:
-        """Whether a candidate is still this driver's to train."""
+    def beat(self) -> None:
+        """Say now and then that this driver lives."""
+
+    def holds(self, number: int, surely: bool = False) -> bool:
+        """Whether a candidate is still this driver's to train: by what it last knew, or `surely`."""
         return True
 
-    def abandoned(self) -> list[Candidate]:
-        """Candidates of other drivers that have gone: from now on they are this driver's."""
+    def abandoned(self, most: int) -> list[Candidate]:
+        """At most so many candidates of drivers that have gone: from now on they are this driver's."""
         return []
 
-    def awaited(self) -> bool:
-        """Whether another driver trains a candidate that this one may have to finish."""
-        return False
+    def awaited(self) -> list[int]:
+        """Candidates of other drivers that this one may have to finish."""
+        return []
 
     def add(self, candidate: Candidate) -> Candidate | None:
         """Write a candidate whole, as running, under the next number; None if another driver has it."""
@@ -253,7 +266,7 @@ class Ledger:
         try:
             yield
         except (SQLAlchemyError, OptunaError, sqlite3.Error) as problem:
-            words = disk_trouble(problem) or first_line(problem)
+            words = disk_trouble(problem) or said(problem)
             raise RunFailed(f"{self.place} cannot be written: {words}") from None
 
     def _keep(self, record: Record) -> None:

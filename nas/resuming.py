@@ -17,9 +17,10 @@ from nas.blueprint import BACKBONE
 from nas.changes import data_changes, space_changes, version_changes
 from nas.config import Settings, settings
 from nas.datasets.prepare import describe
-from nas.driver import deadline_of
+from nas.driving import deadline_of
 from nas.errors import ConfigError, NasError, RunError, counted
 from nas.jobs import check_memory, search_time
+from nas.leaderboard import read_csv
 from nas.machine import default_threads
 from nas.messages import DataCard
 from nas.preparing import check_space, hands_of, interrupts_told, kept, prepare, with_whole_paths
@@ -29,7 +30,7 @@ from nas.retrainplan import PLAN
 from nas.run import Run, disk_told
 from nas.salvage import check_ledger, examined
 from nas.searching import and_retrain, go
-from nas.shared import reader_of
+from nas.shared import check_shared, reader_of
 from nas.space import SearchSpace, read_space
 from nas.view import Plain, View, duration
 
@@ -100,6 +101,8 @@ def reopened(run: Run, view: View, kind: str, **changes: Any) -> Reopened:
     if chosen.storage is None:
         with examined(run):
             check_ledger(run)
+    else:
+        check_shared(chosen, facts, len(read_csv(run.leaderboard)) if run.leaderboard.exists() else 0)
     with hands_of(chosen) as hands:
         card = prepare(hands, chosen, view, deadline)
     if card.digest != facts["digests"].get("data"):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.datasets.prepare import check_test_part
-from nas.driver import deadline_of
+from nas.driving import deadline_of
 from nas.errors import ConfigError, NothingTrained, RunError, RunFailed, counted
 from nas.final import last_score
 from nas.fitting import fit_listed
@@ -49,7 +49,7 @@ from nas.retrainplan import (
 )
 from nas.run import Run, disk_told, write_whole
 from nas.salvage import check_ledger, examined
-from nas.shared import reader_of
+from nas.shared import claim_retraining, reader_of
 from nas.view import Plain, View
 from nas.yamlfile import dumped
 
@@ -99,8 +99,7 @@ def retrain(
             raise ConfigError(f"a whole number from {int(name != 'number')} is expected; found {value!r}", f"--{name}")
     if top is not None and number is not None:
         raise ConfigError("give one of them alone", "--top, --number")
-    view = view or Plain()
-    run = Run.open(folder)
+    view, run = view or Plain(), Run.open(folder)
     check_unseen(run)
     again = f"nas retrain {run.name}"
     with disk_told(), interrupts_told(view, kept(again)):
@@ -111,6 +110,7 @@ def retrain(
             limit = before.time if before is not None and time is None else time
             back = reopened(run, view, SEARCH, time=limit_of(limit), **changes)
             check_test_part(back.chosen.dataset, back.card)
+            claim_retraining(back.chosen, back.facts)
             return _Retraining(run, back, view, again, deadline_of(back.chosen.time, began)).all(asked, before)
         finally:
             run.unlock()

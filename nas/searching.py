@@ -15,7 +15,7 @@ from nas import plugins
 from nas.blueprint import check_networks
 from nas.config import Settings, settings
 from nas.datasets.prepare import check_test_part
-from nas.driver import deadline_of
+from nas.driving import deadline_of
 from nas.errors import ConfigError
 from nas.evaluator import Evaluate, search_with
 from nas.fitting import fit
@@ -28,6 +28,7 @@ from nas.preparing import begin, check_space, hands_of, interrupts_told, kept, r
 from nas.provenance import SEARCH, provenance
 from nas.result import Result
 from nas.run import Run, disk_told
+from nas.server import check_server
 from nas.shared import check_shared
 from nas.space import Genotype, SearchSpace, read_space
 from nas.strategies import make_strategy
@@ -124,7 +125,9 @@ def check_search(space: SearchSpace, chosen: Settings) -> list[Genotype]:
         if chosen.inherit or chosen.retrain:
             what = "--inherit" if chosen.inherit else "--retrain"
             raise ConfigError("is not possible with --storage: each driver has the models of its own candidates alone", what)
-        check_shared(chosen)
+        if chosen.executor == "inline":
+            raise ConfigError("trains in the driver itself, which could not say then that it lives", "--executor inline")
+        check_server(chosen.storage)
     if chosen.tensorboard:
         check_tensorboard()
     if chosen.validation_part == 0:

@@ -1,45 +1,46 @@
 """A ledger that several drivers share: an Optuna study on a PostgreSQL server, for searches on several machines at once.
 
 Each driver has a run folder of its own, with the leaderboard of all and the models of its own candidates. `claims.py` says who
-trains what. A password is never written: PostgreSQL's library takes it from PGPASSWORD or from `~/.pgpass`.
+trains what; `server.py` how the server is reached.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import optuna
 from optuna.trial import Trial
-from sqlalchemy import URL, Connection, Engine, create_engine, func, make_url, select
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from nas.changes import space_changes
-from nas.claims import TABLE, Claims
+from nas.claims import Claims
 from nas.config import Settings, settings
-from nas.errors import ConfigError, NasError, RunError, RunFailed, first_line
+from nas.errors import NasError, RunError, RunFailed, first_line
 from nas.ledger import Ledger, record_of_trial
-from nas.messages import Candidate, Infeasible, Record, Stopped, Trained
+from nas.messages import Candidate, Infeasible, Progress, Record, Stopped, Trained
 from nas.run import Run
+from nas.server import OPTION, alone, engine_of, name_of, reached, ready, storage_at
 from nas.space import SearchSpace, read_space
 
-OPTION = "--storage"
 FACTS = "search"  # the study's attribute that says which search it is
+RETRAINED = "retrained by"  # the one that says which driver has opened the test part
 LOOK = 2.0  # seconds between two looks at what others have written
 BEAT = 10.0  # seconds between two signs of life
-REACHED = 10  # seconds in which the server has to answer
-_DRIVER = "postgresql+psycopg"
-_NAMES = ("postgresql", "postgres", _DRIVER)
-_LOCK = 0x6E6173  # with the study: under it one driver at a time makes the tables, or enters a candidate
+PATIENCE = 120.0  # seconds in which a server that does not answer is asked again
+PAUSE = 1.0  # seconds until then
 
-# What drivers of one search may have different: a machine's own affairs, and how long each goes on.
+# What drivers of one search may have different: a machine's own affairs, how long each goes on, what it refuses.
 _OWN = (
     *("budget", "time", "workers", "threads", "keep", "storage", "study", "trial_time", "trial_memory", "hang_time"),
+    *("max_params", "max_flops", "max_memory"),
     *("dataset", "data_dir", "space"),  # paths; what is there has to be the same
     *("executor", "ray_address", "cpus_per_trial", "gpus_per_trial", "tensorboard", "plugin", "start_from"),
 )
+_T = TypeVar("_T")
 
 
 def ledger_for(run: Run, space: SearchSpace, chosen: Settings) -> Ledger:
@@ -57,21 +58,36 @@ def reader_of(run: Run, facts: dict[str, Any]) -> Ledger:
     return SharedLedger(settings(None, kept), space)
 
 
-def check_shared(chosen: Settings, facts: dict[str, Any] | None = None) -> None:
-    """Raise ConfigError or RunFailed if the `storage` of a search cannot be used, RunError if what is there is another search
-    than that of `facts`."""
-    engine = engine_of(chosen)
+def check_shared(chosen: Settings, facts: dict[str, Any], known: int = 0) -> None:
+    """Raise RunError if the study of a search is another search than that of `facts`, or has lost some of the `known`
+    candidates; RunFailed if the server cannot be asked."""
+    engine = engine_of(chosen.storage)
     try:
-        with _reached(), engine.connect() as connection:
-            there = connection.execute(select(func.to_regclass("studies"))).scalar() is not None
-        if there and facts is not None:
-            storage = optuna.storages.RDBStorage(_text(engine.url), _engine_options())
-            try:
-                if chosen.study in optuna.get_all_study_names(storage):
-                    _check_same(optuna.load_study(storage=storage, study_name=chosen.study), chosen, facts)
-            finally:
-                storage.remove_session()
-                storage.engine.dispose()
+        with reached(), storage_at(engine) as storage:
+            there = chosen.study in optuna.get_all_study_names(storage)
+            study = optuna.load_study(storage=storage, study_name=chosen.study) if there else None
+            found = len(study.get_trials(deepcopy=False)) if study is not None else 0
+            if found < known:
+                words = f"has {found} candidates, the leaderboard {known}: it was removed, or put back from an older copy"
+                raise RunError(f"the study '{chosen.study}' {words}; to go on with what it has, remove leaderboard.csv", OPTION)
+            if study is not None and FACTS in study.user_attrs:
+                _check_same(study.user_attrs[FACTS], chosen, facts)
+    finally:
+        engine.dispose()
+
+
+def claim_retraining(chosen: Settings, facts: dict[str, Any]) -> None:
+    """Note that the run of `facts` retrains, if its study is shared: the test part is opened once for a study, not once for
+    each of its run folders. Raises RunError if another one has."""
+    if chosen.storage is None:
+        return
+    engine, own = engine_of(chosen.storage), str(facts.get("driver"))
+    try:
+        with reached(), alone(engine, chosen.study), storage_at(engine) as storage:
+            study = optuna.load_study(storage=storage, study_name=chosen.study)
+            if study.user_attrs.get(RETRAINED, own) != own:
+                raise RunError(f"the study '{chosen.study}' was retrained elsewhere before, and its test part opened", OPTION)
+            study.set_user_attr(RETRAINED, own)
     finally:
         engine.dispose()
 
@@ -86,34 +102,47 @@ class SharedLedger(Ledger):
 
     def __init__(self, chosen: Settings, space: SearchSpace, facts: dict[str, Any] | None = None) -> None:
         self.space, self.strategy = space, chosen.strategy
-        engine = engine_of(chosen)
-        self.place = f"{_text(engine.url.set(drivername='postgresql'))}, study '{chosen.study}'"
-        self._storage, self._claims = None, Claims(engine, chosen.study, str(facts.get("driver")) if facts else "")
-        self._engine, self._reading, self._budget = engine, facts is None, chosen.budget
-        self._mine: set[int] = set()  # candidates that are, or were, this driver's
+        self._engine = engine_of(chosen.storage)
+        self.place = f"{name_of(self._engine)}, study '{chosen.study}'"
+        self._storage, self._claims = None, Claims(self._engine, chosen.study, str(facts.get("driver")) if facts else "")
+        self._reading, self._budget = facts is None, chosen.budget
+        self._mine: set[str] = set()  # digests of the candidates that are, or were, this driver's
+        self._ended: list[Record] = []  # by others, and not told yet
         self._next = self._beaten = 0.0  # when others are looked at again, when this driver gave a sign of life; monotonic
+        self._trials: dict[int, Trial] = {}
         try:
-            with _reached(), engine.connect() as connection, _alone(connection, "", not self._reading):
-                if facts is not None:
-                    TABLE.metadata.create_all(connection)
-                    connection.commit()
-                self._storage = storage = optuna.storages.RDBStorage(_text(engine.url), _engine_options())
-                if facts is None and chosen.study not in optuna.get_all_study_names(storage):
-                    raise RunError("there is no such study", self.place)
-                self._open(storage, chosen.study, reading=facts is None)
-                if facts is not None:
-                    _check_same(self._study, chosen, facts)
-                    self._mine = self._claims.numbers()
+            if facts is None:
+                self._found(chosen.study)
+            else:
+                ready(self._engine)
+                self._entered(chosen, facts)
         except NasError:
             self.close()
             raise
         except Exception as problem:  # somebody has changed what is there
             self.close()
             raise RunError(f"is damaged: {type(problem).__name__}: {first_line(str(problem))}", self.place) from None
-        if facts is not None:
-            self._trials = {number: trial for number, trial in self._trials.items() if number in self._mine}
-            with self._writing():
-                self._claims.hold(self._running())
+
+    def _found(self, study: str) -> None:
+        """Open a study that is there."""
+        with reached():
+            storage = storage_at(self._engine).storage
+            self._storage = storage
+            if study not in optuna.get_all_study_names(storage):
+                raise RunError("there is no such study", self.place)
+            self._open(storage, study, reading=True)
+
+    def _entered(self, chosen: Settings, facts: dict[str, Any]) -> None:
+        """Open the study, made if it is not there, as one of its drivers."""
+        with reached(), alone(self._engine, chosen.study):
+            self._storage = storage_at(self._engine).storage
+            self._open(self._storage, chosen.study, reading=False)
+            if FACTS not in self._study.user_attrs:
+                self._study.set_user_attr(FACTS, _facts(chosen, facts))
+            _check_same(self._study.user_attrs[FACTS], chosen, facts)
+            self._mine = self._claims.digests()
+            self._trials = {n: trial for n, trial in self._trials.items() if self._records[n].digest in self._mine}
+            self._claims.hold(self._running())
 
     def close(self) -> None:
         if not self._reading:  # who goes on need not wait until this driver is taken to have gone
@@ -123,140 +152,126 @@ class SharedLedger(Ledger):
         self._engine.dispose()
 
     def own(self) -> Sequence[Record]:
-        return tuple(record for record in self.records() if record.number in self._mine)
+        return tuple(record for record in self.records() if record.digest in self._mine)
 
     def refresh(self) -> Sequence[Record]:
-        now = time.monotonic()
-        if now < self._next:
-            return ()
-        self._next = now + LOOK
-        if now >= self._beaten + BEAT:
-            self._beaten = now
-            with self._writing():
-                self._claims.hold(self._running())
-        return self._read()
+        self.beat()
+        if time.monotonic() >= self._next:
+            self._patiently(self._read)
+            self._next = time.monotonic() + LOOK
+        ended, self._ended = self._ended, []
+        return ended
 
-    def _read(self) -> Sequence[Record]:
+    def beat(self) -> None:
+        if time.monotonic() >= self._beaten + BEAT:
+            self._look_to_claims()
+
+    def holds(self, number: int, surely: bool = False) -> bool:
+        if surely:
+            self._look_to_claims()
+        return number in self._trials
+
+    def _look_to_claims(self) -> None:
+        """Give a sign of life, and let go of what another driver has taken over meanwhile."""
+        running = self._running()
+        lost = set(running) - self._patiently(partial(self._claims.hold, running))
+        self._beaten = time.monotonic()
+        self._mine -= lost
+        self._trials = {n: trial for n, trial in self._trials.items() if self._records[n].digest not in lost}
+
+    def _read(self) -> None:
         """Take in what others have written."""
-        ended = []
         with self._writing():
             trials = self._study.get_trials(deepcopy=False)
         for trial in trials:
             before = self._records.get(trial.number)
-            if trial.number in self._mine or (before is not None and before.finished):
+            if trial.number in self._trials or (before is not None and before.finished):
                 continue
             record = record_of_trial(trial)
             self._ids[trial.number] = trial._trial_id
             self._keep(record)
             if record.finished:
-                ended.append(record)
+                self._ended.append(record)
         self._records = dict(sorted(self._records.items()))
-        return ended
 
-    def holds(self, number: int) -> bool:
-        """Whether a candidate is still this driver's: one that was stopped for long may have lost it."""
-        with self._writing():
-            if number in self._trials and self._claims.hold([self._records[number].digest]):
-                return True
-        self._mine.discard(number)
-        self._trials.pop(number, None)
-        return False
-
-    def abandoned(self) -> list[Candidate]:
+    def abandoned(self, most: int) -> list[Candidate]:
         theirs = {record.digest: record.number for record in self.records() if self._others(record)}
-        if not theirs:
+        if not theirs or most < 1:
             return []
-        with self._writing():
-            numbers = sorted(theirs[digest] for digest in self._claims.take_over(theirs))
-        for number in numbers:
-            self._mine.add(number)
-            self._trials[number] = Trial(self._study, self._ids[number])
-        return [self.candidate(number) for number in numbers]
+        taken = self._patiently(partial(self._claims.take_over, list(theirs), most))
+        if not taken:
+            return []
+        self._mine |= taken
+        self._patiently(self._read)  # its driver may have ended it since this one looked last
+        left = sorted(theirs[digest] for digest in taken)
+        return [self._patiently(partial(self._adopted, number)) for number in left if not self._records[number].finished]
 
-    def awaited(self) -> bool:
-        return any(self._others(record) for record in self.records())
+    def _adopted(self, number: int) -> Candidate:
+        """A candidate that is entered, from now on this driver's to train."""
+        candidate = self.candidate(number)
+        self._trials[number] = Trial(self._study, self._ids[number])
+        return candidate
+
+    def awaited(self) -> list[int]:
+        return [record.number for record in self.records() if self._others(record) and record.number < self._budget]
 
     def add(self, candidate: Candidate) -> Candidate | None:
-        with self._writing(), self._engine.connect() as connection, _alone(connection, self._study.study_name):
-            self._read()  # another driver may have been quicker, with this one or with the last that the budget allows
-            if len(self._records) >= self._budget or not self._claims.take(candidate.digest):
+        """As `Ledger.add`; None if another driver was quicker, with this candidate or with the last that the budget allows."""
+        return self._patiently(partial(self._added, candidate))
+
+    def _added(self, candidate: Candidate) -> Candidate | None:
+        with self._writing(), reached(), alone(self._engine, self._study.study_name):
+            self._read()
+            known = next((record for record in self.records() if record.digest == candidate.digest), None)
+            if known is not None:
+                lost = candidate.digest in self._mine and not known.finished and known.number not in self._trials
+                return self._adopted(known.number) if lost else None  # lost: it was entered, but the answer never came
+            if len(self._records) >= self._budget:
                 return None
-            entered = super().add(candidate)
-            assert entered is not None
-            self._mine.add(entered.number)
-            self._claims.entered(candidate.digest, entered.number)
-            return entered
+            self._claims.make(candidate.digest)
+            self._mine.add(candidate.digest)
+            return super().add(candidate)
+
+    def progress(self, progress: Progress) -> None:
+        self._patiently(partial(super().progress, progress))
+
+    def halve(self, number: int, reason: str) -> Record | None:
+        return self._patiently(partial(super().halve, number, reason))
 
     def tell(self, number: int, outcome: Trained | Stopped | Infeasible, seconds: float) -> Record:
-        record = super().tell(number, outcome, seconds)
-        self._next = 0.0
-        return record
+        return self._patiently(partial(super().tell, number, outcome, seconds))
+
+    def _patiently(self, work: Callable[[], _T]) -> _T:
+        """Do something that may be done again; while the server does not answer, again."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            try:
+                with reached():
+                    return work()
+            except RunFailed:
+                if time.monotonic() >= end:
+                    raise
+                time.sleep(PAUSE)
 
     def _running(self) -> list[str]:
-        return [self._records[number].digest for number in getattr(self, "_trials", {})]
+        return [self._records[number].digest for number in self._trials]
 
     def _others(self, record: Record) -> bool:
-        return record.state == "running" and record.number not in self._mine
+        return record.state == "running" and record.digest not in self._mine
 
 
-def engine_of(chosen: Settings) -> Engine:
-    """A connection's maker for `chosen.storage`. Raises ConfigError."""
-    assert chosen.storage is not None
-    try:
-        url = make_url(chosen.storage)
-    except ArgumentError:
-        url = URL.create("")
-    if url.drivername not in _NAMES or not url.database:
-        raise ConfigError("an address such as postgresql://user@host/database is expected", OPTION)
-    if url.password is not None:
-        raise ConfigError("holds a password, which would be kept in run.yaml; give it in PGPASSWORD or in ~/.pgpass", OPTION)
-    try:
-        import psycopg  # noqa: F401  SQLAlchemy asks for it
-    except ImportError:
-        raise ConfigError("needs psycopg, not installed here: pip install 'nas[postgresql]'", OPTION) from None
-    return create_engine(url.set(drivername=_DRIVER), **_engine_options())
-
-
-def _engine_options() -> dict[str, Any]:
-    return {"pool_pre_ping": True, "connect_args": {"connect_timeout": REACHED}}
-
-
-def _text(url: URL) -> str:
-    return url.render_as_string(hide_password=False)
-
-
-@contextlib.contextmanager
-def _reached() -> Iterator[None]:
-    """A server that does not answer, or not as it should, is told."""
-    try:
-        yield
-    except SQLAlchemyError as problem:
-        words = first_line(str(getattr(problem, "orig", None) or problem))
-        raise RunFailed(f"{OPTION}: the database cannot be used: {words}") from None
-
-
-@contextlib.contextmanager
-def _alone(connection: Connection, study: str, wanted: bool = True) -> Iterator[None]:
-    """What is inside is done by one driver of a study at a time, if that is `wanted`."""
-    if not wanted:
-        yield
-        return
-    lock = (_LOCK, func.hashtext(study))
-    connection.execute(select(func.pg_advisory_lock(*lock)))
-    try:
-        yield
-    finally:
-        connection.execute(select(func.pg_advisory_unlock(*lock)))
-        connection.commit()
-
-
-def _check_same(study: optuna.Study, chosen: Settings, facts: dict[str, Any]) -> None:
-    """Raise RunError if a study was begun as another search; one that was not begun is this search from now on."""
+def _facts(chosen: Settings, facts: dict[str, Any]) -> dict[str, Any]:
+    """Which search it is."""
     kept = {name: value for name, value in chosen.model_dump(mode="json").items() if name not in _OWN}
-    now = {"settings": kept, **{f"digest of the {name}": facts["digests"].get(name) for name in ("space", "data")}}
-    then = study.user_attrs.get(FACTS)
-    if then is None:
-        study.set_user_attr(FACTS, now)
-    elif then != now:
-        words = space_changes(then, now).replace("settings.", "--")
-        raise RunError(f"the study '{chosen.study}' is another search: {words}; give another --study", OPTION)
+    return {"settings": kept, **{f"digest of the {name}": facts["digests"].get(name) for name in ("space", "data")}}
+
+
+def _check_same(then: dict[str, Any], chosen: Settings, facts: dict[str, Any]) -> None:
+    """Raise RunError if a study was begun as another search."""
+    now, usual = _facts(chosen, facts), Settings().model_dump(mode="json")
+    kept = then.get("settings", {})
+    then = {**then, "settings": {name: kept.get(name, usual[name]) for name in now["settings"]}}
+    if then != now:
+        words = space_changes(then, now).replace("settings.", "--").replace("_", "-")
+        hint = "give what it began with, or another --study"
+        raise RunError(f"the study '{chosen.study}' is another search: {words}; {hint}", OPTION)

@@ -16,7 +16,7 @@ from typing import Any
 from nas import plugins
 from nas.config import settings
 from nas.datasets.prepare import check_test_part
-from nas.driver import deadline_of
+from nas.driving import deadline_of
 from nas.errors import RunError, RunFailed
 from nas.final import last_score
 from nas.fitting import fit_listed

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nas.config import settings
-from nas.driver import drive
+from nas.driving import drive
 from nas.ledger import Ledger
 from nas.messages import Candidate, Outcome, OutOfMemory, Progress, Record, Trained
 from nas.space import read_space

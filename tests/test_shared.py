@@ -9,19 +9,20 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from nas.blueprint import Pictures, express
-from nas.claims import Claims
 from nas.config import Settings
 from nas.errors import ConfigError, RunError, RunFailed
 from nas.messages import Candidate, Progress, Trained
 from nas.run import Run
 from nas.searching import search
-from nas.shared import SharedLedger, check_shared, engine_of, reader_of
+from nas.server import check_server
+from nas.shared import SharedLedger, check_shared, claim_retraining, reader_of
 from nas.space import read_space
 from nas.view import Silent
 from tests import postgres
@@ -33,14 +34,19 @@ IMPATIENT = "from nas import claims, shared\n\nclaims.GRACE, shared.BEAT, shared
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
+def running() -> Iterator[postgres.Server]:
     if postgres.program("postgres") is None:
         assert not os.environ.get("NAS_NO_SKIP"), "PostgreSQL is needed here"
         pytest.skip("PostgreSQL is not installed")
     pytest.importorskip("psycopg")
-    with pytest.MonkeyPatch.context() as patch, postgres.server() as address:
+    with pytest.MonkeyPatch.context() as patch, postgres.server() as server:
         patch.setenv("PGPASSWORD", postgres.PASSWORD)
-        yield address
+        yield server
+
+
+@pytest.fixture
+def server(running: postgres.Server) -> str:
+    return running.address
 
 
 @pytest.fixture
@@ -59,23 +65,24 @@ def candidate(number: int) -> Candidate:
     return Candidate(number, genotype, f"digest{number}", blueprint=blueprint, recipe=recipe)
 
 
-def test_a_candidate_is_claimed_by_one_driver_alone(chosen: Settings) -> None:
-    open_as("somebody", chosen).close()
-    together, won = threading.Barrier(8), []
+def test_many_drivers_enter_a_candidate_once(chosen: Settings) -> None:
+    together, entered = threading.Barrier(6), []
 
-    def claim(name: str) -> None:
-        engine = engine_of(chosen)
-        claims = Claims(engine, chosen.study, name)
+    def enter(name: str) -> None:
+        ledger = open_as(name, chosen)
         together.wait()
-        won.extend((name, digest) for digest in ("a", "b", "c") if claims.take(digest))
-        engine.dispose()
+        for number in range(4):
+            found = ledger.add(candidate(number))
+            entered.extend([(found.number, found.digest)] if found is not None else [])
+        ledger.close()
 
-    threads = [threading.Thread(target=claim, args=(f"driver {number}",)) for number in range(8)]
+    threads = [threading.Thread(target=enter, args=(f"driver {number}",)) for number in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(digest for _, digest in won) == ["a", "b", "c"]
+    assert sorted(number for number, _ in entered) == [0, 1, 2, 3]
+    assert sorted(digest for _, digest in entered) == ["digest0", "digest1", "digest2", "digest3"]
 
 
 def test_two_drivers_see_each_other_and_number_their_candidates_together(chosen: Settings, monkeypatch) -> None:
@@ -96,9 +103,25 @@ def test_two_drivers_see_each_other_and_number_their_candidates_together(chosen:
     assert [record.number for record in one.own()] == [0]
     assert [record.number for record in other.own()] == [1]
     one.refresh()
-    assert one.awaited()
-    assert one.abandoned() == [], "the other lives"
+    assert one.awaited() == [1]
+    assert one.abandoned(9) == [], "the other lives"
     assert other.unfinished() == [second]
+    one.close()
+    other.close()
+
+
+def test_a_driver_that_says_that_it_lives_keeps_its_candidates(chosen: Settings, monkeypatch) -> None:
+    monkeypatch.setattr("nas.claims.GRACE", 1.0)
+    monkeypatch.setattr("nas.shared.BEAT", 0.2)
+    one, other = (open_as(name, chosen) for name in ("one", "other"))
+    one.add(candidate(0))
+    other._read()
+    for _ in range(20):
+        time.sleep(0.1)
+        one.beat()
+        assert other.abandoned(9) == []
+    time.sleep(1.5)
+    assert [each.number for each in other.abandoned(9)] == [0]
     one.close()
     other.close()
 
@@ -108,9 +131,9 @@ def test_what_a_driver_leaves_unfinished_another_goes_on_with(chosen: Settings) 
     one.add(candidate(0))
     one.progress(Progress(0, 1, 0.25, {"val_accuracy": 0.25, "seconds": 1.0}))
     other = open_as("other", chosen)
-    assert (other.abandoned(), other.unfinished()) == ([], [])
+    assert (other.abandoned(9), other.unfinished()) == ([], [])
     one.close()  # as at Ctrl-C: nobody has to wait
-    assert [each.number for each in other.abandoned()] == [0]
+    assert [each.number for each in other.abandoned(9)] == [0]
     assert other.record(0).curve == (0.25,)
     other.progress(Progress(0, 1, 0.25, {"val_accuracy": 0.25, "seconds": 1.0}))  # told again, since it begins anew
     other.progress(Progress(0, 2, 0.75, {"val_accuracy": 0.75, "seconds": 1.0}))
@@ -118,7 +141,7 @@ def test_what_a_driver_leaves_unfinished_another_goes_on_with(chosen: Settings) 
     again = open_as("one", chosen)
     assert again.unfinished() == [], "it is the other's now"
     assert not again.holds(0)
-    assert other.holds(0)
+    assert other.holds(0, surely=True)
     other.tell(0, Trained(0.75), 2.0)
     assert [record.number for record in other.own()] == [0]
     assert again.own() == ()
@@ -131,25 +154,117 @@ def test_a_driver_that_was_silent_for_long_has_lost_its_candidates(chosen: Setti
     one, other = (open_as(name, chosen) for name in ("one", "other"))
     one.add(candidate(0))
     other._read()
-    assert [each.number for each in other.abandoned()] == [0]
-    assert not one.holds(0)
+    assert [each.number for each in other.abandoned(9)] == [0]
+    assert not one.holds(0, surely=True)
     assert one.own() == ()
     one.close()
-    assert other.holds(0), "what one lets go is not the other's"
+    assert other.holds(0, surely=True), "what one lets go is not the other's"
     other.close()
 
 
-def test_a_candidate_that_was_claimed_but_not_entered_is_free_again(chosen: Settings, monkeypatch) -> None:
-    ledger = open_as("killed", chosen)
-    assert ledger._claims.take("digest5")
-    other = open_as("other", chosen)
-    assert other.add(candidate(5)) is None, "it may be entered at this moment"
-    monkeypatch.setattr("nas.claims.GRACE", 0.0)
+def test_a_candidate_that_was_claimed_but_not_entered_is_free(chosen: Settings) -> None:
+    killed, other = open_as("killed", chosen), open_as("other", chosen)
+    killed._claims.make("digest5")
     entered = other.add(candidate(5))
     assert entered is not None
     assert entered.number == 0
-    ledger.close()
+    killed.close()
     other.close()
+
+
+def test_an_answer_that_never_came_is_no_candidate_lost(chosen: Settings) -> None:
+    """The connection broke when the candidate had been entered: asked again, it is this driver's."""
+    ledger = open_as("one", chosen)
+    ledger.add(candidate(0))
+    ledger._trials.clear()
+    again = ledger.add(candidate(0))
+    assert again is not None
+    assert again.number == 0
+    assert ledger.holds(0, surely=True)
+    assert len(ledger.records()) == 1
+    ledger.close()
+
+
+def test_as_many_are_taken_over_as_there_is_room_for(chosen: Settings) -> None:
+    one, other = (open_as(name, chosen) for name in ("one", "other"))
+    for number in range(3):
+        one.add(candidate(number))
+    one.close()
+    other._read()
+    assert other.abandoned(0) == []
+    assert len(other.abandoned(2)) == 2
+    assert len(other.abandoned(2)) == 1
+    other.close()
+
+
+def test_what_was_finished_meanwhile_is_not_taken_over(chosen: Settings) -> None:
+    one, other = (open_as(name, chosen) for name in ("one", "other"))
+    one.add(candidate(0))
+    other._read()
+    one.tell(0, Trained(0.5), 1.0)
+    one._claims.release(["digest0"])
+    assert other.abandoned(9) == []
+    assert other.record(0).value == 0.5
+    one.close()
+    other.close()
+
+
+def test_a_server_that_is_started_again_is_waited_for(running: postgres.Server, chosen: Settings) -> None:
+    ledger = open_as("one", chosen)
+    ledger.add(candidate(0))
+    running.stop()
+    later = threading.Timer(2.0, running.start)
+    later.start()
+    ledger.progress(Progress(0, 1, 0.5, {"val_accuracy": 0.5, "seconds": 1.0}))
+    later.join()
+    ledger.tell(0, Trained(0.5), 1.0)
+    entered = ledger.add(candidate(1))
+    ledger.close()
+    again = open_as("one", chosen)
+    assert (again.record(0).curve, again.record(0).state) == ((0.5,), "trained")
+    assert again.unfinished() == [entered]
+    again.close()
+
+
+def test_a_server_that_stays_silent_ends_the_search_with_a_sentence(running, chosen, monkeypatch) -> None:
+    monkeypatch.setattr("nas.shared.PATIENCE", 0.5)
+    ledger = open_as("one", chosen)
+    ledger.add(candidate(0))
+    running.stop()
+    try:
+        with pytest.raises(RunFailed, match=r"study '.*' cannot be written: .*(refused|terminating|closed)"):
+            ledger.tell(0, Trained(0.5), 1.0)
+    finally:
+        running.start()
+    ledger.close()
+
+
+def test_a_study_that_was_removed_is_told_on_resume(chosen: Settings) -> None:
+    ledger = open_as("one", chosen)
+    ledger.add(candidate(0))
+    ledger.close()
+    check_shared(chosen, FACTS, known=1)
+    with pytest.raises(RunError, match="has 1 candidates, the leaderboard 3: it was removed, or put back from an older copy"):
+        check_shared(chosen, FACTS, known=3)
+
+
+def test_the_test_part_is_opened_in_one_run_folder_of_a_study(chosen: Settings) -> None:
+    open_as("one", chosen).close()
+    claim_retraining(chosen, FACTS)
+    claim_retraining(chosen, FACTS)
+    with pytest.raises(RunError, match="was retrained elsewhere before, and its test part opened"):
+        claim_retraining(chosen, {**FACTS, "driver": "other"})
+
+
+def test_who_may_not_make_tables_is_told(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    import psycopg
+
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("CREATE ROLE guest LOGIN PASSWORD 'guest'")
+        connection.execute("CREATE DATABASE theirs")
+    monkeypatch.setenv("PGPASSWORD", "guest")
+    with pytest.raises(RunFailed, match="cannot be used: permission denied for schema public"):
+        check_server(server.replace("someone@", "guest@").replace("/postgres", "/theirs"))
 
 
 def test_no_more_candidates_are_entered_than_the_budget_allows(chosen: Settings) -> None:
@@ -165,9 +280,11 @@ def test_another_search_under_the_same_name_is_refused(chosen: Settings) -> None
     open_as("one", chosen).close()
     open_as("other", chosen.model_copy(update={"budget": 9, "workers": 4})).close()
     for ask in (lambda *it: SharedLedger(it[0], SPACE, it[1]), check_shared):
-        with pytest.raises(RunError, match=r"is another search: --seed was 0, is 7; give another --study"):
+        with pytest.raises(
+            RunError, match=r"is another search: --seed was 0, is 7; give what it began with, or another --study"
+        ):
             ask(chosen.model_copy(update={"seed": 7}), FACTS)
-        with pytest.raises(RunError, match=r"digest of the data was of the pictures, is others; give another --study"):
+        with pytest.raises(RunError, match=r"digest of the data was of the pictures, is others; give what it began with"):
             ask(chosen, {**FACTS, "digests": {**FACTS["digests"], "data": "others"}})
     with pytest.raises(RunError, match="there is no such study"):
         SharedLedger(chosen.model_copy(update={"study": "unheard of"}), SPACE)
@@ -179,22 +296,24 @@ def test_another_search_under_the_same_name_is_refused(chosen: Settings) -> None
         ("mysql://me@here/x", r"--storage: an address such as postgresql://user@host/database is expected"),
         ("nonsense", r"an address such as"),
         ("postgresql://me@here", r"an address such as"),
+        ("postgresql://me@here:port/x", r"an address such as"),
+        ("postgresql://me@here/x?password=secret", r"holds a password"),
         ("postgresql://me:secret@here/x", r"holds a password, which would be kept in run\.yaml; give it in PGPASSWORD"),
     ],
 )
 def test_an_address_that_is_none_is_told(address: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        check_shared(Settings(storage=address))
+        check_server(address)
 
 
 def test_a_server_that_cannot_be_used_is_told(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RunFailed, match=r"--storage: the database cannot be used: .*\"nowhere\" does not exist"):
-        check_shared(Settings(storage=server.replace("/postgres", "/nowhere")))
+        check_server(server.replace("/postgres", "/nowhere"))
     with pytest.raises(RunFailed, match=r"cannot be used: .*refused"):
-        check_shared(Settings(storage="postgresql://me@127.0.0.1:9/x"))
+        check_server("postgresql://me@127.0.0.1:9/x")
     monkeypatch.setenv("PGPASSWORD", "another")
     with pytest.raises(RunFailed, match=r"cannot be used: .*password authentication failed"):
-        check_shared(Settings(storage=server))
+        check_server(server)
 
 
 def test_what_does_not_go_with_it_is_refused(server: str) -> None:
@@ -202,6 +321,8 @@ def test_what_does_not_go_with_it_is_refused(server: str) -> None:
         search(dataset="digits", study="mine", view=Silent())
     with pytest.raises(ConfigError, match="--inherit: is not possible with --storage"):
         search(dataset="digits", storage=server, inherit=True, view=Silent())
+    with pytest.raises(ConfigError, match="--executor inline: trains in the driver itself"):
+        search(dataset="digits", storage=server, executor="inline", view=Silent())
     with pytest.raises(ConfigError, match="--retrain: is not possible with --storage"):
         search(dataset="digits", storage=server, retrain=True, view=Silent())
 
@@ -228,7 +349,9 @@ def test_two_searches_share_the_work(server: str, tmp_path: Path) -> None:
     assert len({row["digest"] for row in boards[0]}) == 6
     kept = [{file.stem for file in (run.folder / "models").iterdir()} for run in runs]
     assert not kept[0] & kept[1], "each has the models of its own"
-    assert all(run.best.exists() for run in runs if list((run.folder / "models").iterdir()))
+    assert kept[0]
+    assert kept[1]
+    assert all(run.best.exists() for run in runs)
     assert not any(run.study.exists() for run in runs)
     assert postgres.PASSWORD not in runs[0].settings.read_text()
 
@@ -240,6 +363,9 @@ def test_two_searches_share_the_work(server: str, tmp_path: Path) -> None:
     found = nas("retrain", runs[1].folder, "--top=1", "--seeds=1", "--epochs=1", cwd=tmp_path)
     assert found.returncode == 0, found.stderr
     assert (runs[1].folder / "final" / "study.db").exists()
+    again = nas("retrain", runs[0].folder, cwd=tmp_path)
+    assert again.returncode == 2
+    assert "was retrained elsewhere before" in again.stderr
     found = nas("resume", runs[0].folder, "--budget=7", cwd=tmp_path)
     assert found.returncode == 0, found.stderr
     assert len(without_seconds(runs[0].leaderboard)) == 7

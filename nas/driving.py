@@ -1,0 +1,80 @@
+"""A driver set going, and what is said when it has ended. `driver.py` is what goes on in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nas.config import Settings
+from nas.driver import Driver
+from nas.errors import NothingTrained, RunFailed, counted
+from nas.executors import EXECUTORS, Executor, Work
+from nas.keeping import Keeping, models_kept
+from nas.ledger import Ledger
+from nas.messages import Candidate, Limits
+from nas.pruners import PRUNERS
+from nas.result import Result, best_of
+from nas.run import Run
+from nas.strategies.asking import Asks
+from nas.view import View
+
+
+def deadline_of(seconds: float | None, began: float) -> float:
+    """When a time is over that began at `began` (by time.monotonic): preparing the data is in the time that a user gives."""
+    return began + seconds if seconds is not None else float("inf")
+
+
+def drive(
+    chosen: Settings,
+    ledger: Ledger,
+    asking: Asks,
+    view: View,
+    job_for: Callable[[Candidate], Any],
+    function: str | Callable[..., Any],
+    run: Run | None = None,
+    last_epoch: int | None = None,
+    deadline: float = float("inf"),
+    limits: Limits | None = None,
+    hand_over: Callable[[Executor, Candidate], None] | None = None,
+    again: str = "",
+) -> Result:
+    """Set a driver going and sum up. `again` is the command that goes on with it, where it is not `nas resume`.
+
+    Raises RunFailed if the disk does not take what is written, or if candidates ended and none of them could be trained.
+    """
+    driver: Driver
+    log = str(run.log.absolute()) if run else None
+    limits = limits or Limits()
+    work = Work(function, lambda news: driver.heard(news), chosen.workers, chosen.plugin, log, limits, chosen.cluster)
+    executor, prune = EXECUTORS[chosen.executor](work), PRUNERS[chosen.pruner]
+    keeping = Keeping(run, *models_kept(chosen)) if run else None
+    driver = Driver(chosen, ledger, asking, executor, prune, view, job_for, keeping, last_epoch, deadline, hand_over)
+    again = again or f"nas.search(…, out='{run and run.folder}')"
+    try:
+        driver.loop()
+    except RunFailed as problem:
+        if run is None:
+            raise
+        raise RunFailed(f"{problem}\n       every result so far is kept; when that is mended, go on with: {again}") from None
+    records = tuple(ledger.records())
+    if asking.refused:
+        view.note("refused before training: " + ", ".join(f"{count} {why}" for why, count in asking.refused.items()))
+    if driver.ended == "time":
+        done = sum(record.finished for record in records)
+        view.note(f"the time is over: {done} of {counted(chosen.budget, 'candidate')} done")
+    elif driver.ended == "budget" and driver.began == len(records) == sum(record.finished for record in records):
+        view.note(f"nothing was left to do: {counted(len(records), 'candidate')} done, and the budget is {chosen.budget}")
+    if driver.ended == "space":
+        view.note(f"the space has nothing new within the limits after {counted(len(records), 'candidate')}; the search ends")
+        view.note(asking.exhausted)
+    if driver.ended == "time" and run is not None and all(record.value is None for record in records):
+        hint = f"nothing is lost; give it more: {again} --time …" if isinstance(function, str) else "nothing is lost"
+        raise RunFailed(f"the time was over before any candidate had been trained for an epoch; {hint}")
+    if records and all(record.state == "infeasible" for record in records):
+        where = f"; see {run.log}" if run else ""
+        raise NothingTrained(f"no candidate could be trained; the last one: {records[-1].reason}{where}")
+    best, here = best_of(records), best_of(ledger.own())
+    if best != here:
+        kept = f"best.keras is #{here.number}, the best that was trained here" if here else "so there is no best.keras here"
+        view.note(f"the best, #{best and best.number}, was trained by another driver; {kept}")
+    return Result(records, best, run.folder if run else None, driver.ended)

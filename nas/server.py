@@ -1,0 +1,121 @@
+"""How a PostgreSQL server is reached that holds the ledger of a shared search: its address, its silence, one driver at a time.
+
+A password is never written: PostgreSQL's library takes it from PGPASSWORD or from `~/.pgpass`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import optuna
+from optuna.exceptions import OptunaError
+from sqlalchemy import URL, Engine, create_engine, func, make_url, select
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from nas.claims import TABLE
+from nas.database import said
+from nas.errors import ConfigError, RunFailed
+
+OPTION = "--storage"
+TURN = 60.0  # seconds that a driver waits until another has entered its candidate, or has gone
+_DIALECT = "postgresql+psycopg"
+_NAMES = ("postgresql", "postgres", _DIALECT)
+_SECRETS = ("password", "sslpassword")
+_LOCK = 0x6E6173  # with the study: under it one driver at a time makes the tables, or enters a candidate
+_OPTIONS: dict[str, Any] = {
+    "pool_pre_ping": True,  # a connection that was cut is opened anew
+    "connect_args": {
+        "connect_timeout": 10,
+        # Whoever has gone without a word is noticed within a minute, here and there.
+        "keepalives_idle": 30,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 60_000,
+        "options": "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3",
+    },
+}
+
+
+def engine_of(address: str | None) -> Engine:
+    """A maker of connections to `--storage`. Raises ConfigError."""
+    try:
+        url = make_url(address or "")
+    except (ArgumentError, ValueError):  # the second for a port that is no number
+        url = URL.create("none")
+    if url.drivername not in _NAMES or not url.database:
+        raise ConfigError("an address such as postgresql://user@host/database is expected", OPTION)
+    if url.password is not None or any(name in url.query for name in _SECRETS):
+        raise ConfigError("holds a password, which would be kept in run.yaml; give it in PGPASSWORD or in ~/.pgpass", OPTION)
+    try:
+        import psycopg  # noqa: F401  SQLAlchemy asks for it
+    except ImportError:
+        raise ConfigError("needs psycopg, not installed here: pip install 'nas[postgresql]'", OPTION) from None
+    return create_engine(url.set(drivername=_DIALECT), **_OPTIONS)
+
+
+def name_of(engine: Engine) -> str:
+    """The address as a user gives it."""
+    return engine.url.set(drivername=_NAMES[0]).render_as_string()
+
+
+def check_server(address: str) -> None:
+    """Raise ConfigError or RunFailed if `--storage` cannot be used."""
+    engine = engine_of(address)
+    try:
+        ready(engine)
+    finally:
+        engine.dispose()
+
+
+def ready(engine: Engine) -> None:
+    """Have the tables there. Raises RunFailed, also if this user may not make them."""
+    with reached(), alone(engine, ""):
+        TABLE.metadata.create_all(engine)
+        with storage_at(engine, reading=False):
+            pass
+
+
+class storage_at:
+    """Optuna's storage on a server; as a context, one that is closed again. For `reading` the tables have to be there."""
+
+    def __init__(self, engine: Engine, reading: bool = True) -> None:
+        address = engine.url.render_as_string(hide_password=False)
+        self.storage = optuna.storages.RDBStorage(address, _OPTIONS, skip_table_creation=reading)
+
+    def __enter__(self) -> optuna.storages.RDBStorage:
+        return self.storage
+
+    def __exit__(self, *_: object) -> None:
+        self.storage.remove_session()
+        self.storage.engine.dispose()
+
+
+@contextlib.contextmanager
+def reached() -> Iterator[None]:
+    """A server that does not answer, or does not do what it is asked for, is told: RunFailed."""
+    try:
+        yield
+    except (SQLAlchemyError, OptunaError) as problem:
+        raise RunFailed(f"{OPTION}: the database cannot be used: {said(problem)}") from None
+
+
+@contextlib.contextmanager
+def alone(engine: Engine, study: str) -> Iterator[None]:
+    """What is inside is done by one driver of a study at a time. Raises RunFailed if another one does not get done."""
+    lock, end = (_LOCK, func.hashtext(study)), time.monotonic() + TURN
+    with engine.connect() as connection:
+        while not connection.execute(select(func.pg_try_advisory_lock(*lock))).scalar():
+            connection.rollback()
+            if time.monotonic() >= end:
+                raise RunFailed(f"{OPTION}: another driver has been writing for {TURN:.0f} s")
+            time.sleep(0.05)
+        connection.commit()  # the lock is the connection's, not the transaction's
+        try:
+            yield
+        finally:
+            with contextlib.suppress(SQLAlchemyError):
+                connection.execute(select(func.pg_advisory_unlock(*lock)))
+                connection.commit()
