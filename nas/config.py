@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from nas.errors import ConfigError, unknown
+from nas.machine import workers_with_room
 from nas.messages import Cluster
 from nas.shipped import shipped_file
 from nas.yamlfile import Document, read
@@ -52,6 +53,15 @@ def amount(value: Any) -> Any:
     if found > _MOST:
         raise ValueError(f"a number up to {_MOST:.0e} is expected; 'none' is no limit")
     return round(found)
+
+
+def _workers(value: Any) -> Any:
+    """A number, as text too, or `auto`: as many as there is room for on this machine. Raises ValueError."""
+    if value == "auto":
+        return workers_with_room()
+    if isinstance(value, str) and not value.strip().isdecimal():
+        raise ValueError("a whole number or 'auto' is expected")
+    return value
 
 
 def _amount_or_auto(value: Any) -> Any:
@@ -116,7 +126,7 @@ class Settings(BaseModel):
     retrain: bool = False
     tensorboard: bool = False  # logs for it, of every candidate
     seed: int = Field(default=0, ge=0, lt=2**31)
-    workers: int = Field(default=1, ge=1, le=1024)
+    workers: Annotated[Annotated[int, Field(ge=1, le=1024)], BeforeValidator(_workers)] = 1
     threads: int | None = Field(default=None, ge=1, le=1024)
     executor: str = "processes"
     ray_address: str | None = None

@@ -13,13 +13,23 @@ import psutil
 
 _LIMITS = ("memory.max", "memory.limit_in_bytes")  # control groups of version 2, of version 1
 _EVENTS = ("memory.events", "memory.oom_control")
+EACH = 2_000_000_000  # bytes that a worker may want on a CPU: Keras half a gigabyte, a network of 60 MFLOPs about as much
 SPARED = 0.1  # part of the memory that is left to the driver and to everything else
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def default_threads(workers: int) -> int:
     """Threads of one candidate: the cores that this process may use, divided among the workers."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // max(1, workers))
+    return max(1, cores() // max(1, workers))
+
+
+def workers_with_room() -> int:
+    """How many candidates train at once with a thread each and memory enough (docs/scaling.md has why one thread)."""
+    return max(1, min(cores(), default_memory(1) // EACH))
 
 
 def default_memory(workers: int) -> int:

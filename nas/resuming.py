@@ -91,9 +91,9 @@ def reopened(run: Run, view: View, kind: str, **changes: Any) -> Reopened:
     if unknown:
         raise ConfigError(f"cannot change on resume; these can: {', '.join(CHANGEABLE)}", f"--{unknown[0]}")
     changed = {key: value for key, value in changes.items() if value is not None}
-    if "workers" in changed:
-        changed = {"threads": default_threads(changed["workers"]), **changed}
     chosen = settings(None, facts["settings"], **changed)
+    if "workers" in changed and "threads" not in changed:
+        chosen = chosen.model_copy(update={"threads": default_threads(chosen.workers)})
     deadline = deadline_of(chosen.time, time.monotonic())
     plugins.load_of_run(chosen.plugin, run.folder)
     chosen = with_whole_paths(chosen)

@@ -55,6 +55,19 @@ def test_a_preset_that_is_none_is_told(name):
         settings(preset=name)
 
 
+def test_workers_are_a_number_or_as_many_as_there_is_room_for(tmp_path, monkeypatch):
+    assert settings(workers="3").workers == settings(write(tmp_path, "workers: 3\n")).workers == 3
+    monkeypatch.setattr("nas.machine.cores", lambda: 8)
+    monkeypatch.setattr("nas.machine.default_memory", lambda workers: 64_000_000_000)
+    assert settings(workers="auto").workers == 8
+    monkeypatch.setattr("nas.machine.default_memory", lambda workers: 7_000_000_000)
+    assert settings(workers="auto").workers == 3
+    monkeypatch.setattr("nas.machine.default_memory", lambda workers: 1_000_000_000)
+    assert settings(workers="auto").workers == 1
+    with pytest.raises(ConfigError, match="--workers: a whole number or 'auto' is expected; found 'all'"):
+        settings(workers="all")
+
+
 def test_one_name_may_stand_for_a_list_of_one():
     assert settings(plugin="mine.py", start_from="results/first").plugin == ("mine.py",)
 

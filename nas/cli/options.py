@@ -10,7 +10,10 @@ from typing import Annotated
 import typer
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
-Workers = Annotated[int | None, typer.Option(help="Candidates trained at the same time (1: the same result every time).")]
+Workers = Annotated[
+    str | None,
+    typer.Option(help="Candidates trained at once (default 1: the same result every time), or auto: one on each core."),
+]
 Executor = Annotated[str | None, typer.Option(help="Where candidates are trained: processes (default), ray or inline.")]
 RayAddress = Annotated[
     str | None, typer.Option(help="Of --executor ray: auto for this machine's cluster, or ray://host:port (default: its own).")
