@@ -9,7 +9,6 @@ from nas import interrupts
 from nas.database import check_database, storage_of
 from nas.errors import ConfigError, RunError, RunFailed
 from nas.run import Run
-from nas.server import engine_of, reached, storage_at
 from nas.view import View
 
 HOST = "127.0.0.1"  # nobody else's machine reaches it
@@ -22,13 +21,13 @@ def dashboard(run: str | None, port: int, view: View) -> None:
         from optuna_dashboard import run_server
     except ImportError:
         raise ConfigError("needs optuna-dashboard, not installed here: pip install 'nas[dashboard]'", "nas dashboard") from None
-    address = opened.read_settings()["settings"].get("storage")
-    if address is None and not opened.study.exists():
+    if opened.read_settings()["settings"].get("storage") is not None:  # what is clicked there would be done to everybody's
+        words = "keeps its study on a server, where optuna-dashboard could change it; 'nas report' shows it"
+        raise RunError(words, str(opened.folder))
+    if not opened.study.exists():
         raise RunError("there is no study", str(opened.study))
-    if address is None:
-        check_database(opened.study)
-    with reached():
-        storage = storage_of(opened.study) if address is None else storage_at(engine_of(address)).storage
+    check_database(opened.study)
+    storage = storage_of(opened.study)
     try:
         with socket.create_server((HOST, port)):  # before the address is told
             pass

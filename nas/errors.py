@@ -9,6 +9,7 @@
     │   └── RunError         a run folder
     │       └── Damaged      a file in it that can no longer be read
     └── RunFailed            the input was fine, the run was not             exit code 1
+        ├── NothingTrained   no candidate could be trained
         └── OverMemory       it wanted more memory than there is, or than it may have
 
 A message names the place, what was found, what is allowed and the nearest valid name. `registry.py` uses this; read that next.

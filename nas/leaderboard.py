@@ -73,16 +73,15 @@ _ORDER = {"trained": 0, "stopped": 1, "running": 2, "interrupted": 2, "infeasibl
 Row = dict[str, Any]
 
 
-def rows(records: Sequence[Record], ended: bool = False) -> list[Row]:
-    """One row for each record in order of rank. `ended` calls what has no outcome `interrupted` rather than `running`."""
+def rows(records: Sequence[Record]) -> list[Row]:
+    """One row for each record in order of rank."""
     ranked = sorted(records, key=_key)
     found = []
     for rank, record in enumerate(ranked, start=1):
-        state = "interrupted" if ended and record.state == "running" else record.state
         row: Row = {
             "rank": rank,
             "number": record.number,
-            "state": state,
+            "state": record.state,
             "reason": record.reason,
             "val_accuracy": _validation_accuracy(record),
             "val_loss": record.metrics.get("val_loss", ""),
@@ -124,9 +123,9 @@ def _blank(value: Any) -> Any:
     return "" if value is None else value
 
 
-def to_csv(records: Sequence[Record], ended: bool = False) -> str:
+def to_csv(records: Sequence[Record]) -> str:
     """The whole file."""
-    return as_csv(rows(records, ended))
+    return as_csv(rows(records))
 
 
 def as_csv(found: list[Row]) -> str:

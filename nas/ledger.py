@@ -27,6 +27,7 @@ from nas.errors import Damaged, NasError, RunError, RunFailed, first_line
 from nas.messages import Candidate, Infeasible, Outcome, Progress, Record, Stopped, Trained
 from nas.recipe import Recipe
 from nas.recorded import numbers, record_of
+from nas.result import at_rest
 from nas.run import disk_trouble
 from nas.space import SearchSpace
 
@@ -110,11 +111,7 @@ class Ledger:
 
     def at_rest(self) -> Sequence[Record]:
         """All candidates as they are when this driver has ended: what it has not done is `interrupted`."""
-        own = {record.number for record in self.own()}
-        return [
-            dataclasses.replace(record, state="interrupted") if record.state == "running" and record.number in own else record
-            for record in self.records()
-        ]
+        return at_rest(self.records(), {record.number for record in self.own()})
 
     def refresh(self) -> Sequence[Record]:
         """Read what other drivers have written since. Returns what they have ended."""

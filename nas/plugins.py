@@ -1,4 +1,4 @@
-"""A user's own parts: a Python file outside the package that registers blocks, data sets or strategies.
+"""A user's own parts: a Python file outside the package that registers blocks, data sets, strategies or executors.
 
 It is run once in the driver and once in every worker, so it should define and register, and do nothing else.
 """

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,18 @@ class Result:
         """The leaderboard: the columns of `leaderboard.csv`, best first."""
         import pandas
 
-        return pandas.DataFrame(rows(self.records, ended=True), columns=list(COLUMNS))
+        return pandas.DataFrame(rows(at_rest(self.records)), columns=list(COLUMNS))
+
+
+def at_rest(records: Iterable[Record], whose: Container[int] | None = None) -> list[Record]:
+    """Records as they are when their driver has ended: what is not done is `interrupted`; of those numbers alone, if `whose`
+    says so."""
+    return [
+        replace(record, state="interrupted")
+        if record.state == "running" and (whose is None or record.number in whose)
+        else record
+        for record in records
+    ]
 
 
 def goodness(record: Record) -> tuple[float, int]:

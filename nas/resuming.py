@@ -19,9 +19,8 @@ from nas.config import Settings, settings
 from nas.datasets.prepare import describe
 from nas.driving import deadline_of
 from nas.errors import ConfigError, NasError, RunError, counted
-from nas.jobs import check_memory, search_time
+from nas.jobs import check_memory, search_time, threads_of
 from nas.leaderboard import read_csv
-from nas.machine import default_threads
 from nas.messages import DataCard
 from nas.preparing import check_space, hands_of, interrupts_told, kept, prepare, with_whole_paths
 from nas.provenance import SEARCH, backbone_digests, plugin_digests, versions
@@ -92,8 +91,8 @@ def reopened(run: Run, view: View, kind: str, **changes: Any) -> Reopened:
         raise ConfigError(f"cannot change on resume; these can: {', '.join(CHANGEABLE)}", f"--{unknown[0]}")
     changed = {key: value for key, value in changes.items() if value is not None}
     chosen = settings(None, facts["settings"], **changed)
-    if "workers" in changed and "threads" not in changed:
-        chosen = chosen.model_copy(update={"threads": default_threads(chosen.workers)})
+    if changed.keys() & {"workers", "executor", "cpus_per_trial"} and "threads" not in changed:
+        chosen = chosen.model_copy(update={"threads": threads_of(chosen)})
     deadline = deadline_of(chosen.time, time.monotonic())
     plugins.load_of_run(chosen.plugin, run.folder)
     chosen = with_whole_paths(chosen)

@@ -19,6 +19,7 @@ from nas.database import check_database
 from nas.errors import Damaged, InputError, RunError, counted
 from nas.messages import Record
 from nas.recorded import record_of
+from nas.result import at_rest
 from nas.run import Run, write_whole
 
 _Row = tuple[Any, ...]
@@ -62,10 +63,10 @@ def rebuild_leaderboard(run: Run) -> tuple[int, int]:
     records = salvage(run.study)
     with suppress(Exception):
         kept = leaderboard.read_csv(run.leaderboard)
-        rows = leaderboard.merged(leaderboard.rows(records, ended=True), kept)
+        rows = leaderboard.merged(leaderboard.rows(at_rest(records)), kept)
         write_whole(run.leaderboard, leaderboard.as_csv(rows))
         return len(records), len(rows)
-    write_whole(run.leaderboard, leaderboard.to_csv(records, ended=True))  # the old one is damaged as well
+    write_whole(run.leaderboard, leaderboard.to_csv(at_rest(records)))  # the old one is damaged as well
     return len(records), len(records)
 
 

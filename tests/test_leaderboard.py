@@ -10,6 +10,7 @@ from nas.leaderboard import COLUMNS, read_csv, rows, sort, to_csv, where
 from nas.messages import Record
 from nas.printing import table
 from nas.recipe import Recipe
+from nas.result import at_rest
 
 
 def record(number, state, value=None, curve=(), **facts):
@@ -60,8 +61,8 @@ def test_trained_come_first_then_stopped_then_running_then_infeasible():
 
 def test_what_runs_is_interrupted_when_the_driver_has_ended():
     assert [row["state"] for row in rows(RECORDS)].count("running") == 2
-    assert [row["state"] for row in rows(RECORDS, ended=True)].count("interrupted") == 2
-    assert [row["number"] for row in rows(RECORDS, ended=True)] == ORDER
+    assert [row["state"] for row in rows(at_rest(RECORDS))].count("interrupted") == 2
+    assert [row["number"] for row in rows(at_rest(RECORDS))] == ORDER
 
 
 def test_the_columns_are_these():

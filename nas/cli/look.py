@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from typing import Annotated
 
@@ -57,14 +56,14 @@ def show(
 ) -> None:
     """Show one candidate: layers with shapes and parameters, recipe, curve, parents."""
     from nas.printing import candidate_lines
+    from nas.result import at_rest
     from nas.run import Run
     from nas.shared import reader_of
 
     opened = Run.open(run)
     ledger = reader_of(opened, opened.read_settings())
     record = ledger.record(number)
-    if record.state == "running" and not opened.driven():
-        record = dataclasses.replace(record, state="interrupted")
+    (record,) = [record] if opened.driven() else at_rest([record])
     say("\n".join(candidate_lines(record, ledger.candidate(number), ledger.epochs(number))))
 
 

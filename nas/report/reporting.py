@@ -6,7 +6,6 @@ part stays closed: what is shown of it stands in `final.csv` and `confusion.csv`
 
 from __future__ import annotations
 
-import dataclasses
 import html
 import json
 import shlex
@@ -29,7 +28,7 @@ from nas.report import facts, plots
 from nas.report.drawing import drawing
 from nas.report.looks import picture_sections
 from nas.report.page import Section, Tile, page, plot, table
-from nas.result import best_of
+from nas.result import at_rest, best_of
 from nas.run import Run, disk_told, target_of, write_whole
 from nas.shared import reader_of
 from nas.space import Genotype, SearchSpace, read_space
@@ -84,11 +83,7 @@ def read(run: Run) -> Told:
     found = run.read_settings()
     space = read_space(found["space"])
     with closing(reader_of(run, found)) as ledger:
-        driven = run.driven()
-        records = tuple(
-            dataclasses.replace(record, state="interrupted") if record.state == "running" and not driven else record
-            for record in ledger.records()
-        )
+        records = tuple(ledger.records() if run.driven() else at_rest(ledger.records()))
         if not records:
             raise RunError("has no candidate yet", str(run.folder))
         final = read_final(run)
