@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -327,18 +327,33 @@ def test_what_does_not_go_with_it_is_refused(server: str) -> None:
         search(dataset="digits", storage=server, retrain=True, view=Silent())
 
 
-def driver(server: str, study: str, out: Path, *more: str) -> subprocess.Popen[str]:
-    few = as_options({**SMALL_SEARCH, "budget": 6, "threads": 1, "storage": server, "study": study, "out": out})
-    command = [sys.executable, "-m", "nas", "search", *few, *more]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=out.parent, env=environment, text=True, start_new_session=True, **pipes)
+Driver = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+def driver(server: str) -> Iterator[Driver]:
+    """A search as a process of its own, which does not outlive the test."""
+    made: list[subprocess.Popen[str]] = []
+
+    def begin(study: str, out: Path, *more: str) -> subprocess.Popen[str]:
+        few = as_options({**SMALL_SEARCH, "budget": 6, "threads": 1, "storage": server, "study": study, "out": out})
+        command = [sys.executable, "-m", "nas", "search", *few, *more]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        made.append(subprocess.Popen(command, cwd=out.parent, env=environment, text=True, start_new_session=True, **pipes))
+        return made[-1]
+
+    yield begin
+    for each in made:
+        if each.poll() is None:
+            os.killpg(each.pid, signal.SIGKILL)
+            each.communicate()
 
 
 @pytest.mark.slow
-def test_two_searches_share_the_work(server: str, tmp_path: Path) -> None:
+def test_two_searches_share_the_work(driver: Driver, tmp_path: Path) -> None:
     runs = [Run(tmp_path / name) for name in ("a", "b")]
-    drivers = [driver(server, "together", run.folder) for run in runs]
+    drivers = [driver("together", run.folder) for run in runs]
     for each in drivers:
         said, errors = each.communicate(timeout=600)
         assert (each.returncode, errors) == (0, ""), said
@@ -372,12 +387,12 @@ def test_two_searches_share_the_work(server: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_a_killed_driver_had_begun_is_finished_by_the_other(server: str, tmp_path: Path) -> None:
+def test_what_a_killed_driver_had_begun_is_finished_by_the_other(driver: Driver, tmp_path: Path) -> None:
     (tmp_path / "impatient.py").write_text(IMPATIENT)
     runs = [Run(tmp_path / name) for name in ("a", "b")]
-    drivers = [driver(server, "killed", run.folder, f"--plugin={tmp_path / 'impatient.py'}") for run in runs]
+    drivers = [driver("killed", run.folder, f"--plugin={tmp_path / 'impatient.py'}") for run in runs]
     checkpoints = runs[0].folder / "checkpoints"
-    until(lambda: any(checkpoints.glob("[0-9]*.npz")), "the first driver in the middle of a candidate")
+    until(lambda: any(checkpoints.glob("[0-9]*.npz")), "the first driver in the middle of a candidate", 300)
     os.killpg(drivers[0].pid, signal.SIGKILL)
     drivers[0].communicate()
     said, errors = drivers[1].communicate(timeout=600)
