@@ -31,7 +31,7 @@ from nas.retrainplan import START_UP
 from nas.run import Run
 from nas.space import read_space
 
-COLUMNS = ("change", "seed", "epochs", "last", "best", "parameters", "flops", "seconds")
+COLUMNS = ("change", "seed", "epochs", "last", "best", "parameters", "flops", "seconds", "curve")
 HELD_OUT = 0.25  # of the training pictures
 
 
@@ -73,6 +73,7 @@ def train(options: argparse.Namespace) -> None:
         for number, curve, took in trained_all(jobs, 2):
             blueprint, (change, seed) = jobs[number][0].blueprint, pair[number]
             facts = (len(curve), curve[-1], max(curve), blueprint.parameters, blueprint.flops, round(took))
+            facts = (*facts, " ".join(f"{value:.4f}" for value in curve))
             append(options.csv, COLUMNS, (change, seed, *facts))
 
 
