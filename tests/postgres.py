@@ -58,7 +58,19 @@ def server() -> Iterator[Server]:
             shutil.chown(folder, "postgres", "postgres")
             shutil.chown(secret, "postgres", "postgres")
         data = folder / "data"
-        words = [initdb, "-D", data, "-U", "someone", "--auth=scram-sha-256", f"--pwfile={secret}", "--no-sync", "-E", "UTF8"]
+        words = [
+            initdb,
+            "-D",
+            data,
+            "-U",
+            "someone",
+            "--auth=scram-sha-256",
+            f"--pwfile={secret}",
+            "--no-sync",
+            "--no-locale",
+            "-E",
+            "UTF8",
+        ]
         subprocess.run(words, check=True, capture_output=True, **who)
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]

@@ -30,7 +30,7 @@ from tests.helpers import ROOT, SMALL_SEARCH, as_options, nas, until, without_se
 
 SPACE = read_space("connected")
 FACTS = {"driver": "one", "digests": {"space": SPACE.digest, "data": "of the pictures"}}
-IMPATIENT = "from nas import claims, shared\n\nclaims.GRACE, shared.BEAT, shared.LOOK = 5.0, 1.0, 0.5\n"
+IMPATIENT = "from nas import claims, shared\n\nclaims.GRACE, shared.BEAT, shared.LOOK = 15.0, 1.0, 0.5\n"
 
 
 @pytest.fixture(scope="module")
@@ -111,17 +111,18 @@ def test_two_drivers_see_each_other_and_number_their_candidates_together(chosen:
 
 
 def test_a_driver_that_says_that_it_lives_keeps_its_candidates(chosen: Settings, monkeypatch) -> None:
-    monkeypatch.setattr("nas.claims.GRACE", 1.0)
+    monkeypatch.setattr("nas.claims.GRACE", 4.0)
     monkeypatch.setattr("nas.shared.BEAT", 0.2)
     one, other = (open_as(name, chosen) for name in ("one", "other"))
     one.add(candidate(0))
     other._read()
-    for _ in range(20):
+    end = time.monotonic() + 6
+    while time.monotonic() < end:
         time.sleep(0.1)
         one.beat()
         assert other.abandoned(9) == []
-    time.sleep(1.5)
-    assert [each.number for each in other.abandoned(9)] == [0]
+    until(lambda: other.abandoned(9), "one to be taken to have gone")
+    assert other.holds(0, surely=True)
     one.close()
     other.close()
 
