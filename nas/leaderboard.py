@@ -38,14 +38,7 @@ RECIPE_COLUMNS = (
     "contrast",
     "erasing",
 )
-LATER_RECIPE_COLUMNS = (
-    "ema",
-    "cutmix",
-    "mixup",
-    "randaugment",
-    "mixing_epochs",
-    "unmixed",
-)  # columns are added at the end only
+LATER_RECIPE_COLUMNS = ("ema", "cutmix", "mixup", "randaugment", "mixing_epochs")  # columns are added at the end only
 COLUMNS = (
     "rank",
     "number",

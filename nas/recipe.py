@@ -44,7 +44,6 @@ class Recipe:
     cutmix: float = 0.0  # the chance that a batch is mixed in this way
     mixup: float = 0.0  # or in this
     mixing_epochs: int = 0  # of a training from which on it is mixed so often; see `planned`
-    unmixed: float = 0.0  # part of a training, its last epochs, in which nothing is mixed
     randaugment: float = 0.0  # magnitude of two changes drawn at random (Cubuk et al. 2020)
 
     def __post_init__(self) -> None:
@@ -65,18 +64,15 @@ class Recipe:
         if self.cutmix + self.mixup > 1 + 1e-9:  # parts of what was allowed may round up
             raise BlueprintError(f"cutmix and mixup are chances that exclude each other; found {self.cutmix} and {self.mixup}")
 
-    def planned(self, epochs: int, epoch: int = 0) -> Recipe:
-        """The recipe of one epoch, counted from 0, of a training of so many: in fewer than `mixing_epochs` batches are mixed
-        less often, in a third of them or fewer never. Mixtures slow the learning of pictures that are seldom seen, and keep a
-        network from knowing by heart those that are seen often. In the last epochs they may end (`unmixed`; Ge et al. 2021,
-        YOLOX, section 2.1, for detection)."""
-        part = 1.0
-        if self.mixing_epochs:
-            none = self.mixing_epochs / 3
-            part = min(1.0, max(0.0, (epochs - none) / (self.mixing_epochs - none)))
-        if epoch >= round(epochs * (1 - self.unmixed)):
-            part = 0.0
-        return dataclasses.replace(self, mixup=self.mixup * part, cutmix=self.cutmix * part, mixing_epochs=0, unmixed=0.0)
+    def planned(self, epochs: int) -> Recipe:
+        """The recipe of a training of so many epochs: in fewer than `mixing_epochs` batches are mixed less often, in a third of
+        them or fewer never. Mixtures slow the learning of pictures that are seldom seen, and keep a network from knowing by
+        heart those that are seen often."""
+        if not self.mixing_epochs:
+            return self
+        none = self.mixing_epochs / 3
+        part = min(1.0, max(0.0, (epochs - none) / (self.mixing_epochs - none)))
+        return dataclasses.replace(self, mixup=self.mixup * part, cutmix=self.cutmix * part, mixing_epochs=0)
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
@@ -93,7 +89,7 @@ class Recipe:
 RECIPE_GENES = tuple(field.name for field in dataclasses.fields(Recipe))
 STRENGTHS = (
     *("shift", "rotation", "zoom", "shear", "stretch", "brightness", "contrast", "erasing"),
-    *("cutmix", "mixup", "unmixed", "randaugment"),
+    *("cutmix", "mixup", "randaugment"),
 )
 
 

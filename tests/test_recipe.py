@@ -34,16 +34,6 @@ def test_mixtures_without_a_number_of_epochs_are_for_every_training():
     assert Recipe(mixup=0.5).planned(1) == Recipe(mixup=0.5)
 
 
-@pytest.mark.parametrize(("epoch", "mixup"), [(0, 0.5), (7, 0.5), (8, 0.0), (9, 0.0)])
-def test_in_its_last_epochs_a_training_may_mix_nothing(epoch, mixup):
-    assert Recipe(mixup=0.5, unmixed=0.2, shift=0.1).planned(10, epoch) == Recipe(mixup=mixup, shift=0.1)
-
-
-@pytest.mark.parametrize("epochs", [1, 2, 10])
-def test_a_training_mixes_to_its_end_unless_it_was_said(epochs):
-    assert Recipe(mixup=0.5).planned(epochs, epochs - 1) == Recipe(mixup=0.5)
-
-
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [

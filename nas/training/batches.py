@@ -39,7 +39,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras ships no ty
     def set_epoch(self, epoch: int, epochs: int) -> None:
         """Draw the order of one epoch, counted from 0, of a training of `epochs` as planned at the moment."""
         self.epoch = epoch
-        planned = self.asked.planned(epochs, epoch) if self.asked is not None else None
+        planned = self.asked.planned(epochs) if self.asked is not None else None
         self.recipe = planned if planned is not None and pixels.moves(planned) else None
         self.order = self.index
         if self.seed is not None:
