@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from rows import append, rows
@@ -50,16 +51,20 @@ def compared(folder: Path, given: dict[str, str | int]) -> tuple[float, float]:
     """Seconds foretold and seconds taken: those of the search itself, whose first minute its forecast takes."""
     foretold = plan(view=Silent(), **given).seconds
     shutil.rmtree(folder, ignore_errors=True)
-    words = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
-    command = [sys.executable, "-m", "nas", "search", *words, f"--out={folder}"]
+    return foretold, searched([f"--{name.replace('_', '-')}={value}" for name, value in given.items()], folder)
+
+
+def searched(words: Sequence[str], run: Path) -> float:
+    """Seconds of one search, from the moment its run folder is there."""
+    command = [sys.executable, "-m", "nas", "search", *words, f"--out={run}"]
     print(" ".join(command[1:]), file=sys.stderr, flush=True)
     process = subprocess.Popen(command, stdout=sys.stderr)
-    while not (folder / "run.yaml").exists() and process.poll() is None:
+    while not (run / "run.yaml").exists() and process.poll() is None:
         time.sleep(0.1)
     began = time.monotonic()
     if process.wait():
-        sys.exit(f"the search failed: {folder}")
-    return foretold, time.monotonic() - began
+        sys.exit(f"the search failed: {run}")
+    return time.monotonic() - began
 
 
 if __name__ == "__main__":

@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
+from plans import searched
 from rows import append, rows
 
 COLUMNS = ("workers", "round", "candidates", "seconds")
@@ -38,26 +36,17 @@ def main() -> None:
     for turn in range(0 if options.report else options.rounds):
         for workers in options.workers:
             if (str(workers), str(turn)) not in done:
-                seconds = searched(workers, options)
+                seconds = timed(workers, options)
                 append(options.csv, COLUMNS, (workers, turn, options.budget, round(seconds, 1)))
     report(options.csv)
 
 
-def searched(workers: int, options: argparse.Namespace) -> float:
-    """Seconds of one search, from the moment its run folder is there."""
+def timed(workers: int, options: argparse.Namespace) -> float:
+    """Seconds of one search."""
+    words = [f"--workers={workers}", f"--budget={options.budget}", f"--dataset={options.dataset}"]
+    fixed = ["--strategy=random", "--preset=quick", f"--max-flops={options.max_flops}", "--seed=0"]
     with tempfile.TemporaryDirectory() as folder:
-        run = Path(folder) / "run"
-        words = [f"--workers={workers}", f"--budget={options.budget}", f"--dataset={options.dataset}", f"--out={run}"]
-        fixed = ["--strategy=random", "--preset=quick", f"--max-flops={options.max_flops}", "--seed=0"]
-        command = [sys.executable, "-m", "nas", "search", *words, *fixed]
-        print(" ".join(command[1:]), file=sys.stderr, flush=True)
-        process = subprocess.Popen(command, stdout=sys.stderr)
-        while not (run / "run.yaml").exists() and process.poll() is None:
-            time.sleep(0.1)
-        began = time.monotonic()
-        if process.wait():
-            sys.exit("the search failed")
-        return time.monotonic() - began
+        return searched([*words, *fixed], Path(folder) / "run")
 
 
 def report(file: Path) -> None:

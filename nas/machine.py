@@ -13,7 +13,7 @@ import psutil
 
 _LIMITS = ("memory.max", "memory.limit_in_bytes")  # control groups of version 2, of version 1
 _EVENTS = ("memory.events", "memory.oom_control")
-EACH = 2_000_000_000  # bytes that a worker may want on a CPU: Keras half a gigabyte, a network of 60 MFLOPs about as much
+EACH = 2_000_000_000  # bytes for a worker on a CPU: `nas plan` foretells half of it for networks up to 60 MFLOPs
 SPARED = 0.1  # part of the memory that is left to the driver and to everything else
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from nas import plugins
 from nas.blueprint import BACKBONE
 from nas.changes import data_changes, space_changes, version_changes
-from nas.config import Settings, settings
+from nas.config import CHANGEABLE, Settings, settings
 from nas.datasets.prepare import describe
 from nas.driving import deadline_of
 from nas.errors import ConfigError, NasError, RunError, counted
@@ -32,12 +32,6 @@ from nas.searching import and_retrain, go
 from nas.shared import check_shared, reader_of
 from nas.space import SearchSpace, read_space
 from nas.view import Plain, View, duration
-
-CHANGEABLE = (
-    *("budget", "time", "workers", "threads", "keep", "max_params", "max_flops", "max_memory"),
-    *("trial_time", "trial_memory", "hang_time", "data_dir"),
-    *("executor", "ray_address", "cpus_per_trial", "gpus_per_trial"),
-)
 
 
 @dataclasses.dataclass(frozen=True)

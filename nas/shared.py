@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from nas.changes import space_changes
 from nas.claims import Claims
-from nas.config import Settings, settings
+from nas.config import CHANGEABLE, Settings, settings
 from nas.errors import NasError, RunError, RunFailed, first_line
 from nas.ledger import Ledger, record_of_trial
 from nas.messages import Candidate, Infeasible, Progress, Record, Stopped, Trained
@@ -33,13 +33,8 @@ BEAT = 10.0  # seconds between two signs of life
 PATIENCE = 120.0  # seconds in which a server that does not answer is asked again
 PAUSE = 1.0  # seconds until then
 
-# What drivers of one search may have different: a machine's own affairs, how long each goes on, what it refuses.
-_OWN = (
-    *("budget", "time", "workers", "threads", "keep", "storage", "study", "trial_time", "trial_memory", "hang_time"),
-    *("max_params", "max_flops", "max_memory"),
-    *("dataset", "data_dir", "space"),  # paths; what is there has to be the same
-    *("executor", "ray_address", "cpus_per_trial", "gpus_per_trial", "tensorboard", "plugin", "start_from"),
-)
+# What drivers of one search may have different; of data and space what is there has to be the same, not where it lies.
+_OWN = (*CHANGEABLE, "storage", "study", "dataset", "space", "tensorboard", "plugin", "start_from")
 _T = TypeVar("_T")
 
 

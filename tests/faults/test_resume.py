@@ -14,9 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from nas.config import settings
+from nas.config import CHANGEABLE, settings
 from nas.errors import ConfigError, RunError
-from nas.resuming import CHANGEABLE, resume
+from nas.resuming import resume
 from nas.run import Run
 from nas.salvage import check_ledger, salvage
 from nas.searching import search
