@@ -62,11 +62,11 @@ def amount(value: Any) -> Any:
 
 
 def _workers(value: Any) -> Any:
-    """A number, as text too, or `auto`: as many as there is room for on this machine. Raises ValueError."""
-    if value == "auto":
-        return workers_with_room()
-    if isinstance(value, str) and not value.strip().isdecimal():
-        raise ValueError("a whole number or 'auto' is expected")
+    """A number, as text too, or `auto`. Raises ValueError."""
+    if isinstance(value, str) and value != "auto":
+        if not value.strip().isdecimal():
+            raise ValueError("a whole number or 'auto' is expected")
+        return int(value)
     return value
 
 
@@ -132,7 +132,7 @@ class Settings(BaseModel):
     retrain: bool = False
     tensorboard: bool = False  # logs for it, of every candidate
     seed: int = Field(default=0, ge=0, lt=2**31)
-    workers: Annotated[Annotated[int, Field(ge=1, le=1024)], BeforeValidator(_workers)] = 1
+    workers: Annotated[Annotated[int, Field(ge=1, le=1024)] | Literal["auto"], BeforeValidator(_workers)] = 1
     threads: int | None = Field(default=None, ge=1, le=1024)
     executor: str = "processes"
     ray_address: str | None = None
@@ -150,6 +150,11 @@ class Settings(BaseModel):
     keep: int = Field(default=5, ge=1, le=10_000)
     plugin: Names = ()
     genetic: GeneticSettings = GeneticSettings()
+
+    @property
+    def at_once(self) -> int:
+        """Candidates that are trained at once; of `auto`, as many as there are cores and memory for."""
+        return workers_with_room() if self.workers == "auto" else self.workers
 
     @property
     def cluster(self) -> Cluster:

@@ -18,6 +18,7 @@ from nas.config import Settings
 from nas.errors import BlueprintError, ConfigError, OverMemory, RunFailed, counted
 from nas.executors import Executor, Task
 from nas.jobs import WORKER, job_for, limits_of, networks_of, search_time, training_pictures
+from nas.machine import cores, default_memory
 from nas.messages import Candidate, DataCard, Job, Limits, Proposal, Record, Rehearsal, Rehearsed
 from nas.preparing import time_left
 from nas.pruners import PRUNERS
@@ -25,6 +26,7 @@ from nas.space import SearchSpace
 from nas.strategies.asking import make_candidate, over_limit
 from nas.view import duration
 
+CONTEXT = 500_000_000  # bytes of a GPU that a process takes beside what it computes with
 AROUND = 1.5  # seconds of a candidate before and after its training: its process, its model's file
 WANTED = 60  # random networks within the limits, from which those to be rehearsed are taken
 DRAWN = 3_000  # draws to find them
@@ -44,13 +46,21 @@ class Try:
         return pictures / self.job.recipe.batch_size * self.found.step + validation * self.found.look
 
 
-def forecast(space: SearchSpace, chosen: Settings, card: DataCard, hands: Executor, deadline: float = math.inf) -> str:
-    """Rehearse, and say how long the search will take.
+def forecast(
+    space: SearchSpace,
+    chosen: Settings,
+    card: DataCard,
+    hands: Executor,
+    machine: dict[str, str],
+    deadline: float = math.inf,
+) -> tuple[Settings, str]:
+    """Rehearse, and say how long the search will take; the settings with so many workers as were found to have room.
 
     Raises ConfigError if no network of the space is within the limits, RunFailed if none of the two could be trained.
     """
     within = within_limits(space, chosen, card)
     tries, failed = rehearsed((within[-1], within[len(within) // 2]), chosen, card, hands, deadline)
+    chosen = with_room(chosen, machine, tries)
     # Seconds for one FLOP of one picture, from whichever of the two networks uses the machine less well.
     pictures, validation = training_pictures(card, chosen), validation_pictures(card, chosen)
     each_flop = max(each.epoch_seconds(pictures, validation) / each.job.blueprint.flops for each in tries)
@@ -62,8 +72,20 @@ def forecast(space: SearchSpace, chosen: Settings, card: DataCard, hands: Execut
     if limit is not None and limit < total:
         enough = max(1, round(chosen.budget * limit / total))
         words = f"{duration(limit)}, enough for about {counted(enough, 'candidate')}"
-    words += f": {pictures:,.0f} pictures for up to {counted(chosen.epochs or 1, 'epoch')} each, {chosen.workers} at a time"
-    return f"{words}\n{failed}; such candidates may be infeasible" if failed else words
+    words += f": {pictures:,.0f} pictures for up to {counted(chosen.epochs or 1, 'epoch')} each, {chosen.at_once} at a time"
+    return chosen, f"{words}\n{failed}; such candidates may be infeasible" if failed else words
+
+
+def with_room(chosen: Settings, machine: dict[str, str], tries: Sequence[Try]) -> Settings:
+    """Of `--workers=auto` on a GPU: as many as have room there, and in this machine's memory, with what the rehearsals took
+    at most; one on each core, and no more than there are candidates."""
+    if chosen.workers != "auto":
+        return chosen
+    there = float(machine["gpu_memory"].split()[0]) * 1e9
+    on_gpu = there // max(each.found.gpu_memory + CONTEXT for each in tries)
+    in_memory = default_memory(1) // max(each.found.memory for each in tries)
+    workers = max(1, int(min(on_gpu, in_memory, cores(), chosen.budget)))
+    return chosen.model_copy(update={"workers": workers})
 
 
 def rehearsed(
@@ -135,7 +157,7 @@ def validation_pictures(card: DataCard, chosen: Settings) -> float:
 
 def total_seconds(chosen: Settings, each: float) -> float:
     """Of a search whose candidates take `each` on average."""
-    return each * chosen.budget / chosen.workers
+    return each * chosen.budget / chosen.at_once
 
 
 def expected_epochs(chosen: Settings) -> float:

@@ -80,17 +80,19 @@ def resolved(chosen: Settings, card: DataCard, machine: dict[str, str]) -> Setti
         update["epochs"] = min(MOST_EPOCHS, max(1, round(chosen.seen_pictures / max(1.0, each))))
     if chosen.precision == "auto":
         update["precision"] = machine["precision"]
+    if "gpu" not in machine:  # else a rehearsal says how many have room on it
+        update["workers"] = chosen.at_once
     return chosen.model_copy(update=update)
 
 
 def threads_of(chosen: Settings) -> int:
     """Threads of one candidate, where they were not given."""
-    return max(1, int(chosen.cpus_per_trial)) if chosen.executor == "ray" else default_threads(chosen.workers)
+    return max(1, int(chosen.cpus_per_trial)) if chosen.executor == "ray" else default_threads(chosen.at_once)
 
 
 def limits_of(chosen: Settings) -> Limits:
     """What one candidate may take. Raises ConfigError where the executor cannot keep a limit that was asked for."""
-    memory = default_memory(chosen.workers) if chosen.trial_memory == "auto" else chosen.trial_memory
+    memory = default_memory(chosen.at_once) if chosen.trial_memory == "auto" else chosen.trial_memory
     if chosen.executor == "ray" and chosen.trial_memory == "auto":
         memory = None  # its machines are not this one, and Ray watches their memory
     if chosen.executor == "inline":
@@ -106,5 +108,5 @@ def check_memory(chosen: Settings, machine: dict[str, str]) -> None:
     if most is not None and most < float(needed.split()[0]) * 1e9:
         words = f"a worker takes {needed} before it trains anything; found {most / 1e9:.2f} GB"
         if chosen.trial_memory == "auto":
-            raise ConfigError(f"{words} for each of {chosen.workers}; use fewer, or give --trial-memory", "--workers")
+            raise ConfigError(f"{words} for each of {chosen.at_once}; use fewer, or give --trial-memory", "--workers")
         raise ConfigError(words, "--trial-memory")

@@ -170,6 +170,7 @@ class Rehearsed:
     step: float  # seconds of a later step
     look: float  # seconds of validation for one picture
     memory: int  # bytes that its worker held at most, looked at after each step
+    gpu_memory: int = 0  # bytes that it held of a GPU at most
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from nas import plugins
 from nas.blueprint import check_networks
 from nas.config import Settings, settings
 from nas.errors import counted
-from nas.forecast import AROUND, expected_epochs, rehearsed, total_seconds, validation_pictures, within_limits
+from nas.forecast import AROUND, expected_epochs, rehearsed, total_seconds, validation_pictures, with_room, within_limits
 from nas.jobs import search_time, training_pictures
 from nas.keeping import models_kept
 from nas.preparing import check_space, hands_of, interrupts_told, readied, with_whole_paths
@@ -48,7 +48,7 @@ class Plan:
 
     def fitting(self, seconds: float) -> int:
         """Candidates that fit into a time."""
-        return max(1, int(seconds * self.chosen.workers / self.each))
+        return max(1, int(seconds * self.chosen.at_once / self.each))
 
 
 def plan(
@@ -76,18 +76,19 @@ def plan(
 
 def _foretold(read: SearchSpace, chosen: Settings, view: View) -> Plan:
     with hands_of(chosen) as hands:
-        card, _, chosen = readied(hands, chosen, view, float("inf"))
+        card, machine, chosen = readied(hands, chosen, view, float("inf"))
         check_networks(read, card.pictures)
         within = within_limits(read, chosen, card)
         places = [round((at + 0.5) * len(within) / REHEARSED) for at in range(REHEARSED)]
         picked = [within[min(place, len(within) - 1)] for place in places]
         tries, failed = rehearsed(picked, chosen, card, hands, float("inf"), EACH)
+        chosen = with_room(chosen, machine, tries)
     if failed:
         view.note(f"{failed}; such candidates may be infeasible")
     pictures, validation, epochs = training_pictures(card, chosen), validation_pictures(card, chosen), expected_epochs(chosen)
     each = [AROUND + one.found.start + epochs * one.epoch_seconds(pictures, validation) for one in tries]
     parameters = [one.job.blueprint.parameters for one in tries]
-    disk = 4 * (WEIGHTS * max(parameters) * chosen.workers + (sum(models_kept(chosen)) + 1) * statistics.mean(parameters))
+    disk = 4 * (WEIGHTS * max(parameters) * chosen.at_once + (sum(models_kept(chosen)) + 1) * statistics.mean(parameters))
     height, width, channels = card.shape
     return Plan(
         each=statistics.mean(each),
@@ -95,7 +96,7 @@ def _foretold(read: SearchSpace, chosen: Settings, view: View) -> Plan:
         high=max(each),
         seconds=total_seconds(chosen, statistics.mean(each)),
         epochs=epochs,
-        memory=max(one.found.memory for one in tries) * chosen.workers + SERVER * 1e9,
+        memory=max(one.found.memory for one in tries) * chosen.at_once + SERVER * 1e9,
         disk=disk + ROW * chosen.budget,
         cache=sum(card.counts) * (height * width * channels + 8),
         chosen=chosen,
@@ -109,7 +110,7 @@ def plan_lines(found: Plan) -> list[str]:
     lines = [
         f"one candidate     {found.each:.0f} s on average ({found.low:.0f} to {found.high:.0f}), "
         f"{found.epochs:.1f} of {counted(chosen.epochs or 1, 'epoch')}",
-        f"the search        {duration(found.seconds)} for {counted(chosen.budget, 'candidate')}, {chosen.workers} at a time",
+        f"the search        {duration(found.seconds)} for {counted(chosen.budget, 'candidate')}, {chosen.at_once} at a time",
         f"memory, at most   {found.memory / 1e9:.1f} GB of {there / 1e9:.1f} GB",
         f"disk              {found.disk / 1e6:,.0f} MB in the run folder, {found.cache / 1e6:,.0f} MB of decoded pictures",
     ]

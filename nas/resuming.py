@@ -85,6 +85,7 @@ def reopened(run: Run, view: View, kind: str, **changes: Any) -> Reopened:
         raise ConfigError(f"cannot change on resume; these can: {', '.join(CHANGEABLE)}", f"--{unknown[0]}")
     changed = {key: value for key, value in changes.items() if value is not None}
     chosen = settings(None, facts["settings"], **changed)
+    chosen = chosen.model_copy(update={"workers": chosen.at_once})
     if changed.keys() & {"workers", "executor", "cpus_per_trial"} and "threads" not in changed:
         chosen = chosen.model_copy(update={"threads": threads_of(chosen)})
     deadline = deadline_of(chosen.time, time.monotonic())

@@ -170,7 +170,7 @@ class _Retraining:
         if self.deadline < math.inf and asked["epochs"] is None:
             for number in numbers:
                 self._epoch_seconds(number, True)  # one of which none is known is told before anything is planned
-        plan = planned(asked, numbers, chosen.workers, searched, self._left(), lambda each: self._epoch_seconds(each, True))
+        plan = planned(asked, numbers, chosen.at_once, searched, self._left(), lambda each: self._epoch_seconds(each, True))
         self.view.note(f"retraining: {plan.words()}")
         return plan
 

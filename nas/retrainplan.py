@@ -130,9 +130,9 @@ def limit_of(time: str | float | None) -> str | float:
 
 def training_threads(chosen: Settings, trainings: int) -> int | None:
     """Of each training: all cores where they are fewer than the search's workers, unless its threads were given."""
-    if chosen.threads != default_threads(chosen.workers):
+    if chosen.threads != default_threads(chosen.at_once):
         return chosen.threads
-    return default_threads(min(chosen.workers, trainings))
+    return default_threads(min(chosen.at_once, trainings))
 
 
 def check_same(part: Run, space: SearchSpace, strategy: str, listed: Sequence[Candidate]) -> None:

@@ -148,7 +148,8 @@ def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | Non
         check_networks(space, card.pictures)
         if chosen.retrain:
             check_test_part(chosen.dataset, card)
-        view.note(forecast(space, chosen, card, hands, deadline))
+        chosen, words = forecast(space, chosen, card, hands, machine, deadline)
+        view.note(words)
     facts = {**provenance(space, chosen, card, machine, SEARCH), "start": first}
     if chosen.storage is not None:
         check_shared(chosen, facts)

@@ -59,11 +59,11 @@ def test_workers_are_a_number_or_as_many_as_there_is_room_for(tmp_path, monkeypa
     assert settings(workers="3").workers == settings(write(tmp_path, "workers: 3\n")).workers == 3
     monkeypatch.setattr("nas.machine.cores", lambda: 8)
     monkeypatch.setattr("nas.machine.default_memory", lambda workers: 64_000_000_000)
-    assert settings(workers="auto").workers == 8
+    assert settings(workers="auto").at_once == 8
     monkeypatch.setattr("nas.machine.default_memory", lambda workers: 7_000_000_000)
-    assert settings(workers="auto").workers == 3
+    assert settings(workers="auto").at_once == 3
     monkeypatch.setattr("nas.machine.default_memory", lambda workers: 1_000_000_000)
-    assert settings(workers="auto").workers == 1
+    assert settings(workers="auto").at_once == 1
     with pytest.raises(ConfigError, match="--workers: a whole number or 'auto' is expected; found 'all'"):
         settings(workers="all")
 

@@ -9,10 +9,13 @@ import pytest
 from nas import planning
 from nas.config import settings
 from nas.errors import ConfigError
-from nas.forecast import expected_epochs
+from nas.forecast import Try, expected_epochs, with_room
+from nas.jobs import resolved
+from nas.machine import workers_with_room
+from nas.messages import DataCard, Rehearsed
 from nas.planning import plan, plan_lines
 from nas.view import Silent
-from tests.helpers import SMALL_SEARCH, nas
+from tests.helpers import SMALL_SEARCH, make_job, nas
 
 
 @pytest.mark.slow
@@ -40,6 +43,31 @@ def test_a_pruner_leaves_fewer_epochs_and_fewer_still_in_a_longer_search() -> No
     assert epochs("asha", 200) == pytest.approx(3 + 6 / 3, rel=0.25), "a third beyond the rung"
     assert 1 < epochs("median", 50) < 9
     assert epochs("asha", 1) == 9
+
+
+@pytest.mark.parametrize(
+    ("on_gpu", "in_memory", "workers"),
+    [
+        (0.5, 1.0, 8),  # one on each core
+        (9.5, 1.0, 6),  # a context takes half a gigabyte more: six times ten
+        (0.5, 30.0, 3),
+        (200.0, 1.0, 1),
+    ],
+)
+def test_candidates_share_a_gpu_by_what_the_rehearsals_took(
+    on_gpu: float, in_memory: float, workers: int, digits: DataCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.forecast.cores", lambda: 8)
+    monkeypatch.setattr("nas.forecast.default_memory", lambda workers: 100_000_000_000)
+    least = Try(make_job(digits, tmp_path), Rehearsed(9.0, 0.1, 0.01, 10**8, 10**8))
+    most = Try(make_job(digits, tmp_path), Rehearsed(9.0, 0.1, 0.01, int(in_memory * 1e9), int(on_gpu * 1e9)))
+    machine = {"precision": "bfloat16", "gpu": "a card", "gpu_memory": "63.76 GB"}
+    chosen = resolved(settings(workers="auto"), digits, machine)
+    assert chosen.workers == "auto"
+    assert with_room(chosen, machine, [least, most]).workers == workers
+    assert with_room(settings(workers=5), machine, [least, most]).workers == 5
+    assert with_room(settings(workers="auto", budget=2), machine, [least]).workers == 2
+    assert resolved(settings(workers="auto"), digits, {"precision": "float32"}).workers == workers_with_room()
 
 
 def test_a_plan_knows_the_options_of_a_search(tmp_path: Path) -> None:

@@ -265,7 +265,7 @@ def _again(told: Told) -> str:
     note = "The seed is the same; "
     if chosen.time is not None:
         note += "but how many candidates there are depends on the time."
-    elif chosen.workers > 1:
+    elif chosen.at_once > 1:
         note += "but with several workers, who is done first decides what is proposed next."
     else:
         note += "with one worker, on one machine, so is every result."

@@ -40,7 +40,9 @@ def _moved(pictures: np.ndarray, recipe: Recipe, rng: np.random.Generator) -> np
     count, height, width = pictures.shape[:3]
     rows = _indices(count, height, recipe.shift, recipe.flip in ("vertical", "both"), rng)
     columns = _indices(count, width, recipe.shift, recipe.flip in ("horizontal", "both"), rng)
-    moved: np.ndarray = pictures[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    # By one index of whole pixels: a quarter of the time of one index for each axis.
+    source = (np.arange(count)[:, None] * height + rows)[:, :, None] * width + columns[:, None, :]
+    moved: np.ndarray = pictures.reshape(-1, pictures.shape[3]).take(source, axis=0)
     return moved
 
 
@@ -82,9 +84,10 @@ def _cut(pictures: np.ndarray, targets: np.ndarray, rng: np.random.Generator) ->
 
 def _mix(pictures: np.ndarray, targets: np.ndarray, rng: np.random.Generator) -> Batch:
     """MixUp (Zhang et al. 2018, section 2) with the authors' 0.2 for natural pictures: each laid over another, targets too."""
-    other, part = rng.permutation(len(pictures)), rng.beta(0.2, 0.2)
-    mixed = np.rint((1 - part) * pictures + part * pictures[other]).astype(np.uint8)
-    return mixed, _blend(targets, other, part)
+    other, parts = rng.permutation(len(pictures)), round(256 * rng.beta(0.2, 0.2))  # of 256: floats take ten times as long
+    weight, rest = np.uint16(parts), np.uint16(256 - parts)
+    mixed = ((rest * pictures + weight * pictures[other] + np.uint16(128)) // np.uint16(256)).astype(np.uint8)
+    return mixed, _blend(targets, other, parts / 256)
 
 
 def _blend(targets: np.ndarray, other: np.ndarray, part: float) -> np.ndarray:

@@ -36,21 +36,24 @@ from nas.run import disk_trouble
 from nas.training import trainer
 from nas.training.batches import Batches, Targets
 from nas.training.epochs import Report
+from nas.training.gpu import gpu, gpu_peak
 from nas.training.model import build
 
 STEPS = 2  # of a rehearsal, at least, behind the first
 
 
 def machine(_: None, told: Callable[[int, int], None]) -> dict[str, str]:
-    """What this machine trains with: Keras, its backend, cores and memory, and the precision that is fast here."""
-    backend = keras.backend.backend()
+    """What this machine trains with: Keras, its backend, cores and memory, a GPU, and the precision that is fast here."""
+    backend, found = keras.backend.backend(), gpu()
+    fast = found.bfloat16 if found else backend == "tensorflow" and _computes_bfloat16()
     return {
         "cores": str(psutil.cpu_count()),
         "memory": f"{psutil.virtual_memory().total / 1e9:.1f} GB",
         "backend": backend,
         "keras": keras.version(),
         "worker_memory": f"{own_memory() / 1e9:.2f} GB",  # before it has trained anything
-        "precision": "bfloat16" if backend == "tensorflow" and _computes_bfloat16() else "float32",
+        "precision": "bfloat16" if fast else "float32",
+        **({"gpu": found.name, "gpu_memory": f"{found.memory / 1e9:.2f} GB"} if found else {}),
     }
 
 
@@ -121,7 +124,7 @@ def _rehearsed(rehearsal: Rehearsal, told: Callable[[int, int], None]) -> Rehear
             looks.append(time.perf_counter() - at)
         memory = max(memory, own_memory())
         told(3, 3)
-    return Rehearsed(start, statistics.median(steps), statistics.median(looks) / len(looked[0]), memory)
+    return Rehearsed(start, statistics.median(steps), statistics.median(looks) / len(looked[0]), memory, gpu_peak())
 
 
 def train(job: Job, report: Report) -> Outcome:

@@ -11,6 +11,7 @@ import pytest
 
 from nas.messages import Blocked, DataCard, DataRequest, Infeasible, News, OutOfMemory, Rehearsal
 from nas.training import pixels, worker
+from nas.training.gpu import gpu, gpu_peak
 from tests.helpers import GENOTYPE, make_job
 
 pytestmark = pytest.mark.backend
@@ -90,3 +91,14 @@ def test_memory_that_the_system_refuses_is_told_as_that_and_a_file_that_is_not_t
 
     assert isinstance(worker.train(make_job(digits, tmp_path), starved), OutOfMemory)
     assert isinstance(worker.train(make_job(digits, tmp_path), mistaken), Infeasible)
+
+
+def test_what_is_computed_on_is_told(digits: DataCard, tmp_path: Path) -> None:
+    """On processors there is no GPU; where JAX has one, its name and memory are facts of the machine."""
+    found, rehearsed = worker.machine(None, silent), worker.rehearse(Rehearsal(make_job(digits, tmp_path)), silent)
+    if gpu() is None:
+        assert not found.keys() & {"gpu", "gpu_memory"}
+        assert rehearsed.gpu_memory == gpu_peak() == 0
+    else:
+        assert float(found["gpu_memory"].split()[0]) > 1
+        assert rehearsed.gpu_memory > 1_000_000
