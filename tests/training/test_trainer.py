@@ -125,7 +125,8 @@ def test_patience_ends_what_no_longer_improves(digits: DataCard, tmp_path: Path)
 @pytest.mark.backend
 def test_huge_learning_rate_is_infeasible_with_a_reason(digits: DataCard, tmp_path: Path) -> None:
     ear = Ear()
-    genotype = {**PLAIN, "optimizer": "sgd", "learning_rate": 100.0}
+    # Weights that decay by a hundred times themselves: with little decay JAX's stay finite, and the network is merely dead.
+    genotype = {**PLAIN, "optimizer": "sgd", "learning_rate": 100.0, "weight_decay": 1.0}
     outcome = train(make_job(digits, tmp_path, genotype), ear)
     assert isinstance(outcome, Infeasible)
     assert "the loss became infinite or no number in epoch" in outcome.reason
