@@ -7,7 +7,7 @@ import socket
 
 from nas import interrupts
 from nas.database import check_database, storage_of
-from nas.errors import ConfigError, RunError, RunFailed
+from nas.errors import ConfigError, RunError, RunFailed, to_install
 from nas.run import Run
 from nas.view import View
 
@@ -20,7 +20,7 @@ def dashboard(run: str | None, port: int, view: View) -> None:
     try:
         from optuna_dashboard import run_server
     except ImportError:
-        raise ConfigError("needs optuna-dashboard, not installed here: pip install 'nas[dashboard]'", "nas dashboard") from None
+        raise ConfigError(f"needs optuna-dashboard, not installed here: {to_install('dashboard')}", "nas dashboard") from None
     if opened.read_settings()["settings"].get("storage") is not None:  # what is clicked there would be done to everybody's
         words = "keeps its study on a server, where optuna-dashboard could change it; 'nas report' shows it"
         raise RunError(words, str(opened.folder))

@@ -97,6 +97,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def to_install(extra: str) -> str:
+    """How to get what an extra brings. Not by the name `nas[…]` alone: on PyPI that is another project."""
+    return f"in the folder of nas's source, pip install -e '.[{extra}]'"
+
+
 def did_you_mean(found: object, allowed: Iterable[object]) -> str:
     """` (did you mean 'x'?)`, or nothing when no allowed name is near."""
     near = difflib.get_close_matches(str(found), [str(name) for name in allowed], n=1)

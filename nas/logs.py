@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nas.errors import ConfigError, first_line
+from nas.errors import ConfigError, first_line, to_install
 from nas.messages import Candidate, Progress, Pulse, Record
 from nas.space.space import flatten
 from nas.view import View
@@ -29,7 +29,7 @@ def check_tensorboard() -> None:
     try:
         from tensorboard.summary.writer.event_file_writer import EventFileWriter  # noqa: F401
     except ImportError:
-        raise ConfigError("needs tensorboard, not installed here: pip install 'nas[tensorboard]'", "--tensorboard") from None
+        raise ConfigError(f"needs tensorboard, not installed here: {to_install('tensorboard')}", "--tensorboard") from None
 
 
 def _without_tensorflow() -> None:

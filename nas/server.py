@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from nas.claims import TABLE
 from nas.database import said
-from nas.errors import ConfigError, RunFailed
+from nas.errors import ConfigError, RunFailed, to_install
 
 OPTION = "--storage"
 TURN = 60.0  # seconds that a driver waits until another has entered its candidate, or has gone
@@ -52,7 +52,7 @@ def engine_of(address: str | None) -> Engine:
     try:
         import psycopg  # noqa: F401  SQLAlchemy asks for it
     except ImportError:
-        raise ConfigError("needs psycopg, not installed here: pip install 'nas[postgresql]'", OPTION) from None
+        raise ConfigError(f"needs psycopg, not installed here: {to_install('postgresql')}", OPTION) from None
     return create_engine(url.set(drivername=_DIALECT), **_OPTIONS)
 
 

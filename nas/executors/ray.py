@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nas import errors
-from nas.errors import ConfigError, RunFailed, first_line
+from nas.errors import ConfigError, RunFailed, first_line, to_install
 from nas.executors.base import Task, Told, Work, register_executor
 from nas.executors.parcel import content_of, packed
 from nas.executors.processes import Processes
@@ -247,7 +247,7 @@ def connected(cluster: Cluster) -> Any:
     try:
         import ray as found  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
-        raise ConfigError("needs the package 'ray': pip install 'nas[ray]'", "--executor") from None
+        raise ConfigError(f"needs the package 'ray': {to_install('ray')}", "--executor") from None
     ray: Any = found
     if not ray.is_initialized():
         address = cluster.address or os.environ.get("RAY_ADDRESS") or OWN

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from nas.answers import Answer, HandedOver
-from nas.errors import ConfigError, listing
+from nas.errors import ConfigError, listing, to_install
 from nas.quiet import quietly
 from nas.registry import Registry
 
@@ -63,7 +63,7 @@ def check_packages(name: str, packages: tuple[str, ...], what: str) -> None:
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
         extra = FORMATS[name].extra
-        raise ConfigError(f"needs {listing(missing)}, not installed here: pip install 'nas[{extra}]'", what)
+        raise ConfigError(f"needs {listing(missing)}, not installed here: {to_install(extra)}", what)
 
 
 def written(name: str, order: Order, folder: Path) -> Path:

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from nas.config import Settings
 from nas.distributions import parameters, suggest
-from nas.errors import ConfigError, unknown
+from nas.errors import ConfigError, to_install, unknown
 from nas.messages import Proposal, Record
 from nas.space import Gene, SearchSpace, Value
 from nas.strategies.base import refusals, register_strategy, seed_for
@@ -37,7 +37,7 @@ def _needs(package: str, extra: str) -> None:
     import importlib.util
 
     if importlib.util.find_spec(package) is None:
-        raise ConfigError(f"needs the package '{package}': pip install 'nas[{extra}]'", "--sampler")
+        raise ConfigError(f"needs the package '{package}': {to_install(extra)}", "--sampler")
 
 
 START_UP, GOOD, MOST_GOOD = 10, 0.1, 25  # as by default in Optuna: independent draws, part of the good ones, and at most

@@ -31,7 +31,7 @@ from tests.executors.test_contract import (  # noqa: F401  the cases of all exec
 )
 from tests.helpers import SMALL_SEARCH, nas, python, wait_for, without_seconds
 
-pytest.importorskip("ray", reason="Ray is not installed: pip install 'nas[ray]'")
+pytest.importorskip("ray", reason="Ray is not installed: it is part of the extra 'dev'")
 pytestmark = pytest.mark.slow
 
 
