@@ -56,7 +56,7 @@ class Way:
         return f"{each}, stopped after {self.until}" if self.until else each
 
 
-# The preset `quick`, the same pictures in one epoch, and `standard` as far as where its pruner decides.
+# The preset `quick` as it was, as it is, and `standard` as far as where its pruner decides.
 CHEAP = (Way(3, 5_000), Way(1, 15_000), Way(9, 10_000, until=3))
 
 

@@ -12,7 +12,6 @@ not done again; interrupted runs are begun anew, for their time would be another
 from __future__ import annotations
 
 import argparse
-import csv
 import shutil
 import statistics
 import subprocess
@@ -20,10 +19,10 @@ import sys
 import time
 from pathlib import Path
 
+from finals import figures, last_fit
+
 from nas.config import seconds
-from nas.ledger import Ledger
 from nas.run import Run
-from nas.space import read_space
 
 COLUMNS = ("what", "test_accuracy", "low", "high", "seconds", "epochs", "parameters", "flops", "network")
 BASELINES = {"cifar10": "two-double-blocks", "cats_dogs": "two-pools-sigmoid"}
@@ -65,7 +64,10 @@ def run_all(options: argparse.Namespace) -> None:
     if "baseline" in options.parts and not (options.folder / "baseline.csv").exists():
         baseline(options)
     if "random" in options.parts:
-        last = float(row("search", Run(options.folder / "search"))[4])
+        found = Run(options.folder / "search")
+        if not found.final.exists():
+            sys.exit("--parts random: they take as long as the last fit of the part 'search', which is not done yet")
+        last = last_fit(found).seconds
         for number in range(options.random):
             search(options, f"random-{number}", last + START, *one, f"--seed={FIRST_DRAWN + number}")
     if "alone" in options.parts:
@@ -89,16 +91,9 @@ def search(options: argparse.Namespace, name: str, limit: float, *words: str) ->
 
 def row(name: str, run: Run) -> tuple[str, ...]:
     """What came out of a run; the seconds are those of its last fit."""
-    with run.final.open(newline="", encoding="utf-8") as stream:
-        found = {line["figure"]: line for line in csv.DictReader(stream) if not line["class"]}
-    last = Run(run.folder / "final")
-    facts = last.read_settings()
-    ledger = Ledger(last.study, read_space(facts["space"]), facts["settings"]["strategy"], reading=True)
-    (record,) = ledger.records()
-    ledger.close()
-    accuracy = [found["accuracy"][key] for key in ("value", "low", "high")]
-    costs = [found[key]["value"] for key in ("epochs", "parameters", "flops")]
-    return (name, *accuracy, f"{record.seconds:.0f}", *costs, record.architecture)
+    value, low, high, *costs = figures(run, ("epochs", "parameters", "flops"))
+    record = last_fit(run)
+    return (name, value, low, high, f"{record.seconds:.0f}", *costs, record.architecture)
 
 
 def baseline(options: argparse.Namespace) -> None:

@@ -39,7 +39,10 @@ from nas.view import Silent
 
 COLUMNS = (
     "strategy",
+    "space",
     "workers",
+    "seconds",
+    "times",
     "candidates",
     "utilisation",
     "driver_ms",
@@ -48,6 +51,7 @@ COLUMNS = (
     "virtual_hours",
     "real_seconds",
 )
+ASKED = 6  # columns: of what was asked for; the others say what came out
 SHAPE = 0.5  # of the lognormal distribution: two thirds of all trainings take between 0.6 and 1.6 times the median
 NOISE = 0.02
 
@@ -127,17 +131,19 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=5, help="candidates for each worker, at least 200 in all")
     parser.add_argument("--report", action="store_true", help="simulate nothing")
     options = parser.parse_args()
-    done = {(row["strategy"], row["workers"]) for row in rows(options.csv)}
+    done = {tuple(row[name] for name in COLUMNS[:ASKED]) for row in rows(options.csv)}
     for workers in options.workers:
-        if not options.report and (options.strategy, str(workers)) not in done:
-            append(options.csv, COLUMNS, simulated(options, workers))
+        candidates = max(200, options.each * workers)
+        asked = (options.strategy, options.space, workers, options.seconds, options.times or "lognormal", candidates)
+        if not options.report and tuple(map(str, asked)) not in done:
+            append(options.csv, COLUMNS, (*asked, *simulated(options, workers, candidates)))
     report(options.csv)
 
 
-def simulated(options: argparse.Namespace, workers: int) -> tuple[Any, ...]:
-    """One search."""
+def simulated(options: argparse.Namespace, workers: int, candidates: int) -> tuple[Any, ...]:
+    """What one search has shown."""
     global WORLD, SCORE
-    space, candidates = read_space(options.space), max(200, options.each * workers)
+    space = read_space(options.space)
     WORLD, SCORE = World(drawn(options), 1), score_of(space)
     chosen = settings(
         strategy=options.strategy, budget=candidates, workers=workers, executor="simulated", pruner="none", seed=1
@@ -152,7 +158,7 @@ def simulated(options: argparse.Namespace, workers: int) -> tuple[Any, ...]:
             WORLD.leaves()
             result = drive(chosen, ledger, asking, Silent(), lambda each: each, "nothing:nothing", run)
     assert result.best is not None
-    facts = (
+    return (
         round(WORLD.trained / (workers * WORLD.sent), 4) if WORLD.sent else 1.0,
         round(1000 * WORLD.driving / candidates, 2),
         round(1000 * statistics.mean(times), 2),
@@ -160,7 +166,6 @@ def simulated(options: argparse.Namespace, workers: int) -> tuple[Any, ...]:
         round(WORLD.now / 3600, 2),
         round(time.perf_counter() - began, 1),
     )
-    return (options.strategy, workers, candidates, *facts)
 
 
 def drawn(options: argparse.Namespace) -> list[float]:

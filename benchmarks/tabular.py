@@ -38,7 +38,7 @@ from nas.space import Gene, Genotype, SearchSpace, canonical_json, read_space
 from nas.space.space import flatten
 from nas.strategies.base import refusals, register_strategy, rng_for
 
-COLUMNS = ("table", "strategy", "seed", "curve")
+COLUMNS = ("table", "strategy", "seed", "budget", "curve")
 MACRO = "nas-bench-macro/nas-bench-macro_cifar10.json"
 SMALL = Path(__file__).with_name("small.yaml")
 SHOWN = (10, 20, 30, 50, 75, 100, 150, 200)  # evaluations that the report names
@@ -81,8 +81,9 @@ def small() -> Table:
     scores: dict[str, list[float]] = {}
     for row in sorted(rows(SMALL.with_suffix(".csv")), key=lambda row: row["seed"]):
         scores.setdefault(row["genotype"], []).append(100 * float(row["score"]))
-    if not scores:
-        sys.exit(f"--table: {SMALL.with_suffix('.csv')} is not there; benchmarks/enumerated.py makes it")
+    whole = {canonical_json(genotype) for genotype in read_space(SMALL).enumerate()}
+    if scores.keys() != whole or len({len(found) for found in scores.values()}) != 1:
+        sys.exit(f"--table: {SMALL.with_suffix('.csv')} is not there, or not whole; benchmarks/enumerated.py makes it")
     seen = {key: found[0] for key, found in scores.items()}
     return Table(yaml.safe_load(SMALL.read_text(encoding="utf-8")), seen, {k: statistics.mean(v) for k, v in scores.items()})
 
@@ -102,7 +103,7 @@ class Evolution:
         alive = [record for record in records if record.value is not None and record.finished][-20:]
         if len(alive) < 20:
             return Proposal(self.space.sample(rng))
-        parent = max(rng.sample(alive, 5), key=lambda record: record.value or 0.0)
+        parent = max(rng.choices(alive, k=5), key=lambda record: record.value or 0.0)
         return Proposal(self._mutated(parent.genotype, rng), (parent.number,), "step")
 
     def _mutated(self, genotype: Genotype, rng: random.Random) -> Genotype:
@@ -175,18 +176,18 @@ def main() -> None:
 def run_all(options: argparse.Namespace) -> None:
     """Every search that the CSV does not have yet."""
     first, end = map(int, options.seeds.split(":"))
-    done = {(row["table"], row["strategy"], row["seed"]) for row in rows(options.csv)}
+    done = {(row["table"], row["strategy"], row["seed"], row["budget"]) for row in rows(options.csv)}
     wanted = [
         (options.table, name, seed, options.budget)
         for seed in range(first, end)
         for name in options.strategies.split(",")
-        if (options.table, name, str(seed)) not in done
+        if (options.table, name, str(seed), str(options.budget)) not in done
     ]
     table(options.table)  # a wrong name shows at once
     with ProcessPoolExecutor(options.workers) as pool:
         for future in as_completed([pool.submit(searched, *each) for each in wanted]):
             name, strategy, seed, curve = future.result()
-            append(options.csv, COLUMNS, (name, strategy, seed, " ".join(f"{value:.4f}" for value in curve)))
+            append(options.csv, COLUMNS, (name, strategy, seed, options.budget, " ".join(f"{value:.4f}" for value in curve)))
 
 
 def searched(name: str, strategy: str, seed: int, budget: int) -> tuple[str, str, int, list[float]]:
@@ -217,12 +218,15 @@ def searched(name: str, strategy: str, seed: int, budget: int) -> tuple[str, str
 def report(file: Path, plot: Path | None) -> None:
     """Mean and spread over seeds after so many evaluations, and the median rank in the table."""
     found: dict[tuple[str, str], list[list[float]]] = {}
+    most: dict[tuple[str, str], int] = {}  # the budget: a search that ends before it has exhausted the table
     for row in rows(file):
-        found.setdefault((row["table"], row["strategy"]), []).append([float(value) for value in row["curve"].split()])
+        key = (row["table"], row["strategy"])
+        found.setdefault(key, []).append([float(value) for value in row["curve"].split()])
+        most[key] = max(most.get(key, 0), int(row["budget"]))
     print("table,strategy,seeds,evaluations,mean,std,median_rank,regret")
     for (name, strategy), curves in found.items():
         true = sorted(table(name).true.values(), reverse=True)
-        for count in SHOWN:
+        for count in (each for each in SHOWN if each <= most[name, strategy]):
             reached = [curve[min(count, len(curve)) - 1] for curve in curves if curve]
             ranks = [sum(value > each + 1e-4 for value in true) + 1 for each in reached]
             spread = statistics.stdev(reached) if len(reached) > 1 else 0.0

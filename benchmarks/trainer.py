@@ -49,22 +49,24 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=10_000)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="+", type=int, metavar="N", help="these of the ways, counted from 0")
     parser.add_argument("--way", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.way:
         print(measure(options.way, options.dataset, options.pictures, options.epochs))
         return
-    speeds: dict[str, list[float]] = {way: [] for way in WAYS}
+    ways = [way for place, way in enumerate(WAYS) if not options.only or place in options.only]
+    speeds: dict[str, list[float]] = {way: [] for way in ways}
     for turn in range(options.rounds):
-        for way in WAYS if turn % 2 == 0 else reversed(WAYS):
+        for way in ways if turn % 2 == 0 else reversed(ways):
             command = [sys.executable, __file__, *sys.argv[1:], "--way", way]
             answer = subprocess.run(command, capture_output=True, text=True, check=True)
             speeds[way].append(float(answer.stdout.split()[-1]))
-    bare = statistics.median(speeds[WAYS[0]])
-    print("way;images_per_second;lowest;highest;ratio_to_bare")
+    first = statistics.median(speeds[ways[0]])
+    print("way;images_per_second;lowest;highest;ratio_to_the_first")
     for way, found in speeds.items():
         middle = statistics.median(found)
-        print(f"{way};{middle:.0f};{min(found):.0f};{max(found):.0f};{middle / bare:.2f}")
+        print(f"{way};{middle:.0f};{min(found):.0f};{max(found):.0f};{middle / first:.2f}")
 
 
 def measure(way: str, dataset: str, pictures: int, epochs: int) -> float:
@@ -108,7 +110,7 @@ def measure(way: str, dataset: str, pictures: int, epochs: int) -> float:
             verbose=0,
         )
         return len(train_index) * (len(ends) - 1) / (ends[-1] - ends[0])
-    if "Keras's" in way:
+    if "Keras's normalisation" in way:
         model.FAST.clear()
     if "averaged" in way:
         recipe = dataclasses.replace(recipe, ema=0.99)

@@ -11,17 +11,16 @@ run in the folder, made by `nas train --time`; what is done is not done again. E
 from __future__ import annotations
 
 import argparse
-import csv
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
+from finals import figures, last_fit
 
-from nas.ledger import Ledger
 from nas.run import Run
-from nas.space import Genotype, read_space
+from nas.space import Genotype
 
 FROZEN = {"scratch": None, "tuned": False, "frozen": True}  # whether the backbone is; None where there is none
 COLUMNS = ("way", "seed", "test_accuracy", "low", "high", "epochs", "parameters", "flops")
@@ -46,7 +45,7 @@ def main() -> None:
             if not run.final.exists() and not options.report:
                 train(options, way, seed, run)
             if run.final.exists():
-                print(",".join((way, str(seed), *figures(run))), flush=True)
+                print(",".join((way, str(seed), *figures(run, COLUMNS[5:]))), flush=True)
 
 
 def train(options: argparse.Namespace, way: str, seed: int, run: Run) -> None:
@@ -65,24 +64,13 @@ def train(options: argparse.Namespace, way: str, seed: int, run: Run) -> None:
 
 def network(folder: Path, frozen: bool | None) -> tuple[str | dict[str, Any], Genotype]:
     """The space and the genotype of one way, from the winner of a run."""
-    last = Run(folder / "final")
-    settings = last.read_settings()
-    ledger = Ledger(last.study, read_space(settings["space"]), settings["settings"]["strategy"], reading=True)
-    genotype = dict(ledger.records()[0].genotype)
-    ledger.close()
+    genotype = dict(last_fit(Run(folder)).genotype)
     if frozen is None:
-        return str(settings["settings"]["space"]), genotype
+        return str(Run(folder).read_settings()["settings"]["space"]), genotype
     kept = {key: value for key, value in genotype.items() if key not in (*OUTSIDE, "blocks")}
     genes = {"backbone": str(folder.absolute()), "backbone_frozen": frozen, **kept}
     group = {"repeat": [0, 1], "genes": {"block": "stage"}}
     return {"name": "transfer", "groups": {"blocks": group}, "genes": genes}, {"blocks": [], **genes}
-
-
-def figures(run: Run) -> list[str]:
-    with run.final.open(newline="", encoding="utf-8") as stream:
-        found = {line["figure"]: line for line in csv.DictReader(stream) if not line["class"]}
-    accuracy = found["accuracy"]
-    return [accuracy["value"], accuracy["low"], accuracy["high"], *(found[key]["value"] for key in COLUMNS[5:])]
 
 
 if __name__ == "__main__":

@@ -15,21 +15,19 @@ import argparse
 import dataclasses
 import statistics
 import time
-from contextlib import closing
 from pathlib import Path
 
 import yaml
 from fidelity import ready, trained_all
+from finals import last_fit
 from rows import append, rows
 
 from nas.blueprint import express
 from nas.config import seconds, settings
 from nas.jobs import job_for
-from nas.ledger import Ledger
 from nas.messages import Candidate
 from nas.retrainplan import START_UP
 from nas.run import Run
-from nas.space import read_space
 
 COLUMNS = ("change", "seed", "epochs", "last", "best", "parameters", "flops", "seconds", "curve")
 HELD_OUT = 0.25  # of the training pictures
@@ -46,6 +44,8 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="train nothing")
     options = parser.parse_args()
     if not options.report:
+        if options.run is None:
+            parser.error("--run is the folder of a run that was retrained")
         train(options)
     report(options.csv)
 
@@ -54,8 +54,7 @@ def train(options: argparse.Namespace) -> None:
     """All that the CSV does not have yet."""
     found = Run.open(options.run).read_settings()
     chosen = settings(None, found["settings"], workers=2, threads=1, pruner="none", train_part=1.0, validation_part=HELD_OUT)
-    with closing(Ledger(Run(options.run / "final").study, read_space(found["space"]), "listed", reading=True)) as ledger:
-        genotype = ledger.records()[0].genotype
+    genotype = last_fit(Run(options.run)).genotype
     chosen, card = ready(chosen)
     done = {(row["change"], row["seed"]) for row in rows(options.csv)}
     pairs = [(change, seed) for seed in range(options.seeds) for change in options.changes]

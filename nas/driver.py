@@ -89,6 +89,7 @@ class Driver:
         self.view.begin(self.settings.budget, self.ledger.records(), self.deadline)
         while True:
             again += self._news(self.executor.free - len(again))
+            again = [each for each in again if self.ledger.holds(each.number)]  # another driver may have taken one over
             while self.executor.free and time.monotonic() < self.deadline:
                 candidate = again.pop(0) if again else self._ask()
                 if candidate is None:

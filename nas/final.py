@@ -15,7 +15,7 @@ from nas.jobs import WORKER
 from nas.messages import DataCard, DataRequest, Figure, Limits, Score, ScoreRequest
 from nas.preparing import LONGEST_SILENCE, hands_of
 from nas.printing import printable
-from nas.run import Run, write_whole
+from nas.run import BEST, Run, write_whole
 from nas.view import View
 
 COLUMNS = ("figure", "class", "value", "low", "high")
@@ -35,18 +35,16 @@ def last_score(run: Run, model: Path, chosen: Settings, card: DataCard, facts: d
         found: Score = hands.call(
             Task(f"{WORKER}:score", request, "scoring on the test part", Limits(None, None, LONGEST_SILENCE)), view.preparing
         )
-    if model != run.best:  # only now, so that a model that was fitted on all pictures never stands without its figures
-        write_whole(run.best, model.read_bytes())
-    write_figures(run.final, found, facts)
+    write_figures(run.final, found, facts, None if model == run.best else model)
     view.note("\n".join(figure_lines(found, f"on {found.pictures:,} test pictures, which it was not chosen by:")))
     return found
 
 
-def write_figures(file: Path, score: Score, facts: dict[str, Any]) -> None:
+def write_figures(file: Path, score: Score, facts: dict[str, Any], model: Path | None = None) -> None:
     """Write the figures to the CSV `file`, and the confusion matrix beside it; `facts` (what was trained, how long) are rows of
-    the same table. The CSV is written last: where it is, all is."""
-    write_whole(file.with_name("confusion.csv"), _confusion_csv(score))
-    write_whole(file.with_name("confusion.png"), _confusion_png(score))
+    the same table. The CSV is written last: where it is, all is. Just before it `model` becomes the run's best: one that was
+    fitted on all pictures must not stand there without its figures."""
+    matrix: dict[str, str | bytes] = {"confusion.csv": _confusion_csv(score), "confusion.png": _confusion_png(score)}
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -56,6 +54,10 @@ def write_figures(file: Path, score: Score, facts: dict[str, Any]) -> None:
     writer.writerow(("pictures", "", score.pictures, "", ""))
     for name, value in facts.items():
         writer.writerow((name, "", value, "", ""))
+    for name, content in matrix.items():
+        write_whole(file.with_name(name), content)
+    if model is not None:
+        write_whole(file.with_name(BEST), model.read_bytes())
     write_whole(file, stream.getvalue())
 
 

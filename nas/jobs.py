@@ -47,6 +47,7 @@ def job_for(candidate: Candidate, chosen: Settings, card: DataCard, run: Run | N
         model=str(run.model(candidate.number).absolute()) if run else "",
         inherits=str(run.model(candidate.parents[0]).absolute()) if run and chosen.inherit and candidate.parents else "",
         shrink=chosen.genetic.shrink,
+        heirs=chosen.inherit,
     )
 
 

@@ -17,14 +17,17 @@ from nas.result import best_first, best_of
 from nas.run import PARTS, Run, write_whole
 from nas.strategies.base import BREEDERS
 
-QUICK = 0.2  # seconds in which a leaderboard may be written after every change
+QUICK = 0.02  # seconds in which a leaderboard may be written after every change
 PART = 0.05  # of the time that may go to one that takes longer
 
 
 def models_kept(chosen: Settings) -> tuple[int, int]:
     """The models of how many of the best candidates, and of how many of the youngest: with `inherit` those from which
     children may come as well."""
-    return (max(chosen.keep, BREEDERS), chosen.genetic.population) if chosen.inherit else (chosen.keep, 0)
+    if not chosen.inherit:
+        return chosen.keep, 0
+    size = chosen.genetic.population
+    return max(chosen.keep, BREEDERS, size if chosen.genetic.form == "generational" else 0), size
 
 
 class Keeping:

@@ -151,6 +151,7 @@ class Job:
     model: str  # file; the trained model, written at the end
     inherits: str = ""  # file; the parent's model, whose weights it begins with where they fit
     shrink: float = 0.0  # the part of what it inherits that random weights take the place of
+    heirs: bool = False  # whether others may begin with its weights, so that they are kept though it is stopped
     until: float | None = None  # when it should be over (by time.time): then `epochs` is where to begin, and the pace decides
 
 

@@ -205,7 +205,7 @@ class _Retraining:
         if left is None:
             return self.deadline
         until = now + left * (COMPARING + SLACK)
-        if plan.asked["epochs"] is None:
+        if plan.asked.get("epochs") is None:
             return until
         with suppress(RunError):  # the last fit takes what was asked for, and the rest is for the comparison
             dearest = max(self._epoch_seconds(number, validated=False) for number in plan.candidates)
@@ -215,7 +215,7 @@ class _Retraining:
     def _last_epochs(self, plan: RetrainPlan) -> int:
         """Epochs of the last fit: as asked, what fits into the time, or those of the comparison."""
         assert plan.winner is not None
-        if self.deadline == math.inf or plan.asked["epochs"] is not None:
+        if self.deadline == math.inf or plan.asked.get("epochs") is not None:
             return plan.epochs
         left = self.deadline - clock.monotonic() - START_UP - AFTER
         return min(LONGEST, max(1, int(left / self._epoch_seconds(plan.winner, validated=False))))
@@ -226,11 +226,11 @@ class _Retraining:
         listed = [
             dataclasses.replace(self._candidate(plan.winner), number=0, parents=(plan.winner,), operator="last fit", refused=())
         ]
-        about = "as many epochs as fit, about " if self.deadline < math.inf and plan.asked["epochs"] is None else ""
+        about = "as many epochs as fit, about " if self.deadline < math.inf and plan.asked.get("epochs") is None else ""
         self.view.note(f"the last fit: #{plan.winner}, {about}{counted(plan.last_epochs or 1, 'epoch')}")
         settings = {"epochs": plan.last_epochs, "validation_part": 0.0, "patience": 0}
         # What an epoch takes is foretold badly, and a schedule that is cut off before its end costs much.
-        timed = self.deadline < math.inf and plan.asked["epochs"] is None
+        timed = self.deadline < math.inf and plan.asked.get("epochs") is None
         until = until_of(self.deadline) if timed else None
         result = self._fit(FINAL, settings, listed, self.deadline, until)
         if not Run(self.run.folder / FINAL).best.exists():

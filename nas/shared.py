@@ -190,7 +190,7 @@ class SharedLedger(Ledger):
         self._records = dict(sorted(self._records.items()))
 
     def abandoned(self, most: int) -> list[Candidate]:
-        theirs = {record.digest: record.number for record in self.records() if self._others(record)}
+        theirs = {self._records[number].digest: number for number in self.awaited()}
         if not theirs or most < 1:
             return []
         taken = self._patiently(partial(self._claims.take_over, list(theirs), most))
@@ -234,7 +234,16 @@ class SharedLedger(Ledger):
         return self._patiently(partial(super().halve, number, reason))
 
     def tell(self, number: int, outcome: Trained | Stopped | Infeasible, seconds: float) -> Record:
-        return self._patiently(partial(super().tell, number, outcome, seconds))
+        return self._patiently(partial(self._ended_as, number, outcome, seconds))
+
+    def _ended_as(self, number: int, outcome: Trained | Stopped | Infeasible, seconds: float) -> Record:
+        with self._writing(), reached():
+            trial = self._study._storage.get_trial(self._ids[number])
+        if trial.state.is_finished():  # it was entered, but the answer never came
+            self._trials.pop(number, None)
+            self._keep(record_of_trial(trial))
+            return self._records[number]
+        return super().tell(number, outcome, seconds)
 
     def _patiently(self, work: Callable[[], _T]) -> _T:
         """Do something that may be done again; while the server does not answer, again."""

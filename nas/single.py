@@ -1,7 +1,8 @@
 """One known network, trained and scored: what `nas train` does.
 
 The file holds its genotype and its settings, as those in `configs/baselines/`. With a validation part the best epoch by it is
-kept, without one the last; the test part is opened at the end. A time that is given without epochs decides how many there are.
+kept, without one the last; the test part is opened at the end. A time decides how many epochs there are, unless they are given
+in the same place: the file, or the options.
 """
 
 from __future__ import annotations
@@ -70,7 +71,9 @@ def train(file: str, view: View | None = None, out: str | Path | None = None, **
         limits_of(chosen)
         with interrupts_told(view):
             check_space(space, chosen, view)
-        if chosen.epochs is None and chosen.time is None:
+        timed = chosen.time is not None and options.get("epochs") is None
+        timed = timed and (options.get("time") is not None or chosen.epochs is None)
+        if chosen.epochs is None:
             chosen = chosen.model_copy(update={"epochs": FULL})
         with interrupts_told(view), hands_of(chosen) as hands:
             card, machine, chosen = readied(hands, chosen, view, deadline_of(chosen.time, began))
@@ -78,8 +81,8 @@ def train(file: str, view: View | None = None, out: str | Path | None = None, **
         run = Run.create(out, path.stem)
         run.lock()
         try:
-            timed = chosen.time is not None and options.get("epochs") is None
             facts = {**provenance(space, chosen, card, machine, TRAINING), "start": [genotype], "timed": timed}
+            facts["given"] = _given(options)
             begin(run, facts, card, view)
             with interrupts_told(view, kept(_again(path, run))):
                 return _fit(run, path, Reopened(facts, chosen, space, card), view, began)
@@ -94,21 +97,27 @@ def _go_on(run: Run, path: Path, view: View, began: float, options: dict[str, An
         raise RunError("is done; its figures are in final.csv. Give another --out", str(run.folder))
     if run.read_settings().get("start") != [read_genotype(str(path))[1]]:
         raise RunError(f"is no training of {path}; give another --out", str(run.folder))
-    # What is repeated as it was given is no change.
-    kept_settings = run.read_settings()["settings"]
-    before = with_whole_paths(settings(None, kept_settings))
-    given = {name: value for name, value in options.items() if value is not None}
+    # What is repeated as it was given is no change, nor is what says the same.
+    facts = run.read_settings()
+    before, first = with_whole_paths(settings(None, facts["settings"])), facts.get("given") or {}
     changes = {
-        name: value
-        for name, value in given.items()
-        if with_whole_paths(settings(None, kept_settings, **{name: value})) != before
+        name: options[name]
+        for name, value in _given(options).items()
+        if first.get(name) != value and with_whole_paths(settings(None, facts["settings"], **{name: options[name]})) != before
     }
     with disk_told(), interrupts_told(view, kept(_again(path, run))):
         run.lock()
         try:
-            return _fit(run, path, reopened(run, view, TRAINING, **changes), view, began)
+            back = reopened(run, view, TRAINING, **changes)
+            run.write_settings({**back.facts, "settings": back.chosen.model_dump(mode="json")})
+            return _fit(run, path, back, view, began)
         finally:
             run.unlock()
+
+
+def _given(options: dict[str, Any]) -> dict[str, str]:
+    """The options that were given, as they were."""
+    return {name: str(value) for name, value in options.items() if value is not None}
 
 
 def _fit(run: Run, path: Path, back: Reopened, view: View, began: float) -> TrainedOne:

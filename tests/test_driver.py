@@ -62,3 +62,24 @@ def test_candidate_that_is_ended_twice_at_one_epoch_is_infeasible() -> None:
 def test_candidate_that_never_had_an_epoch_does_not_fit() -> None:
     record = driven(lambda tried, heard: ENDED)
     assert (record.state, record.reason) == ("infeasible", f"out of memory: {ENDED.reason}")
+
+
+def test_candidate_that_another_driver_took_over_while_it_waited_is_not_sent_out() -> None:
+    chosen = settings(None, {"executor": "inline", "pruner": "none"}, budget=2, strategy="random")
+    asking: Any = Asking(SPACE, make_strategy("random", SPACE, 0, chosen), chosen)
+    sent: list[int] = []
+
+    class Robbed(Ledger):
+        def holds(self, number: int, surely: bool = False) -> bool:
+            return number == 0 or not sent
+
+    ledger = Robbed(None, SPACE, "random")
+    for number in range(2):
+        ledger.add(asking.next(ledger.records(), number))
+
+    def run(candidate: Candidate, heard: Heard) -> Outcome:
+        sent.append(candidate.number)
+        return Trained(0.5)
+
+    drive(chosen, ledger, asking, Silent(), lambda one: one, run)
+    assert sent == [0]

@@ -8,6 +8,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,13 @@ from nas.figures import figures
 from nas.final import write_figures
 from nas.known import read_genotype
 from nas.ledger import Ledger
-from nas.messages import LONGEST, Record
+from nas.messages import LONGEST, Record, Score
+from nas.pace import epoch_seconds
 from nas.predict import predict
-from nas.resuming import resume
-from nas.retraining import retrain
-from nas.retrainplan import compared, planned
+from nas.provenance import SEARCH
+from nas.resuming import reopened, resume
+from nas.retraining import FORWARD, SPARE, _Retraining, retrain
+from nas.retrainplan import AFTER, COMPARING, SLACK, START_UP, RetrainPlan, compared, planned
 from nas.run import Run
 from nas.searching import search
 from nas.single import train
@@ -186,7 +190,7 @@ def test_one_known_network_is_trained_and_scored(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_interrupted_training_of_one_network_goes_on_in_its_folder(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(NETWORK.replace("epochs: 2", "epochs: 40"))
-    command = [sys.executable, "-m", "nas", "train", "mine.yaml", "--out=one"]
+    command = [sys.executable, "-m", "nas", "train", "mine.yaml", "--out=one", "--precision=auto"]
     driver = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True)
     until((tmp_path / "one" / "checkpoints" / "0.npz").exists, "the first epoch")
     driver.send_signal(signal.SIGINT)
@@ -199,9 +203,17 @@ def test_interrupted_training_of_one_network_goes_on_in_its_folder(tmp_path: Pat
         train(str(tmp_path / "other.yaml"), Silent(), tmp_path / "one")
     with pytest.raises(ConfigError, match="--seed: cannot change on resume"):
         train(str(tmp_path / "mine.yaml"), Silent(), tmp_path / "one", seed=9)
-    done = train(str(tmp_path / "mine.yaml"), Silent(), tmp_path / "one", seed=0, epochs=40)
+    again = {"precision": "auto", "seed": 0, "epochs": 40, "keep": 3}
+    done = train(str(tmp_path / "mine.yaml"), Silent(), tmp_path / "one", **again)
     assert done.result.records[0].epochs == 40
+    assert Run(tmp_path / "one").read_settings()["settings"]["keep"] == 3, "it is kept, if it is not said again"
     assert done.score.accuracy.value > 0.8
+
+
+@pytest.mark.slow
+def test_a_time_beside_the_epochs_of_a_file_does_not_change_them(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(NETWORK.replace("epochs: 2", "epochs: 2\ntime: 1h"))
+    assert train(str(tmp_path / "mine.yaml"), Silent(), tmp_path / "one").result.records[0].epochs == 2
 
 
 @pytest.mark.slow
@@ -210,6 +222,32 @@ def test_one_network_is_trained_for_as_many_epochs_as_fit_into_a_time(tmp_path: 
     done = train(str(tmp_path / "mine.yaml"), Silent(), tmp_path / "one", time=20 * pace)
     assert 1 < done.result.records[0].epochs < 1000
     assert done.score.accuracy.value > 0.5
+
+
+def test_the_time_of_a_retraining_is_divided_by_what_epochs_took_before(copy: Run) -> None:
+    copy.lock()
+    try:
+        back = reopened(copy, Silent(), SEARCH, time="1000s")
+    finally:
+        copy.unlock()
+    now = time.monotonic()
+    work = _Retraining(copy, back, Silent(), "", now + 1000)
+    pictures, held = sum(back.card.counts), back.chosen.validation_part or 0.0
+    with closing(Ledger(copy.study, back.space, "random", reading=True)) as ledger:
+        took = epoch_seconds(ledger.epochs(1))
+    assert took is not None
+    looked = FORWARD * pictures * held
+    whole = pictures * (1 - held)
+    one = took / (whole * (back.chosen.train_part or 1.0) + looked)  # seconds for a picture
+    assert work._epoch_seconds(1, validated=True) == pytest.approx(one * (whole + looked))
+    assert work._epoch_seconds(1, validated=False) == pytest.approx(one * pictures)
+    plan = RetrainPlan(asked={}, candidates=[1], seeds=1, epochs=7, winner=1)
+    fitting = (1000 - START_UP - AFTER) / (one * pictures)
+    assert work._last_epochs(plan) == pytest.approx(min(LONGEST, fitting), rel=0.01)
+    assert work._compared_by(plan) == pytest.approx(now + 1000 * SPARE * (COMPARING + SLACK), abs=5)
+    given = plan.model_copy(update={"asked": {"epochs": 7}})
+    assert work._last_epochs(given) == 7
+    assert work._compared_by(given) == pytest.approx(now + 1000 - 7 * one * pictures - START_UP - AFTER, abs=5)
 
 
 def test_a_search_without_validation_is_refused(tmp_path: Path) -> None:
@@ -308,7 +346,7 @@ def test_a_retraining_that_was_killed_before_its_first_candidate_goes_on(copy: R
     assert copy.final.exists()
 
 
-def test_the_best_model_is_replaced_only_when_the_figures_are_there(copy: Run) -> None:
+def test_the_best_model_is_replaced_only_when_the_figures_are_there(copy: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that was fitted on all pictures must not stand where the search's best one is expected."""
     before = copy.best.read_bytes()
 
@@ -317,8 +355,14 @@ def test_the_best_model_is_replaced_only_when_the_figures_are_there(copy: Run) -
             if (copy.folder / "final" / "best.keras").exists():
                 raise RuntimeError("here it ends")
 
+    def no_picture(score: Score) -> bytes:
+        raise RuntimeError("or here")
+
     with pytest.raises(RuntimeError, match="here it ends"):
         retrain(copy.folder, Unlucky(), number=0, seeds=1, epochs=1)
+    with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="or here"):
+        patched.setattr("nas.final._confusion_png", no_picture)
+        retrain(copy.folder, Silent(), number=0, seeds=1, epochs=1)
     assert copy.best.read_bytes() == before
     assert not copy.final.exists()
     retrain(copy.folder, Silent(), number=0, seeds=1, epochs=1)

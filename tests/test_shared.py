@@ -186,6 +186,25 @@ def test_an_answer_that_never_came_is_no_candidate_lost(chosen: Settings) -> Non
     ledger.close()
 
 
+def test_an_end_whose_answer_never_came_is_entered_once(chosen: Settings) -> None:
+    ledger = open_as("one", chosen)
+    ledger.add(candidate(0))
+    ledger._study.tell(0, 0.5)
+    assert ledger.tell(0, Trained(0.5), 1.0).value == 0.5
+    assert ledger.record(0).state == "trained"
+    ledger.close()
+
+
+def test_of_what_was_left_behind_no_more_is_taken_than_the_own_budget_allows(chosen: Settings) -> None:
+    one, other = open_as("one", chosen), open_as("other", chosen.model_copy(update={"budget": 2}))
+    for number in range(3):
+        one.add(candidate(number))
+    one.close()
+    other._read()
+    assert [each.number for each in other.abandoned(9)] == [0, 1]
+    other.close()
+
+
 def test_as_many_are_taken_over_as_there_is_room_for(chosen: Settings) -> None:
     one, other = (open_as(name, chosen) for name in ("one", "other"))
     for number in range(3):

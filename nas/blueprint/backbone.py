@@ -62,7 +62,7 @@ def backbone(net: Sketch, file: object, frozen: object, stages: object) -> None:
         raise BlueprintError(f"the backbone '{file}' is for pictures of {old.picture[-1]} channels, these have {net.shape[-1]}")
     net.stage = "backbone_"
     taken, known = _taken(old, stages), {"input": net.tip}
-    if not taken:
+    if all(isinstance(node.layer, Rescale) for node in taken):
         raise BlueprintError(f"the network in '{file}' has no blocks to take")
     for node in taken:
         if isinstance(node.layer, Rescale) and node.inputs == ("input",):

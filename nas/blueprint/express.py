@@ -101,6 +101,7 @@ def _stem(net: Sketch, genes: dict[str, Any]) -> None:
     stride, kernel = genes.get("stem_stride", 1), 3
     if stride == AUTO:
         stride = max(1, 2 ** round(math.log2(min(net.shape[:2]) / SIDE)))
+    if type(stride) is int:  # else `conv` says what is wrong with it
         kernel = max(kernel, stride + 1)  # no pixel is left out
     net.conv(filters, genes.get("stem_kernel", kernel), stride, bias=norm == "none")
     net.norm(norm).activation(genes.get("activation", "relu"))

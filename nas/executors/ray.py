@@ -27,6 +27,7 @@ from nas.run import write_whole
 
 OWN = "local"  # Ray's word for a cluster that is started here, whatever else runs on this machine
 LISTEN = 10.0  # seconds that a slot with nothing to say keeps a call
+LEAVING = 5.0  # seconds that slots may take to put their files away
 PATIENCE = 300.0  # seconds without any slot after which the cluster is taken to have no room
 
 
@@ -35,6 +36,7 @@ class _Running:
     slot: Any
     job: Any
     spent: float
+    submitted: Any  # the call that gave it the job
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -115,6 +117,9 @@ class OnRay:
         raise AssertionError("tried twice")
 
     def close(self) -> None:
+        leaving = [slot.leave.remote() for slot in self._idle]  # others would answer only when they have said what they have to
+        if leaving:
+            self.ray.wait(leaving, num_returns=len(leaving), timeout=LEAVING)
         for slot in (*self._asked.values(), *self._idle, *(running.slot for running in self._running.values())):
             self.ray.kill(slot)
         for kept in (self._asked, self._idle, self._waiting, self._running, self._calls, self._content):
@@ -145,8 +150,7 @@ class OnRay:
         while self._waiting and self._idle:
             number, job, spent = self._waiting.pop(0)
             slot = self._idle.pop()
-            slot.submit.remote(number, packed(job), spent)
-            self._running[number] = _Running(slot, job, spent)
+            self._running[number] = _Running(slot, job, spent, slot.submit.remote(number, packed(job), spent))
             self._calls[slot.listen.remote(LISTEN)] = number
 
     def _hear(self, call: Any) -> Finished | None:
@@ -154,7 +158,7 @@ class OnRay:
         number = self._calls.pop(call)
         running = self._running[number]
         try:
-            said = self.ray.get(call)
+            said = self.ray.get([running.submitted, call])[1]  # it may not even have got its job
         except self.ray.exceptions.RayError as problem:
             del self._running[number]
             return Finished(number, Lost(f"its place on the cluster is gone: {_why(problem)}"), running.seconds)
@@ -211,9 +215,9 @@ class OnRay:
 
     def _called(self, slot: Any, task: Task, told: Told) -> Any:
         try:
-            slot.call.remote(task, packed(task.argument))
+            submitted = slot.call.remote(task, packed(task.argument))
             while True:
-                for kind, content, _ in self.ray.get(slot.listen.remote(LISTEN)):
+                for kind, content, _ in self.ray.get([submitted, slot.listen.remote(LISTEN)])[1]:
                     if kind == "told":
                         told(*content)
                     elif kind == "returned":

@@ -46,6 +46,11 @@ class Slot:
         self._written = Written(None)
         self._hands = Processes(Work(function, self._heard, 1, tuple(map(str, files)), str(self._log), limits))
 
+    def leave(self) -> None:
+        """Nothing more will be asked: end what runs, and take the own files away."""
+        self._hands.close()
+        shutil.rmtree(self._home, ignore_errors=True)
+
     def host(self) -> str:
         """Where it is."""
         return socket.gethostname()

@@ -59,8 +59,7 @@ class Asking:
     refused: Counter[str] = field(default_factory=Counter)  # why → how often, for the run's summary
     exhausted: str = ""  # why there was no candidate any more, with the numbers
     _rows: list[list[Record]] = field(default_factory=list)  # of each candidate, what was refused before it
-    _known: dict[str, str] = field(default_factory=dict)  # genotype → why it was refused
-    _began: int | None = None  # the first number that was asked for here: what was refused before may be allowed now
+    _known: dict[str, str] = field(default_factory=dict)  # genotype → why it is refused, by the limits that hold here
 
     def next(self, records: Sequence[Record], number: int) -> Candidate | None:
         """The candidate `number`, or None if the space has nothing (or next to nothing) new within the limits, or the time
@@ -99,8 +98,6 @@ class Asking:
 
     def _with_refused(self, records: Sequence[Record]) -> list[Record]:
         """The records, with what was refused before each of them in front of it, by the limits that hold now."""
-        if self._began is None:
-            self._began = len(records)
         rows: list[Record] = []
         for place, record in enumerate(records):
             if place == len(self._rows):
@@ -113,10 +110,11 @@ class Asking:
         return rows
 
     def _still(self, genotype: Genotype, why: str, place: int) -> str:
-        """Why a genotype that was refused would be refused now; empty if it would not be."""
-        if self._began is None or place >= self._began or self.express is None or time.monotonic() >= self.deadline:
+        """Why a genotype that was refused, here or by an earlier or another driver, would be refused now; empty if it would not
+        be: limits may differ."""
+        if self.express is None or time.monotonic() >= self.deadline:
             return why
-        return self._candidate(Proposal(genotype), place, set())[1]
+        return self._known.get(canonical_json(genotype)) or self._candidate(Proposal(genotype), place, set())[1]
 
     def _numbers(self, refused: Counter[str], number: int) -> str:
         """What was turned down in vain, with the limits that did it."""

@@ -21,7 +21,6 @@ import random
 import statistics
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 from deap import base, tools
@@ -45,12 +44,11 @@ class Fitness(base.Fitness):  # type: ignore[misc]  # DEAP ships no types
     weights = (1.0, 1.0, 1.0)
 
 
-class Individual(list[Any]):
-    """One genotype as DEAP's operators see it: its groups, each a list of blocks. DEAP's `creator` would write classes into
-    its own module, where two searches in one process share them."""
+class Individual:
+    """A record as DEAP's selection sees it. DEAP's `creator` would write classes into its own module, where two searches in
+    one process share them."""
 
     def __init__(self, record: Record) -> None:
-        super().__init__(value for value in record.genotype.values() if isinstance(value, list))
         self.record = record
         self.fitness = Fitness(rank_of(record))
 
@@ -66,7 +64,8 @@ class Genetic:
         finish = self.options.finish
         self.last = settings.budget * (1 - finish) if finish else math.inf  # from this number on only the best has children
         self.encoder = Encoder(space)
-        self._codes: dict[str, np.ndarray] = {}
+        self._codes: dict[str, np.ndarray] = {}  # of the records, by their keys
+        self._keys: dict[int, tuple[Record, str]] = {}
 
     def propose(self, records: Sequence[Record], number: int) -> Proposal:
         rng = rng_for(self.seed, number, records)
@@ -130,12 +129,12 @@ class Genetic:
 
     def _chosen(self, records: Sequence[Record], finished: list[Record], number: int, rng: Rng) -> Proposal:
         """Of many children of the best, and some random ones, the one that is likely to improve most."""
-        codes, scores = self._told(finished)
-        if number < ASSIST_FROM or len(scores) < 2:
+        scored = [record for record in finished if record.value is not None and math.isfinite(record.value)]
+        if number < ASSIST_FROM or len(scored) < 2:
             return Proposal(self.space.sample(rng), operator="random")
-        best = sorted(finished, key=rank_of, reverse=True)[:BREEDERS]
-        population = [Individual(record) for record in best]
-        known = {canonical_json(record.genotype) for record in records}
+        codes, scores = self._told(finished)
+        population = [Individual(record) for record in sorted(scored, key=rank_of, reverse=True)[:BREEDERS]]
+        known = {self._key(record) for record in records}
         counts = self._counts(finished)
         pool: dict[str, Proposal] = {}
         for place in range(self.options.pool):
@@ -149,39 +148,48 @@ class Genetic:
         if not pool:
             return Proposal(self.space.sample(rng), operator="random")
         surrogate = Surrogate(codes, scores)
-        busy = [self._code(record.genotype) for record in records if record.state == "running"]
+        busy = [self._code(record) for record in records if record.state == "running"]
         if busy:
             surrogate = surrogate.believing(np.array(busy))
-        mean, spread = surrogate.guess(np.array([self._code(child.genotype) for child in pool.values()]))
+        mean, spread = surrogate.guess(np.array([self.encoder.code(child.genotype) for child in pool.values()]))
         gain = expected_improvement(mean, spread, float(surrogate.guess(surrogate.codes)[0].max()))
         child = list(pool.values())[int(gain.argmax())]
         return dataclasses.replace(child, operator=f"{child.operator}, chosen")
 
     def _told(self, finished: list[Record]) -> tuple[np.ndarray, list[float]]:
-        """Codes [n, features] and scores of what has ended. One that was stopped scores what it had reached, and as much more
-        as those gained from there that were trained to the end; one that failed as little as the least."""
+        """Codes [n, features] and scores of what has ended, some of it with a score. One that was stopped scores what it had
+        reached, and as much more as those gained from there that were trained to the end; one that failed as little as the
+        least."""
         trained = [record for record in finished if record.state == "trained" and record.value is not None]
         gained: dict[int, float] = {}  # epochs → what those that were trained to the end gained from there
         for epochs in {record.epochs for record in finished if record.state == "stopped"}:
-            there = [one for one in trained if one.epochs >= epochs > 0]
-            gained[epochs] = statistics.median(float(one.value or 0) - max(one.curve[:epochs]) for one in there) if there else 0
+            there = [float(one.value or 0) - max(one.curve[:epochs]) for one in trained if one.epochs >= epochs > 0]
+            there = [each for each in there if math.isfinite(each)]  # an evaluator may have reported what is no number
+            gained[epochs] = statistics.median(there) if there else 0
         scores: list[float | None] = []
         for record in finished:
             value = record.value
+            if value is not None and not math.isfinite(value):
+                value = None
             scores.append(value + gained[record.epochs] if record.state == "stopped" and value is not None else value)
-        known = [score for score in scores if score is not None]
-        if not known:
-            return np.empty((0, self.encoder.size)), []
-        filled = [min(known) if score is None else score for score in scores]
+        least = min(score for score in scores if score is not None)
+        filled = [least if score is None else score for score in scores]
         order = sorted(range(len(filled)), key=lambda place: filled[place], reverse=True)
         kept = sorted({*order[: MOST // 2], *range(max(0, len(filled) - MOST // 2), len(filled))})
-        return np.array([self._code(finished[place].genotype) for place in kept]), [filled[place] for place in kept]
+        return np.array([self._code(finished[place]) for place in kept]), [filled[place] for place in kept]
 
-    def _code(self, genotype: Genotype) -> np.ndarray:
-        key = canonical_json(genotype)
+    def _code(self, record: Record) -> np.ndarray:
+        key = self._key(record)
         if key not in self._codes:
-            self._codes[key] = self.encoder.code(genotype)
+            self._codes[key] = self.encoder.code(record.genotype)
         return self._codes[key]
+
+    def _key(self, record: Record) -> str:
+        """The genotype of a record as text; rows are asked about again with every proposal."""
+        kept = self._keys.get(record.number)
+        if kept is None or kept[0] is not record:
+            kept = self._keys[record.number] = (record, canonical_json(record.genotype))
+        return kept[1]
 
     def _select(self, population: list[Individual], rng: Rng) -> Record:
         size = min(self.options.tournament, len(population))

@@ -134,7 +134,7 @@ class OptunaStrategy:
         return study
 
     def _trial(self, record: Record) -> FrozenTrial:
-        """A record as a trial; finished ones are kept, since they never change."""
+        """A record as a trial; finished and refused ones are kept, since they never change."""
         kept = self._mirrored.get(record.number)
         if kept is not None and kept[0] is record:
             return kept[1]
@@ -149,6 +149,6 @@ class OptunaStrategy:
             distributions=distributions,
             intermediate_values=reported if record.state != "infeasible" else {},
         )
-        if record.finished:
+        if record.finished or record.state == "refused":
             self._mirrored[record.number] = (record, trial)
         return trial

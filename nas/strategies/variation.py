@@ -17,8 +17,8 @@ Rng = random.Random
 
 
 def crossed(space: SearchSpace, first: Genotype, second: Genotype, rng: Rng) -> Genotype:
-    """A child of two: each group cut and joined at block borders, where its length may change (DEAP's messy one-point
-    crossover on a list of blocks), every other gene from either parent."""
+    """A child of two: each group has its first blocks from `first` and the rest, and so its length, from `second` (one-point
+    crossover: what stands at a place was good at that place), every other gene is from either parent."""
     child: Genotype = {}
     for name in (*space.groups, *space.genes):
         if name not in first and name not in second:
@@ -26,7 +26,10 @@ def crossed(space: SearchSpace, first: Genotype, second: Genotype, rng: Rng) -> 
         ours, theirs = first.get(name), second.get(name)
         if isinstance(ours, list) and isinstance(theirs, list):
             pair = [dict(block) for block in ours], [dict(block) for block in theirs]
-            child[name] = with_deap(rng, partial(tools.cxMessyOnePoint, *pair))[0]
+            if min(map(len, pair)) > 1:
+                child[name] = with_deap(rng, partial(tools.cxOnePoint, *pair))[0]
+            else:
+                child[name] = rng.choice(pair)
         else:
             child[name] = rng.choice([side[name] for side in (first, second) if name in side])
     return space.repair(child, rng)

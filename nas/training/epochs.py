@@ -7,6 +7,7 @@ it is told to, when it fails, or when the time is over.
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -63,8 +64,9 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
         state = load_checkpoint(Path(self.job.checkpoint), self.network, self.optimizer)
         if state is None:
             job = self.job
-            if job.inherits:
-                inherit(self.network, job.blueprint, Path(job.inherits), seed_of(job.seed, job.number, "copies"), job.shrink)
+            copies = seed_of(job.seed, job.number, "copies")
+            if job.inherits and not inherit(self.network, job.blueprint, Path(job.inherits), copies, job.shrink):
+                sys.stderr.write(f"#{job.number}: its parent's model is gone, so it begins at random\n")  # the run's log
             fetch(self.network, job.blueprint)
             return
         self.best, history = state
@@ -145,9 +147,11 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
         took, pace = len(self.history), (epoch_seconds(self.history) or 0.0) + AROUND
         more = max(0, min(LONGEST - took, int((self.job.until - time.time()) / pace - SCORED)))
         self.epochs, self.replanned = took + more, True
-        rate = rate_of(self.optimizer)
+        rate, step = rate_of(self.optimizer), int(self.optimizer.iterations)
         if rate is not None:
-            rate.replan(int(self.optimizer.iterations), more * len(self.fitting))
+            # Where far more epochs fit than were planned, the schedule goes back: else it would stay at its end.
+            done = min(float(rate.progress(step)), took / self.epochs)
+            rate.replan(step, more * len(self.fitting), done)
 
     def _standing(self) -> dict[str, Any]:
         """What a checkpoint keeps of a plan that was changed: how many epochs, and how far the schedule is."""

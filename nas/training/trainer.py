@@ -17,7 +17,7 @@ import numpy as np
 from nas.datasets.cache import open_cache
 from nas.datasets.split import split
 from nas.errors import RunError
-from nas.messages import LONGEST, Job, Outcome, Trained
+from nas.messages import LONGEST, Job, Outcome, Stopped, Trained
 from nas.recipe import Recipe
 from nas.training.augment import augmentation
 from nas.training.averaging import averaged, averaging
@@ -42,7 +42,7 @@ KINDS: dict[str, type[Any]] = {
 
 
 def train(job: Job, report: Report) -> Outcome:
-    """Train one candidate. Its model is at `job.model` afterwards if it was trained to the end.
+    """Train one candidate. Its model is at `job.model` afterwards if it was trained to the end, or may have `heirs`.
 
     Raises what Keras raises for a network that cannot be built or trained; `worker.py` makes an outcome of it.
     """
@@ -72,7 +72,7 @@ def train(job: Job, report: Report) -> Outcome:
             verbose=0,
         )
     outcome = epochs.outcome or Trained(reached(job, epochs.curve))
-    if isinstance(outcome, Trained):
+    if isinstance(outcome, Trained) or (isinstance(outcome, Stopped) and job.heirs):
         save_model(job, epochs.best, _facts(job, epochs.curve))
     return outcome
 

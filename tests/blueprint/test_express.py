@@ -208,6 +208,12 @@ def test_a_stem_by_itself_leaves_about_32_pixels(side, stride):
     assert stem.kernel > stem.stride, "no pixel is left out"
 
 
+@pytest.mark.parametrize(("stride", "kernel"), [(1, 3), (2, 3), (4, 5)])
+def test_a_stem_leaves_no_pixel_out(stride, kernel):
+    blueprint, _ = express({"blocks": [], "stem_filters": 16, "stem_stride": stride}, PICTURES)
+    assert [node.layer.kernel for node in blueprint.nodes if isinstance(node.layer, Conv)] == [kernel]
+
+
 def test_a_stride_that_is_no_number_is_told():
     with pytest.raises(BlueprintError, match="stride is a whole number from 1"):
         express({"blocks": [], "stem_filters": 8, "stem_stride": "two"}, PICTURES)

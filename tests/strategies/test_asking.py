@@ -89,6 +89,24 @@ def test_what_was_refused_for_a_limit_is_turned_away_without_being_drawn_again()
             assert all(drawn.count(genotype) <= most for genotype in refused)
 
 
+def test_what_was_refused_is_remembered_for_the_candidates_that_follow():
+    genotype, drawn = CONNECTED.sample(random.Random(0)), []
+    most = 10_000
+
+    def express_noted(genotype):
+        drawn.append(genotype)
+        return express_small(genotype)
+
+    assert express_small(genotype)[0].parameters > most
+    asking, records = Asking(CONNECTED, Stubborn(genotype), settings(max_params=most, max_flops="none"), express_noted), []
+    for number in range(3):
+        candidate = asking.next(records, number)
+        assert candidate.operator == "random"
+        records.append(dataclasses.replace(recorded(candidate), refused=candidate.refused))
+    assert drawn.count(genotype) == 1
+    assert asking.refused["over max-params"] >= 3 * ASKED
+
+
 def test_limits_that_were_widened_since_are_the_ones_that_hold():
     """What a narrower limit refused is not shown as refused any more, and may be a candidate."""
     genotype = CONNECTED.sample(random.Random(0))
@@ -100,6 +118,19 @@ def test_limits_that_were_widened_since_are_the_ones_that_hold():
         candidate = asking.next([first], 1)
         assert [record.state for record in strategy.shown[0]] == shown
         assert (candidate is not None and candidate.genotype == genotype) == (most is None)
+
+
+def test_what_another_driver_refuses_is_judged_by_the_limits_that_hold_here():
+    """Drivers of one search may have other limits; theirs show in records that come while this one runs."""
+    genotype = CONNECTED.sample(random.Random(0))
+    asking = Asking(CONNECTED, Stubborn(genotype), settings(max_flops="none"), express_small)
+    first = recorded(asking.next([], 0))
+    theirs = make_candidate(CONNECTED, Proposal(CONNECTED.sample(random.Random(1))), 1, express_small)
+    other = dataclasses.replace(recorded(theirs), refused=((CONNECTED.sample(random.Random(2)), "over max-params"),))
+    asking.strategy = Stubborn(CONNECTED.sample(random.Random(2)))
+    candidate = asking.next([first, other], 2)
+    assert candidate.operator == "idea"
+    assert [record.state for record in asking.strategy.shown[0]] == ["trained", "trained"]
 
 
 def test_proposing_ends_with_the_time():

@@ -223,3 +223,10 @@ def test_search_with_the_best_of_an_earlier_run_as_its_backbone(tmp_path: Path) 
     assert answer.returncode != 0
     assert "the backbone 'first' cannot be read" in answer.stderr
     assert "Traceback" not in answer.stderr
+
+
+def test_network_without_blocks_is_no_backbone(digits: DataCard, tmp_path: Path) -> None:
+    job = make_job(digits, tmp_path, {"blocks": [], "head": "average", "batch_size": 32}, epochs=1)
+    assert isinstance(train(job, HEARD), Trained)
+    with pytest.raises(BlueprintError, match="has no blocks to take"):
+        express({"backbone": job.model, "blocks": [], "head": "average"}, digits.pictures)

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 
-from nas.messages import DataCard, Job, Progress, Trained
+from nas.messages import DataCard, Job, Progress, Stopped, Trained
 from nas.recipe import Recipe
 from nas.training.schedule import WARM_UP, Rate
 from nas.training.trainer import train
@@ -39,8 +39,10 @@ def test_rate_that_is_planned_anew_goes_on_from_where_it_is_and_comes_to_its_end
     assert float(rate(400)) == pytest.approx(before, abs=1e-6)
     assert before > float(rate(425)) > float(rate(449)) > 0
     assert float(rate(450)) == pytest.approx(0, abs=1e-6)
+    before = float(rate(425))
     rate.replan(425, 1000)
-    assert float(rate(925)) == pytest.approx(float(rate(426)), abs=0.5)
+    assert float(rate(425)) == pytest.approx(before, abs=1e-6)
+    assert before > float(rate(925)) > float(rate(1424)) > 0
     assert float(rate(1425)) == pytest.approx(0, abs=1e-6)
 
 
@@ -73,6 +75,22 @@ def test_training_with_a_time_to_keep_ends_when_its_schedule_does(digits: DataCa
     assert len(history["epochs"]) == history["of"] == heard[-1] < 900
     assert history["done"] > 0.5
     assert (tmp_path / "1.keras").exists()
+
+
+def test_far_more_epochs_than_were_planned_are_not_trained_at_the_end_of_the_schedule(digits: DataCard, tmp_path: Path) -> None:
+    """One was planned, at the end of which the rate is zero; then there is time for hundreds."""
+    losses: list[float] = []
+
+    def hears(news: object) -> bool:
+        if isinstance(news, Progress):
+            losses.append(news.metrics["train_loss"])
+        return len(losses) < 6
+
+    job = make_job(digits, tmp_path, {**GENOTYPE, "schedule": "cosine"}, epochs=1, validation_part=0.0)
+    assert train(dataclasses.replace(job, until=time.time() + 3600), hears) == Stopped()
+    assert losses[5] < 0.7 * losses[1]
+    with np.load(tmp_path / "1.npz") as stored:
+        assert json.loads(str(stored["history"]))["done"] < 0.1
 
 
 def test_without_its_time_a_training_goes_on_to_the_end_that_was_planned_by_it(digits: DataCard, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -105,6 +106,12 @@ def test_told_to_stop_it_is_stopped(digits: DataCard, tmp_path: Path) -> None:
     assert train(make_job(digits, tmp_path), ear) == Stopped()
     assert len(ear.heard) == 2
     assert not (tmp_path / "1.keras").exists()
+
+
+def test_stopped_one_that_may_have_heirs_leaves_its_model(digits: DataCard, tmp_path: Path) -> None:
+    job = dataclasses.replace(make_job(digits, tmp_path), heirs=True)
+    assert train(job, Ear(lambda progress: progress.epoch < 2)) == Stopped()
+    assert load_model(tmp_path / "1.keras").facts["epochs"] == 2
 
 
 def test_told_to_stop_after_the_last_epoch_it_is_trained(digits: DataCard, tmp_path: Path) -> None:
