@@ -237,7 +237,7 @@ class SharedLedger(Ledger):
         return self._patiently(partial(self._ended_as, number, outcome, seconds))
 
     def _ended_as(self, number: int, outcome: Trained | Stopped | Infeasible, seconds: float) -> Record:
-        with self._writing(), reached():
+        with self._writing():
             trial = self._study._storage.get_trial(self._ids[number])
         if trial.state.is_finished():  # it was entered, but the answer never came
             self._trials.pop(number, None)

@@ -18,6 +18,7 @@ import pytest
 from nas.blueprint import Pictures, express
 from nas.config import Settings
 from nas.errors import ConfigError, RunError, RunFailed
+from nas.ledger import Ledger
 from nas.messages import Candidate, Progress, Trained
 from nas.run import Run
 from nas.searching import search
@@ -189,9 +190,11 @@ def test_an_answer_that_never_came_is_no_candidate_lost(chosen: Settings) -> Non
 def test_an_end_whose_answer_never_came_is_entered_once(chosen: Settings) -> None:
     ledger = open_as("one", chosen)
     ledger.add(candidate(0))
-    ledger._study.tell(0, 0.5)
-    assert ledger.tell(0, Trained(0.5), 1.0).value == 0.5
-    assert ledger.record(0).state == "trained"
+    trial = ledger._trials[0]
+    Ledger.tell(ledger, 0, Trained(0.5), 1.0)
+    ledger._trials[0] = trial
+    assert ledger.tell(0, Trained(0.5), 1.0) == ledger.record(0)
+    assert (ledger.record(0).state, ledger.record(0).value, ledger.unfinished()) == ("trained", 0.5, [])
     ledger.close()
 
 
