@@ -56,8 +56,8 @@ class Way:
         return f"{each}, stopped after {self.until}" if self.until else each
 
 
-# The preset `quick` as it was, as it is, and `standard` as far as where its pruner decides.
-CHEAP = (Way(3, 5_000), Way(1, 15_000), Way(9, 10_000, until=3))
+# The preset `quick`, and `standard` as far as where its pruner decides.
+CHEAP = (Way(1, 15_000), Way(9, 10_000, until=3))
 
 
 def main() -> None:
@@ -95,7 +95,9 @@ def train(options: argparse.Namespace) -> None:
     every = training_pictures(card, chosen.model_copy(update={"train_part": 1.0}))
     looked = FORWARD * validation_pictures(card, chosen)
     drawn = within_limits(space, chosen, card)
-    picked = random.Random(options.seed).sample(drawn, min(options.candidates, len(drawn)))
+    if len(drawn) < options.candidates:
+        sys.exit(f"--max-flops: only {len(drawn)} random networks are within it, {options.candidates} are needed")
+    picked = random.Random(options.seed).sample(drawn, options.candidates)
     ways = {LONG: Way(options.epochs), **{way.name: way for way in CHEAP}}
     done = {(row["candidate"], row["way"]) for row in rows(options.csv)}
     wanted: dict[int, tuple[int, str, float]] = {}

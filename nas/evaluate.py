@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from nas.answers import HandedOver
 from nas.datasets import Arrays, Files, images
 from nas.datasets.prepare import load
 from nas.errors import DatasetError, InputError, listing
-from nas.export.opened import open_model
+from nas.export.opened import located, open_model
 from nas.figures import figures
 from nas.final import figure_lines, write_figures
 from nas.messages import Score
@@ -52,6 +53,7 @@ def evaluate(
     folder = folder_of(out, "--out") if out is not None else None
     if folder is not None and any((folder / name).exists() for name in ("run.yaml", "final.csv")):
         raise InputError("is a run, whose own figures would be written over; give another folder", f"--out {out}")
+    located(Path(model))
     for file in plugin:
         plugins.load(file)
     with disk_told(), interrupts_told(view, "interrupted; nothing was written"):
@@ -113,6 +115,8 @@ def evaluation_lines(score: Score, dataset: str, part: str) -> Iterator[str]:
         cells = [["", *(printable(name)[:10] for name in score.classes)]]
         cells += [[printable(name)[:10], *map(str, row)] for name, row in zip(score.classes, score.confusion, strict=True)]
         wide = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+        if sum(wide) + 2 * len(wide) > shutil.get_terminal_size((120, 24)).columns:
+            return
         yield "class and what was answered:"
         for row in cells:
             yield "  " + "  ".join(cell.rjust(width) for cell, width in zip(row, wide, strict=True))

@@ -25,7 +25,7 @@ from nas.datasets import images
 from nas.errors import InputError
 from nas.export.opened import open_model
 from nas.preparing import interrupts_told
-from nas.run import disk_told, target_of, write_whole
+from nas.run import check_apart, disk_told, target_of, write_whole
 from nas.view import Plain, View
 
 PATCH = 5  # the patch is a fifth of the picture's sides
@@ -52,6 +52,7 @@ def explain(model: str | Path, picture: str | Path, out: str | Path | None = Non
         raise InputError(f"a sheet is a page (.html) or a picture (.png); found '{target.suffix}'", f"--out {out}")
     if not os.path.isfile(picture):
         raise InputError("there is no such picture", str(picture))
+    check_apart(target, [picture], "--out")
     with disk_told(), interrupts_told(view, "interrupted; nothing was written"):
         loaded = open_model(model)
         try:
@@ -146,8 +147,10 @@ def _filter(weights: np.ndarray) -> Image.Image:
     return scaled(shown if shown.shape[-1] == 3 else shown[..., :1], TILE)
 
 
-def data_url(image: Image.Image) -> str:
-    """A picture as it can stand in a page."""
+def data_url(image: Image.Image, most: int = 0) -> str:
+    """A picture as it can stand in a page; its longer side at most so many pixels, unless that is 0."""
+    if most:
+        image.thumbnail((most, most))
     stream = io.BytesIO()
     image.save(stream, "PNG", optimize=True)
     return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"

@@ -11,7 +11,7 @@ import math
 import sys
 import time
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +61,8 @@ class Logged:
         costs: dict[str, Any] = {}
         if candidate.blueprint is not None:
             costs = {"parameters": candidate.blueprint.parameters, "flops": candidate.blueprint.flops}
-        self._write(
-            candidate.number, 0, [_beginning({**costs, **recipe, **flatten(candidate.genotype)}, str(candidate.number))]
-        )
+        known = {**costs, **recipe, **flatten(candidate.genotype)}
+        self._write(candidate.number, 0, lambda: [_beginning(known, str(candidate.number))])
 
     def pulse(self, pulse: Pulse) -> None:
         self.view.pulse(pulse)
@@ -71,11 +70,11 @@ class Logged:
     def progress(self, progress: Progress, curve: Sequence[float]) -> None:
         self.view.progress(progress, curve)
         shown = {"score": progress.value, **progress.metrics}
-        self._write(progress.number, progress.epoch, [_scalar(name, value) for name, value in shown.items()])
+        self._write(progress.number, progress.epoch, lambda: [_scalar(name, value) for name, value in shown.items()])
 
     def finished(self, record: Record, best: Record | None) -> None:
         self.view.finished(record, best)
-        self._write(record.number, record.epochs, [_end(record.state == "trained")])
+        self._write(record.number, record.epochs, lambda: [_end(record.state == "trained")])
         self._close(record.number)
 
     def end(self) -> None:
@@ -87,8 +86,9 @@ class Logged:
         with contextlib.suppress(Exception):  # what it had still to write is lost with the rest
             self._writers.pop(number).close()
 
-    def _write(self, number: int, step: int, values: Sequence[Any]) -> None:
-        """Write some values; when the disk takes them no more, that is told once, and the search goes on without."""
+    def _write(self, number: int, step: int, values: Callable[[], Sequence[Any]]) -> None:
+        """Write some values. When the disk takes them no more, or one cannot be written down, that is told once, and the search
+        goes on without."""
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
@@ -98,7 +98,7 @@ class Logged:
         try:
             if number not in self._writers:
                 self._writers[number] = EventFileWriter(str(self.folder / str(number)))
-            self._writers[number].add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=values)))
+            self._writers[number].add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=values())))
             self._writers[number].flush()
         except Exception as problem:
             self._failed = True

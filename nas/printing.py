@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from nas.messages import Candidate, Metrics, Record
 
 SHOWN = ("rank", "number", "state", "val_accuracy", "epochs", "curve", "parameters", "seconds", "architecture")
+GIVE_WAY = ("seconds", "curve", "epochs", "parameters", "state")  # the first of these first
+LEAST = 20  # characters of the last column, while others can give way
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
-    """Rows of the leaderboard in columns; the last one gives way where the terminal is narrow."""
+    """Rows of the leaderboard in columns. Where the terminal is narrow the last one gives way, then some of the others."""
     if not rows:
         return "no candidate to show"
     shown = list(SHOWN)
@@ -26,10 +28,16 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         shown.insert(shown.index("val_accuracy"), "score")
     if all(" " not in str(row["curve"]) for row in rows):  # nothing but single points
         shown.remove("curve")
-    cells = [shown, *([_cell(name, row) for name in shown] for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(shown) - 1)]
-    room = max(20, shutil.get_terminal_size((120, 24)).columns - sum(widths) - 2 * len(widths))
-    return "\n".join(_line(line, widths, room) for line in cells)
+    columns = shutil.get_terminal_size((120, 24)).columns
+    for name in (None, *GIVE_WAY):
+        if name in shown:
+            shown.remove(name)
+        cells = [shown, *([_cell(name, row) for name in shown] for row in rows)]
+        widths = [max(len(line[column]) for line in cells) for column in range(len(shown) - 1)]
+        room = columns - sum(widths) - 2 * len(widths)
+        if room >= LEAST:
+            break
+    return "\n".join(_line(line, widths, max(1, room)) for line in cells)
 
 
 def printable(name: str) -> str:
@@ -51,9 +59,9 @@ def _cell(name: str, row: dict[str, Any]) -> str:
             return sparkline([float(each) for each in str(value).split()], 8)
         return "?"
     if name == "architecture":
-        return " ".join(f"{value} ({row['reason']})".split()) if row["reason"] else str(value)
+        return printable(" ".join(f"{value} ({row['reason']})".split())) if row["reason"] else printable(str(value))
     if isinstance(value, str):
-        return value
+        return printable(value)
     return {"score": "{:.4f}", "val_accuracy": "{:.4f}", "parameters": "{:,}", "seconds": "{:.1f}"}.get(name, "{}").format(
         value
     )

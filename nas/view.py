@@ -27,7 +27,8 @@ def sparkline(curve: Sequence[float], width: int = 12) -> str:
         return ""
     low, high = min(shown), max(shown)
     top = len(_BARS) - 1
-    return "".join(_BARS[round((value - low) / (high - low) * top) if high > low else top // 2] for value in shown)
+    span = high / 2 - low / 2  # halves, for the difference of two huge numbers may be infinite
+    return "".join(_BARS[round((value / 2 - low / 2) / span * top) if span > 0 else top // 2] for value in shown)
 
 
 def duration(seconds: float) -> str:
@@ -161,7 +162,7 @@ class Live(Silent):
         self._bar: Any = None
 
     def note(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False)
+        self.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
     def preparing(self, done: int, total: int) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -57,8 +58,11 @@ def test_layers_are_those_of_the_network(small_run: Path) -> None:
     filters = first_filters(loaded)
     assert filters is not None
     assert filters.shape[-1] == convs[0].channels.shape[-1]
-    relu = [layer for layer in layers if layer.kind == "Activation"]
-    assert all(np.isfinite(layer.channels).all() for layer in relu)
+    active = [layer for layer in layers if layer.kind == "Activation"]
+    assert active
+    assert all(np.isfinite(layer.channels).all() for layer in active)
+    theirs = keras.Model(loaded.model.inputs, loaded.model.get_layer(convs[0].name).output)
+    np.testing.assert_allclose(convs[0].channels, np.asarray(theirs(picture[None].astype(np.float32)))[0], atol=1e-4)
 
 
 @pytest.mark.slow
@@ -85,6 +89,10 @@ def test_what_cannot_be_explained_is_told(small_run: Path, scan: Path, tmp_path:
     with pytest.raises(InputError, match="is not a JPEG"):
         explain(small_run, tmp_path / "damaged.jpg", tmp_path / "x.html", Silent())
     assert not (tmp_path / "x.html").exists()
+    before = scan.read_bytes()
+    with pytest.raises(InputError, match="would be written over; give another file"):
+        explain(small_run, scan, scan, Silent())
+    assert scan.read_bytes() == before
 
 
 def test_exports_have_no_layers_to_show(scan: Path) -> None:

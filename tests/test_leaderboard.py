@@ -104,6 +104,18 @@ def test_the_table_shows_the_score_where_it_is_not_the_accuracy(file):
     assert "score  val_accuracy" in table([{**row, "score": 0.25} for row in rows]).splitlines()[0]
 
 
+@pytest.mark.parametrize("columns", [160, 80, 60, 45])
+def test_the_table_fits_the_terminal(file, columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    rows = [{**row, "architecture": "C16 | C24-P | " * 12} for row in read_csv(file)]
+    lines = table(rows).splitlines()
+    assert max(map(len, lines)) <= columns
+    assert lines[0].split()[:2] == ["rank", "number"]
+    assert "val_accuracy" in lines[0]
+    assert ("curve" in lines[0]) == (columns == 160)
+    assert "\x1b" not in table([{**rows[0], "reason": "\x1b[31mred"}])
+
+
 def test_what_is_no_leaderboard_is_told(tmp_path):
     file = tmp_path / "leaderboard.csv"
     with pytest.raises(InputError, match=r"is not there \(yet\); 'nas resume .*' writes it anew"):
@@ -136,7 +148,8 @@ def test_a_number_of_any_length_can_be_shown(file):
     assert "inf" in table(read_csv(file))
 
 
-def test_a_row_that_ends_early_and_a_curve_of_words_are_shown(file):
+def test_a_row_that_ends_early_and_a_curve_of_words_are_shown(file, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "160")
     heading, first, second, *rest = file.read_text().splitlines()
     assert "0.5 0.55 0.7" in file.read_text()
     file.write_text("\n".join((heading, first[:20], second, *rest)).replace("0.5 0.55 0.7", "0.5 what 0.7") + "\n")

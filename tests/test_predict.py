@@ -87,6 +87,14 @@ def test_command_line_answers_and_is_otherwise_silent(small_run: Path, scan: Pat
     assert found.stderr == ""
 
 
+def test_a_picture_is_not_written_over(small_run: Path, scan: Path, tmp_path: Path) -> None:
+    before = scan.read_bytes()
+    found = nas("predict", small_run, scan, "--csv", scan, cwd=tmp_path)
+    assert found.returncode == 2
+    assert "would be written over; give another file" in found.stderr
+    assert scan.read_bytes() == before
+
+
 def test_command_line_with_a_damaged_picture_exits_2(small_run: Path, scan: Path, damaged: Path, tmp_path: Path) -> None:
     found = nas("predict", small_run, damaged, scan, cwd=tmp_path)
     assert found.returncode == 2
@@ -98,7 +106,8 @@ def test_command_line_with_a_damaged_picture_exits_2(small_run: Path, scan: Path
 def test_folders_are_looked_at_with_all_that_is_below_them(small_run: Path, scan: Path, damaged: Path, tmp_path: Path) -> None:
     below = tmp_path / "below" / "deeper"
     below.mkdir(parents=True)
-    for name in ("b.png", "a.png", ".hidden.png"):
+    (below / ".thumbs").mkdir()
+    for name in ("b.png", "a.png", ".hidden.png", ".thumbs/d.png"):
         (below / name).write_bytes(scan.read_bytes())
     (below / "notes.txt").write_text("no picture by its name")
     (below / "c.jpg").write_bytes(damaged.read_bytes())

@@ -39,8 +39,10 @@ def leaderboard(
     rows = rows[:top] if top else rows
     if json:
         import json as json_module
+        import math
 
-        filled = [{name: None if value == "" else value for name, value in row.items()} for row in rows]
+        nothing = ("", math.inf, -math.inf)  # JSON knows no infinite numbers
+        filled = [{name: None if value in nothing or value != value else value for name, value in row.items()} for row in rows]
         say(json_module.dumps(filled, indent=1, ensure_ascii=False))
     else:
         say(table(rows))

@@ -26,21 +26,22 @@ def predict(
     from nas.errors import counted
     from nas.predict import predictions, write_csv
     from nas.printing import printable
-    from nas.run import disk_told, target_of
+    from nas.run import check_apart, disk_told, target_of
 
     failed = 0
     with disk_told():
         if csv is not None:
             file = target_of(csv, "--csv")
+            check_apart(file, [*pictures, model], "--csv")
             count, failed = write_csv(predictions(model, pictures), file, top)
             say(f"{counted(count, 'picture')}, {failed:,} of them unreadable: {csv}")
         for prediction in predictions(model, pictures) if csv is None else ():
             if prediction.reason:
                 failed += 1
-                print(f"error: {prediction.file}: {prediction.reason}", file=sys.stderr)  # noqa: T201
+                print(f"error: {printable(prediction.file)}: {prediction.reason}", file=sys.stderr)  # noqa: T201
                 continue
             shown = [(printable(name), share) for name, share in list(prediction.probabilities.items())[:top]]
-            say(f"{prediction.file}: {shown[0][0]}   " + "  ".join(f"{name} {share:.1%}" for name, share in shown))
+            say(f"{printable(prediction.file)}: {shown[0][0]}   " + "  ".join(f"{name} {share:.1%}" for name, share in shown))
     if failed:
         raise typer.Exit(InputError.exit_code)
 

@@ -11,7 +11,7 @@ import random
 from pathlib import Path
 
 from nas.datasets.base import DATASETS, Files, Part
-from nas.datasets.images import ENDINGS, is_image_file
+from nas.datasets.images import ENDINGS, hidden, is_image_file
 from nas.errors import DatasetError, did_you_mean, listing
 
 TRAIN = ("train", "training", "training_set")
@@ -58,12 +58,7 @@ def test_words(root: Path) -> str:
 
 
 def _folders(root: Path) -> list[Path]:
-    return sorted(child for child in root.iterdir() if child.is_dir() and not _hidden(child.name))
-
-
-def _hidden(name: str) -> bool:
-    """Folders that programs leave behind, such as `.ipynb_checkpoints` and `__MACOSX`."""
-    return name.startswith((".", "__"))
+    return sorted(child for child in root.iterdir() if child.is_dir() and not hidden(child.name))
 
 
 def _files(folder: Path) -> Files:
@@ -97,7 +92,7 @@ def _walk(folder: Path) -> list[Path]:
     """All files below a class folder in order, but for those in hidden folders."""
     found: list[Path] = []
     for at, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not _hidden(name)]
+        folders[:] = [name for name in folders if not hidden(name)]
         found += [Path(at) / name for name in names]
     return sorted(found)
 

@@ -19,6 +19,11 @@ FORMATS = ("JPEG", "PNG", "BMP", "WEBP")
 _GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L")
 
 
+def hidden(name: str) -> bool:
+    """Folders that programs leave behind, such as `.ipynb_checkpoints` and `__MACOSX`."""
+    return name.startswith((".", "__"))
+
+
 def is_image_file(file: Path) -> bool:
     return file.suffix.lower() in ENDINGS
 

@@ -107,23 +107,27 @@ def _loading(about: dict[str, Any]) -> Iterator[str]:
     yield "```python"
     yield "import json"
     yield "import numpy as np"
-    yield "from PIL import Image"
+    yield "from PIL import Image, ImageOps"
     yield from (line for line in own if line.startswith(("import ", "from ")))
     yield ""
-    yield f'image = Image.open("picture.jpg").convert("{mode}").resize(({width}, {height}), Image.Resampling.BILINEAR)'
+    yield 'image = ImageOps.exif_transpose(Image.open("picture.jpg"))'
+    yield f'image = image.convert("{mode}").resize(({width}, {height}), Image.Resampling.BILINEAR)'
     yield f"picture = np.asarray(image, np.float32)[None{grey}]"
     yield from (line for line in own if not line.startswith(("import ", "from ")))
     yield 'classes = json.load(open("model.json", encoding="utf-8"))["classes"]'
     yield f"print(dict(zip(classes, {_named(about)})))"
     yield "```"
     yield ""
-    yield "`nas predict` does the same with any picture file, and obeys the camera's orientation."
+    yield "`nas predict` does the same; it takes pictures of 16 bits too, and lays transparent ones on white, as in training."
 
 
 def _named(about: dict[str, Any]) -> str:
-    last = about["blueprint"]["nodes"][-2:]
-    one = any(node.get("units") == 1 for node in last) and about["format"] in ("keras", "python")
-    return "[1 - answers[0][0], answers[0][0]]" if one else "answers[0].tolist()"
+    """What stands for the classes: as the network answers, where it does so with one probability for each."""
+    nodes = about["blueprint"]["nodes"]
+    if about["format"] not in ("keras", "python") or nodes[-1].get("type") != "sigmoid":
+        return "answers[0].tolist()"
+    one = any(node.get("units") == 1 for node in nodes[-2:])
+    return "[float(1 - answers[0][0]), float(answers[0][0])]" if one else "(answers[0] / answers[0].sum()).tolist()"
 
 
 def _code(text: object) -> str:

@@ -6,6 +6,7 @@ Plain functions of frozen rows; `plots.py` draws what they answer.
 from __future__ import annotations
 
 import math
+import random
 import re
 from collections.abc import Sequence
 
@@ -18,6 +19,7 @@ from nas.strategies.surrogate import Encoder
 
 FEWEST = 10  # scored candidates from which genes can be judged
 TREES = 200
+LEARNED = 2_000  # candidates that the forest learns, at most: of more it would take minutes
 RANDOM = "random"  # the operator of an independent draw
 SPAN = 60.0  # seconds without any candidate that are a pause, not a part of the search
 
@@ -84,12 +86,14 @@ def importance(space: SearchSpace, records: Sequence[Record]) -> list[tuple[str,
     from sklearn.ensemble import RandomForestRegressor
 
     known = scored(records)
+    if len(known) > LEARNED:
+        known = random.Random(0).sample(known, LEARNED)
     if len(known) < FEWEST or len({record.value for record in known}) < 2:
         return []
     encoder = Encoder(space)
     codes = np.array([encoder.code(record.genotype) for record in known])
     values = np.array([record.value for record in known])
-    forest = RandomForestRegressor(TREES, min_samples_leaf=2, random_state=0).fit(codes, values)
+    forest = RandomForestRegressor(TREES, min_samples_leaf=2, random_state=0, n_jobs=-1).fit(codes, values)
     genes: dict[str, list[int]] = {}
     for path, (start, _) in encoder.places.items():
         after = [place for place, _ in encoder.places.values() if place > start]

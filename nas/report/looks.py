@@ -19,6 +19,7 @@ from nas.validation import Validation, validation_of
 from nas.view import View
 
 MOST = 2_000  # pictures that are looked at
+SIDE = 160  # pixels of a picture in the page, at most
 WRONG = 12  # that are shown
 EXPLAINED = 4
 TOGETHER = 200
@@ -43,6 +44,8 @@ def picture_sections(run: Run, chosen: Settings, before: dict[str, Any], best: R
     loaded = open_model(file if file.exists() else run.best)
     data = validation_of(chosen, before, view)
     whose = f"#{best.number} as the search had trained it" if file.exists() else "the best model"
+    if not file.exists() and loaded.facts.get("number") not in (None, best.number) and not run.final.exists():
+        whose = f"#{loaded.facts['number']}, the best that was trained here,"  # of a search that several drivers share
     if run.final.exists() and not file.exists():
         whose += ", which was fitted on them as well,"
     looks = list(_looks(loaded, data))
@@ -56,7 +59,7 @@ def picture_sections(run: Run, chosen: Settings, before: dict[str, Any], best: R
     if wrong:
         counted = f"{len(wrong):,} of {len(looks):,} validation pictures are answered wrongly"
         words = f"{counted} by {whose}; these with the most confidence."
-        tiles = [picture(data_url(scaled(pixels_of(look), 1)), _words(look, loaded, data)) for look in wrong[:WRONG]]
+        tiles = [picture(data_url(scaled(pixels_of(look), 1), SIDE), _words(look, loaded, data)) for look in wrong[:WRONG]]
         yield Section("wrong", "Most wrong", words, f'<div class="pictures">{"".join(tiles)}</div>')
     shown = [*right[: EXPLAINED - min(2, len(wrong))], *wrong[:2]][:EXPLAINED]
     if shown:
@@ -68,8 +71,8 @@ def picture_sections(run: Run, chosen: Settings, before: dict[str, Any], best: R
         for look in shown:
             pixels = pixels_of(look)
             found = evidence(loaded, pixels, look.answer)
-            tiles.append(picture(data_url(scaled(pixels, 1)), _words(look, loaded, data)))
-            tiles.append(picture(data_url(heat(pixels, found, 1)), f"for {loaded.classes[look.answer]}"))
+            tiles.append(picture(data_url(scaled(pixels, 1), SIDE), _words(look, loaded, data)))
+            tiles.append(picture(data_url(heat(pixels, found, 1), SIDE), f"for {loaded.classes[look.answer]}"))
         yield Section("sees", "Where it looks", words, f'<div class="pictures">{"".join(tiles)}</div>')
 
 

@@ -1,7 +1,7 @@
 "use strict";
 // Draws the plots, the table of candidates, and the one that was chosen in any of them. Text from data is set as text, never as HTML.
-const facts = JSON.parse(document.getElementById("facts").textContent);
-const byNumber = new Map(facts.candidates.map((row) => [row.number, row]));
+let facts;
+let byNumber;
 const escaped = (text) => String(text).replace(/[&<>]/g, (sign) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;" })[sign]);
 const told = (value, digits) => (value === null || value === undefined ? "" : Number(value).toFixed(digits));
 const large = (value) => (value === null || value === undefined ? "" : Number(value).toLocaleString("en"));
@@ -138,22 +138,43 @@ function fill() {
   });
 }
 
-for (const [name, kind] of COLUMNS) {
-  const cell = document.createElement("th");
-  cell.textContent = name;
-  cell.className = kind === "number" ? "number" : "";
-  cell.dataset.column = name;
-  cell.tabIndex = 0;
-  const sort = () => {
-    order = { column: name, up: order.column === name ? !order.up : !["score"].includes(name) };
-    fill();
-  };
-  cell.addEventListener("click", sort);
-  cell.addEventListener("keydown", (event) => { if (event.key === "Enter") sort(); });
-  document.querySelector("#candidates thead tr").append(cell);
+// What Python has packed: JSON, compressed, as base64.
+async function unpacked(place) {
+  const bytes = Uint8Array.from(atob(place.textContent), (sign) => sign.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).json();
 }
-document.getElementById("words").addEventListener("input", fill);
-document.getElementById("state").addEventListener("input", fill);
-fill();
-for (const [name, figure] of Object.entries(facts.plots)) draw(document.getElementById(`plot-${name}`), figure);
-if (facts.best !== null) choose(facts.best);
+
+async function begin() {
+  if (typeof DecompressionStream === "undefined") {
+    document.querySelector(".about").append(" To see the plots and the table, open this page in a browser of 2023 or later.");
+    return;
+  }
+  facts = await unpacked(document.getElementById("facts"));
+  byNumber = new Map(facts.candidates.map((row) => [row.number, row]));
+  head();
+  document.getElementById("words").addEventListener("input", fill);
+  document.getElementById("state").addEventListener("input", fill);
+  fill();
+  for (const [name, figure] of Object.entries(facts.plots)) draw(document.getElementById(`plot-${name}`), figure);
+  if (facts.best !== null) choose(facts.best);
+  document.body.dataset.drawn = "yes";
+}
+
+function head() {
+  for (const [name, kind] of COLUMNS) {
+    const cell = document.createElement("th");
+    cell.textContent = name;
+    cell.className = kind === "number" ? "number" : "";
+    cell.dataset.column = name;
+    cell.tabIndex = 0;
+    const sort = () => {
+      order = { column: name, up: order.column === name ? !order.up : !["score"].includes(name) };
+      fill();
+    };
+    cell.addEventListener("click", sort);
+    cell.addEventListener("keydown", (event) => { if (event.key === "Enter") sort(); });
+    document.querySelector("#candidates thead tr").append(cell);
+  }
+}
+
+begin();

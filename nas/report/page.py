@@ -1,7 +1,9 @@
-"""The page of a report: one HTML file with everything in it. Text from data is escaped, and so is what the script reads."""
+"""The page of a report: one HTML file with everything in it. Text from data is escaped; what the script reads is packed."""
 
 from __future__ import annotations
 
+import base64
+import gzip
 import html
 import json
 import math
@@ -51,7 +53,7 @@ def page(
         ),
         foot=safe(foot),
         style=own["page.css"],
-        facts=json_text(data),
+        facts=packed(data),
         plotly=script.replace("</script", "<\\/script"),
         script=own["page.js"],
     )
@@ -61,9 +63,10 @@ def _part(name: str) -> str:
     return resources.files("nas.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def json_text(data: Any) -> str:
-    """JSON that can stand in a page: nothing in it can end the script that it stands in."""
-    return json.dumps(_finite(data), ensure_ascii=False, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c")
+def packed(data: Any) -> str:
+    """JSON, compressed to a fifth or less, as base64: `page.js` unpacks it."""
+    text = json.dumps(_finite(data), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode("ascii")
 
 
 def _finite(data: Any) -> Any:

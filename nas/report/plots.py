@@ -167,24 +167,26 @@ def where(records: Sequence[Record], shares: Sequence[tuple[str, float]]) -> Dra
     return figure(traces, **layout, height=300 * rows, showlegend=False)
 
 
-def family(records: Sequence[Record]) -> Drawing:
-    """Who came from whom: candidates by number and generation, coloured by score, with a line to each parent."""
-    rank = facts.generations(records)
+def family(records: Sequence[Record], rank: dict[int, int]) -> Drawing:
+    """Who came from whom: candidates by number and generation (`rank`), coloured by score, with a line to each parent that is
+    drawn as well."""
+    drawn = {record.number for record in records}
     x: list[float | None] = []
     y: list[float | None] = []
     for record in records:
         for parent in record.parents:
-            if parent in rank:
+            if parent in drawn:
                 x += [parent, record.number, None]
                 y += [rank[parent], rank[record.number], None]
     known = facts.scored(records)
     scored = {record.number for record in known}
     failed = [record for record in records if record.number not in scored]
-    low = sorted(values(known))[len(known) // 10] if known else 0  # so that a few failures do not take all the colours
+    scores = sorted(values(known)) or [0.0]
     symbols = ["circle" if record.state == "trained" else "circle-open" for record in known]
     look: Drawing = {
         "color": values(known),
-        "cmin": low,
+        "cmin": scores[len(scores) // 10],  # so that a few failures do not take all the colours
+        "cmax": scores[-1],
         "colorscale": "Viridis",
         "size": 12,
         "showscale": True,

@@ -114,12 +114,12 @@ def whole(told: Told, looks: Sequence[Section]) -> str:
     shown = [record for record in told.records if record.number in best]
     drawn = {
         "progress": plots.progress(told.records, told.spans),
-        "costs": plots.costs(told.records),
+        "costs": plots.costs(shown),
         "curves": plots.curves(shown, told.best.number if told.best is not None else None),
-        "family": plots.family(shown),
+        "family": plots.family(shown, facts.generations(told.records)),
     }
     if shares:
-        drawn |= {"genes": plots.genes(shares), "where": plots.where(told.records, shares)}
+        drawn |= {"genes": plots.genes(shares), "where": plots.where(shown, shares)}
     if told.final is not None:
         drawn["confusion"] = plots.confusion(told.final.classes, told.final.confusion)
     sections = [section for section in _sections(told, shares, looks) if section.body]
@@ -180,6 +180,8 @@ def _sections(told: Told, shares: Sequence[tuple[str, float]], looks: Sequence[S
         words = "What a random forest on the genes loses without each: a hint, no proof, and with few candidates a weak one."
         yield Section("genes", "Genes", words, plot("genes", 200) + plot("where"))
     words = "Each line leads from a parent to its child; the colour is the score. Click a candidate to see it."
+    if len(told.records) > MOST:
+        words += f" Of all plots but the progress only the best {MOST:,} candidates are in the page."
     family = plot("family") + '<div id="chosen" aria-live="polite"></div>'
     yield Section("family", "Family tree", words, family)
     if told.final is not None:

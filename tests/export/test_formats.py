@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from nas.datasets.prepare import load
 from nas.errors import ConfigError, RunError, RunFailed
@@ -80,6 +81,32 @@ def test_lines_of_the_card_load_it(name: str, exported: dict[str, Exported], sca
     assert found.returncode == 0, found.stderr
     told: dict[str, float] = json.loads(found.stdout.splitlines()[-1].replace("'", '"'))
     assert told == pytest.approx(predict(folder, [scans[0]])[0].probabilities, abs=CLOSE)
+
+
+@pytest.mark.parametrize("name", ["keras", "onnx"])
+@pytest.mark.parametrize("output", ["softmax", "sigmoid", "binary"])
+def test_lines_of_the_card_give_probabilities(name: str, output: str, two_classes: Any, tmp_path: Path) -> None:
+    from nas.export.card import _loading
+    from nas.training.handover import load_model, save_model
+    from nas.training.model import build
+    from nas.training.weights import weights_of
+
+    job = make_job(two_classes, tmp_path, {"blocks": [{"filters": 8}], "output": output, "loss": "mse"})
+    save_model(job, weights_of(build(job.blueprint, 3)), {"number": 1})
+    original = load_model(Path(job.model))
+    written(name, Order(original, original.facts, np.empty(0)), tmp_path)
+    about = {**original.facts, "format": name}
+    (tmp_path / "model.json").write_text(json.dumps(about))
+    height, width, channels = original.shape
+    pixels = np.random.default_rng(1).integers(0, 256, (height, width, channels), dtype=np.uint8)
+    Image.fromarray(pixels if channels == 3 else pixels[..., 0]).save(tmp_path / "picture.jpg", "PNG")
+    lines = [line for line in _loading(about) if not line.startswith("```")]
+    (tmp_path / "load.py").write_text("\n".join(lines[2:-2]))
+    found = subprocess.run([sys.executable, "load.py"], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+    assert found.returncode == 0, found.stderr
+    told: dict[str, float] = json.loads(found.stdout.splitlines()[-1].replace("'", '"'))
+    expected = dict(zip(("green", "red"), original.probabilities(pixels[None])[0], strict=True))
+    assert told == pytest.approx(expected, abs=CLOSE)
 
 
 @pytest.mark.parametrize("name", NAMES)

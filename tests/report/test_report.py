@@ -3,8 +3,11 @@ that are HTML do nothing."""
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import os
+import random
 import re
 import shutil
 from collections.abc import Iterator
@@ -15,7 +18,10 @@ import pytest
 
 from nas.errors import RunError
 from nas.leaderboard import read_csv
+from nas.messages import Record
 from nas.report.reporting import report
+from nas.run import Run
+from nas.space import read_space
 from nas.view import Silent
 from tests.helpers import class_folder, nas
 
@@ -137,10 +143,15 @@ def test_nodes_of_the_tree_can_be_clicked(page: Any, hostile: Path) -> None:
     page.wait_for_function(f"document.getElementById('chosen').innerText.startsWith('#{number}:')")
 
 
+def unpacked(text: str) -> str:
+    """The JSON that the script of a page reads."""
+    (found,) = re.findall(r'<script type="text/plain" id="facts">(.*?)</script>', text, re.DOTALL)
+    return gzip.decompress(base64.b64decode(found)).decode()
+
+
 def test_what_is_in_the_page_is_what_the_run_says(hostile: Path) -> None:
     text = (hostile / "report.html").read_text(encoding="utf-8")
-    (found,) = re.findall(r'<script type="application/json" id="facts">(.*?)</script>', text, re.DOTALL)
-    told = json.loads(found)
+    told = json.loads(unpacked(text))
     rows = read_csv(hostile / "leaderboard.csv")
     assert [row["number"] for row in told["candidates"]] == [row["number"] for row in rows]
     edges = [x for x in told["plots"]["family"]["data"][0]["x"] if x is not None]
@@ -207,8 +218,7 @@ def test_scores_that_are_no_numbers_do_not_break_the_page(tmp_path: Path) -> Non
     space = {"name": "toy", "genes": {"x": {"range": [0.0, 1.0]}}}
     search(space=space, evaluate=evaluator, budget=4, out=tmp_path / "run", view=Silent())
     text = report(tmp_path / "run", view=Silent()).read_text(encoding="utf-8")
-    (found,) = re.findall(r'<script type="application/json" id="facts">(.*?)</script>', text, re.DOTALL)
-    json.loads(found, parse_constant=pytest.fail)  # of NaN and Infinity
+    json.loads(unpacked(text), parse_constant=pytest.fail)  # of NaN and Infinity
 
 
 @pytest.mark.parametrize("kept", [0, 40, 300])
@@ -225,3 +235,23 @@ def test_targets_that_cannot_be_are_told_at_once(target: str, hostile: Path) -> 
 
     with pytest.raises(InputError, match=r"^--out"):
         report(hostile, out=target, view=Silent())
+
+
+def test_page_of_a_large_run_is_small_enough_to_be_sent(hostile: Path) -> None:
+    """Of thousands of candidates the best are in it, with the generation that they really have."""
+    from nas.report.reporting import MOST, Told, whole
+
+    rng, space, records = random.Random(0), read_space("modern"), []
+    for number in range(3_000):
+        genotype, score = space.sample(rng), number / 3_000
+        parents = (number - 1,) if number else ()
+        curve = tuple(score * part for part in (0.5, 0.8, 1.0))
+        records.append(Record(number, genotype, "trained", score, parents=parents, curve=curve, digest=f"{number:012d}"))
+    facts = Run(hostile).read_settings()
+    text = whole(Told(Run(hostile), facts, space, tuple(records), {}, None, None), [])
+    assert len(text.encode()) < 6_000_000
+    told = json.loads(unpacked(text))
+    assert len(told["candidates"]) == MOST
+    tree = told["plots"]["family"]["data"][1]
+    assert dict(zip(tree["x"], tree["y"], strict=True)) == {number: number for number in range(3_000 - MOST, 3_000)}
+    assert f"only the best {MOST:,} candidates" in text
