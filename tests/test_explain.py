@@ -61,7 +61,7 @@ def test_layers_are_those_of_the_network(small_run: Path) -> None:
     active = [layer for layer in layers if layer.kind == "Activation"]
     assert active
     assert all(np.isfinite(layer.channels).all() for layer in active)
-    theirs = keras.Model(loaded.model.inputs, loaded.model.get_layer(convs[0].name).output)
+    theirs = keras.Model(loaded.model.input, loaded.model.get_layer(convs[0].name).output)
     np.testing.assert_allclose(convs[0].channels, np.asarray(theirs(picture[None].astype(np.float32)))[0], atol=1e-4)
 
 
