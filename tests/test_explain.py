@@ -62,7 +62,9 @@ def test_layers_are_those_of_the_network(small_run: Path) -> None:
     assert active
     assert all(np.isfinite(layer.channels).all() for layer in active)
     theirs = keras.Model(loaded.model.input, loaded.model.get_layer(convs[0].name).output)
-    np.testing.assert_allclose(convs[0].channels, np.asarray(theirs(picture[None].astype(np.float32)))[0], atol=1e-4)
+    np.testing.assert_allclose(
+        convs[0].channels, keras.ops.convert_to_numpy(theirs(picture[None].astype(np.float32)))[0], atol=1e-4
+    )
 
 
 @pytest.mark.slow

@@ -52,11 +52,11 @@ def test_translated_network_sees_what_the_original_sees(name: str, tmp_path: Pat
     fetch(ours, blueprint)
     last = next(node.name for node in reversed(blueprint.nodes) if node.origin is not None)
     pixels = np.random.default_rng(5).integers(0, 256, (2, SIDE, SIDE, 3)).astype("float32")
-    found = np.asarray(keras.Model(ours.input, ours.get_layer(last).output)(pixels))
+    found = keras.ops.convert_to_numpy(keras.Model(ours.input, ours.get_layer(last).output)(pixels))
     same = getattr(keras.applications, name)(weights=None, include_top=False, input_shape=(SIDE, SIDE, 3))
     same.set_weights(network.get_weights())
     prepared = sys.modules[getattr(keras.applications, name).__module__].preprocess_input
-    wanted = np.asarray(same(prepared(pixels.copy())))
+    wanted = keras.ops.convert_to_numpy(same(prepared(pixels.copy())))
     np.testing.assert_allclose(found, wanted, rtol=1e-2, atol=1e-3 * float(np.abs(wanted).max()))
     assert ours.count_params() == blueprint.parameters
     few, _ = express({"backbone": str(file), "backbone_stages": 2, "blocks": [], "head": "average"}, pictures)

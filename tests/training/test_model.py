@@ -55,17 +55,17 @@ def test_layer_has_its_counted_parameters_and_shape(layer: Layer) -> None:
     model = build(blueprint)
     assert model.count_params() == blueprint.parameters
     assert model.output_shape[1:] == blueprint.shapes["only"]
-    assert np.isfinite(np.asarray(model(PIXELS))).all()
+    assert np.isfinite(keras.ops.convert_to_numpy(model(PIXELS))).all()
 
 
 def test_pixels_are_brought_to_mean_zero_and_deviation_one() -> None:
     blueprint, _ = express({"blocks": [{"filters": 4}]}, PICTURES)
     model = build(blueprint)
     rescaled = keras.Model(model.input, model.get_layer("rescale").output)
-    found = np.asarray(rescaled(np.broadcast_to(np.array(PICTURES.mean, "float32"), (1, 12, 10, 3))))
+    found = keras.ops.convert_to_numpy(rescaled(np.broadcast_to(np.array(PICTURES.mean, "float32"), (1, 12, 10, 3))))
     assert np.abs(found).max() < 1e-4
     one_more = np.array(PICTURES.mean, "float32") + np.array(PICTURES.std, "float32")
-    np.testing.assert_allclose(np.asarray(rescaled(np.broadcast_to(one_more, (1, 12, 10, 3)))), 1, atol=1e-3)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(rescaled(np.broadcast_to(one_more, (1, 12, 10, 3)))), 1, atol=1e-3)
 
 
 def test_weights_follow_from_the_seed() -> None:

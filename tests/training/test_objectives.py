@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from sklearn import metrics as reference
@@ -112,7 +113,9 @@ def test_a_training_minimises_the_weighed_loss(tmp_path: Path) -> None:
     images, labels = open_cache(card)
     index, _ = split(labels, job.seed, job.validation_part, job.train_part)
     network = build(job.blueprint, seed_of(job.seed, job.number), job.precision)
-    losses = -np.log(np.asarray(network(np.asarray(images[index], "float32")))[np.arange(len(index)), labels[index]])
+    losses = -np.log(
+        keras.ops.convert_to_numpy(network(np.asarray(images[index], "float32")))[np.arange(len(index)), labels[index]]
+    )
     each = [float(losses[labels[index] == label].mean()) for label in (0, 1)]
     assert heard[0].metrics["train_loss"] == pytest.approx(np.mean(each), rel=1e-3)
     assert abs(each[0] - each[1]) > 0.01, "so that weights make a difference"
