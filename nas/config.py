@@ -63,10 +63,10 @@ def amount(value: Any) -> Any:
 
 def _workers(value: Any) -> Any:
     """A number, as text too, or `auto`. Raises ValueError."""
-    if isinstance(value, str) and value != "auto":
-        if not value.strip().isdecimal():
-            raise ValueError("a whole number or 'auto' is expected")
-        return int(value)
+    if isinstance(value, str) and value.strip().isdecimal():
+        value = int(value)
+    if value != "auto" and (type(value) is not int or not 1 <= value <= 1024):
+        raise ValueError("a whole number from 1 to 1,024 or 'auto' is expected")
     return value
 
 
@@ -132,7 +132,7 @@ class Settings(BaseModel):
     retrain: bool = False
     tensorboard: bool = False  # logs for it, of every candidate
     seed: int = Field(default=0, ge=0, lt=2**31)
-    workers: Annotated[Annotated[int, Field(ge=1, le=1024)] | Literal["auto"], BeforeValidator(_workers)] = 1
+    workers: Annotated[int | Literal["auto"], BeforeValidator(_workers)] = 1
     threads: int | None = Field(default=None, ge=1, le=1024)
     executor: str = "processes"
     ray_address: str | None = None

@@ -64,7 +64,7 @@ def test_workers_are_a_number_or_as_many_as_there_is_room_for(tmp_path, monkeypa
     assert settings(workers="auto").at_once == 3
     monkeypatch.setattr("nas.machine.default_memory", lambda workers: 1_000_000_000)
     assert settings(workers="auto").at_once == 1
-    with pytest.raises(ConfigError, match="--workers: a whole number or 'auto' is expected; found 'all'"):
+    with pytest.raises(ConfigError, match="--workers: a whole number from 1 to 1,024 or 'auto' is expected; found 'all'"):
         settings(workers="all")
 
 

@@ -51,7 +51,15 @@ def deaf_to_interrupts() -> Iterator[None]:
     comes meanwhile afterwards."""
     resource_tracker.ensure_running()  # started by the server's start, it would let interrupts through for both
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which a new process inherits
+    # Other threads, such as those of numpy, take the signal all the same; then it is this handler that keeps it.
+    heard: list[int] = []
+    here = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, lambda number, frame: heard.append(number)) if here else None
     try:
         yield
     finally:
+        if here:
+            signal.signal(signal.SIGINT, signal.SIG_DFL if handler is None else handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number in heard[:1]:
+            signal.raise_signal(number)
