@@ -113,7 +113,7 @@ class Simulated:
         return found
 
     def call(self, task: Task, told: Any = None) -> Any:
-        raise NotImplementedError
+        raise AssertionError("a simulated search prepares nothing")
 
     def close(self) -> None:
         self.ends.clear()

@@ -48,11 +48,8 @@ def _pictures(places: Iterable[str | Path]) -> Iterator[str]:
         if not os.path.isdir(place):
             yield str(place)
             continue
-        found = []
-        for at, folders, names in os.walk(place, onerror=_raise):
-            folders[:] = [name for name in folders if not images.hidden(name)]
-            found += [Path(at) / name for name in names if name[0] != "."]
-        pictures = sorted(str(file) for file in found if images.is_image_file(file))
+        found = images.files_below(place, _raise)
+        pictures = [str(file) for file in found if file.name[0] != "." and images.is_image_file(file)]
         if not pictures:
             raise InputError("there is no picture in this folder", str(place))
         yield from pictures

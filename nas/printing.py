@@ -6,6 +6,7 @@ Needs the standard library alone, since `nas leaderboard` has to answer at once.
 from __future__ import annotations
 
 import contextlib
+import math
 import shutil
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -43,6 +44,15 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 def printable(name: str) -> str:
     """A name from data in one line of a terminal."""
     return "".join(letter if letter.isprintable() else "�" for letter in name)
+
+
+def finite(data: Any) -> Any:
+    """The same with nothing in place of numbers that JSON does not know."""
+    if isinstance(data, float):
+        return data if math.isfinite(data) else None
+    if isinstance(data, dict):
+        return {key: finite(value) for key, value in data.items()}
+    return [finite(value) for value in data] if isinstance(data, list | tuple) else data
 
 
 def _line(cells: list[str], widths: list[int], room: int) -> str:

@@ -71,8 +71,8 @@ def train(file: str, view: View | None = None, out: str | Path | None = None, **
         limits_of(chosen)
         with interrupts_told(view):
             check_space(space, chosen, view)
-        timed = chosen.time is not None and options.get("epochs") is None
-        timed = timed and (options.get("time") is not None or chosen.epochs is None)
+        said = chosen.epochs is not None and (options.get("epochs") is not None or options.get("time") is None)
+        timed = chosen.time is not None and not said
         if chosen.epochs is None:
             chosen = chosen.model_copy(update={"epochs": FULL})
         with interrupts_told(view), hands_of(chosen) as hands:

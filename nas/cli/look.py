@@ -24,7 +24,7 @@ def leaderboard(
 ) -> None:
     """Print a run's leaderboard, best first."""
     from nas import leaderboard as board
-    from nas.printing import table
+    from nas.printing import finite, table
     from nas.run import Run
 
     opened = Run.open(run)
@@ -39,11 +39,9 @@ def leaderboard(
     rows = rows[:top] if top else rows
     if json:
         import json as json_module
-        import math
 
-        nothing = ("", math.inf, -math.inf)  # JSON knows no infinite numbers
-        filled = [{name: None if value in nothing or value != value else value for name, value in row.items()} for row in rows]
-        say(json_module.dumps(filled, indent=1, ensure_ascii=False))
+        filled = [{name: None if value == "" else value for name, value in row.items()} for row in rows]
+        say(json_module.dumps(finite(filled), indent=1, ensure_ascii=False))
     else:
         say(table(rows))
         if len(rows) < found:

@@ -11,7 +11,7 @@ import random
 from pathlib import Path
 
 from nas.datasets.base import DATASETS, Files, Part
-from nas.datasets.images import ENDINGS, hidden, is_image_file
+from nas.datasets.images import ENDINGS, files_below, hidden, is_image_file
 from nas.errors import DatasetError, did_you_mean, listing
 
 TRAIN = ("train", "training", "training_set")
@@ -73,7 +73,7 @@ def _files(folder: Path) -> Files:
         raise DatasetError(f"has a single class '{children[0].name}'; at least two are needed to tell apart", str(folder))
     inside = folder.resolve()
     for label, child in enumerate(children):
-        for file in _walk(child):
+        for file in files_below(child):
             if not is_image_file(file):
                 refused.append((str(file.relative_to(folder)), "is not a picture by its name"))
             elif not Path(os.path.realpath(file)).is_relative_to(inside):  # `resolve` fails at a link to itself
@@ -86,15 +86,6 @@ def _files(folder: Path) -> Files:
         if not labels or labels[-1] != label:
             raise DatasetError(f"the class '{child.name}' has no picture ({listing(ENDINGS)})", str(child))
     return Files(tuple(files), tuple(labels), tuple(child.name for child in children), tuple(refused))
-
-
-def _walk(folder: Path) -> list[Path]:
-    """All files below a class folder in order, but for those in hidden folders."""
-    found: list[Path] = []
-    for at, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not hidden(name)]
-        found += [Path(at) / name for name in names]
-    return sorted(found)
 
 
 def _held_out(files: Files) -> set[int]:

@@ -6,7 +6,9 @@ off. A camera's orientation mark is obeyed, transparency is laid on white, deep 
 
 from __future__ import annotations
 
+import os
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,15 @@ _GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L")
 def hidden(name: str) -> bool:
     """Folders that programs leave behind, such as `.ipynb_checkpoints` and `__MACOSX`."""
     return name.startswith((".", "__"))
+
+
+def files_below(folder: str | Path, onerror: Callable[[OSError], object] | None = None) -> list[Path]:
+    """All files in a folder and in those below it, in order, but for hidden folders."""
+    found: list[Path] = []
+    for at, folders, names in os.walk(folder, onerror=onerror):
+        folders[:] = [name for name in folders if not hidden(name)]
+        found += [Path(at) / name for name in names]
+    return sorted(found)
 
 
 def is_image_file(file: Path) -> bool:

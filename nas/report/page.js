@@ -157,7 +157,6 @@ async function begin() {
   fill();
   for (const [name, figure] of Object.entries(facts.plots)) draw(document.getElementById(`plot-${name}`), figure);
   if (facts.best !== null) choose(facts.best);
-  document.body.dataset.drawn = "yes";
 }
 
 function head() {

@@ -6,12 +6,13 @@ import base64
 import gzip
 import html
 import json
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from string import Template
 from typing import Any
+
+from nas.printing import finite
 
 
 @dataclass(frozen=True)
@@ -65,17 +66,8 @@ def _part(name: str) -> str:
 
 def packed(data: Any) -> str:
     """JSON, compressed to a fifth or less, as base64: `page.js` unpacks it."""
-    text = json.dumps(_finite(data), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(finite(data), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode("ascii")
-
-
-def _finite(data: Any) -> Any:
-    """The same with nothing in place of numbers that JSON does not know."""
-    if isinstance(data, float):
-        return data if math.isfinite(data) else None
-    if isinstance(data, dict):
-        return {key: _finite(value) for key, value in data.items()}
-    return [_finite(value) for value in data] if isinstance(data, list | tuple) else data
 
 
 def plot(name: str, least: int = 320) -> str:

@@ -92,8 +92,8 @@ def progress(records: Sequence[Record], spans: dict[int, tuple[float, float | No
     )
 
 
-def costs(records: Sequence[Record]) -> Drawing:
-    """Score against parameters, FLOPs and seconds, each with its front."""
+def costs(records: Sequence[Record], numbers: set[int]) -> Drawing:
+    """Score against parameters, FLOPs and seconds, each with its front; of the others those with these `numbers`."""
     known = [record for record in facts.scored(records) if record.parameters is not None and record.state == "trained"]
     traces: list[Any] = []
     layout: Drawing = {}
@@ -106,7 +106,9 @@ def costs(records: Sequence[Record]) -> Drawing:
         step: Drawing = {"color": ACCENT, "shape": "hv"}
         front = [x[each] for each in best], [y[each] for each in best]
         named = line(*front, step, name="nothing is both better and cheaper", showlegend=not place, **here)
-        traces += [named, dots(known, x, y, **here)]
+        drawn = [each for each, record in enumerate(known) if record.number in numbers]
+        shown = [known[each] for each in drawn], [x[each] for each in drawn], [y[each] for each in drawn]
+        traces += [named, dots(*shown, **here)]
         start = place * (width + 0.06)
         layout[f"xaxis{axis}"] = {"domain": [start, start + width], "title": {"text": words}, "anchor": f"y{axis}"}
         layout[f"yaxis{axis}"] = {"anchor": f"x{axis}", **({"matches": "y"} if place else SCORE)}

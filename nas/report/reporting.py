@@ -114,7 +114,7 @@ def whole(told: Told, looks: Sequence[Section]) -> str:
     shown = [record for record in told.records if record.number in best]
     drawn = {
         "progress": plots.progress(told.records, told.spans),
-        "costs": plots.costs(shown),
+        "costs": plots.costs(told.records, best),
         "curves": plots.curves(shown, told.best.number if told.best is not None else None),
         "family": plots.family(shown, facts.generations(told.records)),
     }
@@ -181,7 +181,7 @@ def _sections(told: Told, shares: Sequence[tuple[str, float]], looks: Sequence[S
         yield Section("genes", "Genes", words, plot("genes", 200) + plot("where"))
     words = "Each line leads from a parent to its child; the colour is the score. Click a candidate to see it."
     if len(told.records) > MOST:
-        words += f" Of all plots but the progress only the best {MOST:,} candidates are in the page."
+        words += f" Of this plot, the curves and the values of the genes only the best {MOST:,} candidates are in the page."
     family = plot("family") + '<div id="chosen" aria-live="polite"></div>'
     yield Section("family", "Family tree", words, family)
     if told.final is not None:
