@@ -25,7 +25,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 PAGE = DOCS / "tour.md"
 WIDE = 1_000  # pixels of a page's picture
 OTHER = (
-    "The same is in a notebook: [tour.ipynb](tour.ipynb).",
+    "The same is in a notebook:\n[tour.ipynb](tour.ipynb).",
     "The same as a page: [tour.md](tour.md). Start it where `pictures` and `photos` lie, not in `docs`.",
 )
 

@@ -50,7 +50,7 @@ def test_every_gene_of_the_recipe_is_there_with_its_default() -> None:
 
 @pytest.mark.parametrize(("column", "block"), [(0, "conv"), (1, "residual"), (2, "dense")])
 def test_every_gene_of_a_block_is_there_with_its_default(column: int, block: str) -> None:
-    written = defaults(section("The group `blocks`").split("The block `stage`")[0])
+    written = defaults(section("The group `blocks`").split("| gene of `stage` |")[0])
     own = block_genes(block)
     for name, cells in written.items():
         assert cells[column] == (as_written(own[name]) if name in own else "–"), name
