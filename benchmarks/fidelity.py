@@ -32,6 +32,7 @@ from nas.forecast import validation_pictures, within_limits
 from nas.jobs import WORKER, job_for, resolved, training_pictures
 from nas.messages import Candidate, DataCard, Job, News, Pulse, Stopped, Trained
 from nas.preparing import prepare
+from nas.pruners import is_rung
 from nas.retraining import FORWARD
 from nas.space import read_space
 from nas.view import Plain
@@ -56,8 +57,12 @@ class Way:
         return f"{each}, stopped after {self.until}" if self.until else each
 
 
-# The preset `quick`, and `standard` as far as where its pruner decides.
-CHEAP = (Way(1, 15_000), Way(9, 10_000, until=3))
+def way_of(preset: str, every: float) -> Way:
+    """How a preset trains, as far as where its pruner decides, if it has one."""
+    chosen = settings(preset=preset)
+    epochs = max(1, round(chosen.seen_pictures / min(every, chosen.train_pictures)))
+    rungs = (epoch for epoch in range(1, epochs) if chosen.pruner == "asha" and is_rung(epoch, epochs))
+    return Way(epochs, chosen.train_pictures, next(rungs, None))
 
 
 def main() -> None:
@@ -69,6 +74,7 @@ def main() -> None:
     parser.add_argument("--space", default="modern")
     parser.add_argument("--candidates", type=int, default=24)
     parser.add_argument("--epochs", type=int, default=20, help="of the long training, on all training pictures")
+    parser.add_argument("--presets", nargs="+", default=["quick", "standard"], help="that are compared with it")
     parser.add_argument("--max-flops", default=str(Settings().max_flops))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
@@ -98,7 +104,7 @@ def train(options: argparse.Namespace) -> None:
     if len(drawn) < options.candidates:
         sys.exit(f"--max-flops: only {len(drawn)} random networks are within it, {options.candidates} are needed")
     picked = random.Random(options.seed).sample(drawn, options.candidates)
-    ways = {LONG: Way(options.epochs), **{way.name: way for way in CHEAP}}
+    ways = {LONG: Way(options.epochs), **{way.name: way for way in (way_of(preset, every) for preset in options.presets)}}
     done = {(row["candidate"], row["way"]) for row in rows(options.csv)}
     wanted: dict[int, tuple[int, str, float]] = {}
     jobs = []

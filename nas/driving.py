@@ -7,7 +7,7 @@ from typing import Any
 
 from nas.config import Settings
 from nas.driver import Driver
-from nas.errors import NothingTrained, RunFailed, counted
+from nas.errors import NothingTrained, RunFailed, TimeOver, counted
 from nas.executors import EXECUTORS, Executor, Work
 from nas.keeping import Keeping, models_kept
 from nas.ledger import Ledger
@@ -69,7 +69,7 @@ def drive(
         view.note(asking.exhausted)
     if driver.ended == "time" and run is not None and all(record.value is None for record in records):
         hint = f"nothing is lost; give it more: {again} --time …" if isinstance(function, str) else "nothing is lost"
-        raise RunFailed(f"the time was over before any candidate had been trained for an epoch; {hint}")
+        raise TimeOver(f"the time was over before any candidate had been trained for an epoch; {hint}")
     if records and all(record.state == "infeasible" for record in records):
         where = f"; see {run.log}" if run else ""
         raise NothingTrained(f"no candidate could be trained; the last one: {records[-1].reason}{where}")

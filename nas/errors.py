@@ -10,6 +10,7 @@
     │       └── Damaged      a file in it that can no longer be read
     └── RunFailed            the input was fine, the run was not             exit code 1
         ├── NothingTrained   no candidate could be trained
+        ├── TimeOver         there was too little time for anything
         └── OverMemory       it wanted more memory than there is, or than it may have
 
 A message names the place, what was found, what is allowed and the nearest valid name. `registry.py` uses this; read that next.
@@ -68,6 +69,10 @@ class RunFailed(NasError):
 
 class NothingTrained(RunFailed):
     """Every candidate of a run ended, and none of them was trained."""
+
+
+class TimeOver(RunFailed):
+    """The time was over before any candidate had been trained for an epoch."""
 
 
 class OverMemory(RunFailed):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,14 +14,15 @@ from nas import plugins
 from nas.answers import HandedOver
 from nas.datasets import Arrays, Files, images
 from nas.datasets.prepare import load
-from nas.errors import DatasetError, InputError, listing
+from nas.errors import DatasetError, InputError, NasError, listing
 from nas.export.opened import located, open_model
 from nas.figures import figures
 from nas.final import figure_lines, write_figures
 from nas.messages import Score
 from nas.preparing import interrupts_told
 from nas.printing import printable
-from nas.run import disk_told, folder_of
+from nas.provenance import SEARCH
+from nas.run import Run, disk_told, folder_of
 from nas.view import Plain, View
 
 TOGETHER = 256  # pictures that are decoded at once
@@ -73,12 +76,24 @@ def evaluate(
             hint = "; --part all takes every picture" if part == "test" else ""
             raise DatasetError(f"has no usable picture in this part{hint}", dataset)
         found = figures(np.concatenate(rows), np.concatenate(labels), opened.classes)
+        if _still_to_be_retrained(located(Path(model))[0].parent, dataset):
+            view.note("this run is not retrained yet: what is chosen by these figures, its test part can no longer judge")
         if skipped:
             view.note(f"skipped {len(skipped)} files: {listing(skipped[:3])}{', …' if len(skipped) > 3 else ''}")
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             write_figures(folder / "figures.csv", found, {"model": str(model), "data": dataset, "part": part})
     return found
+
+
+def _still_to_be_retrained(folder: Path, dataset: str) -> bool:
+    """Whether a folder is a search on these data whose test part nobody should have seen."""
+    run = Run(folder)
+    with contextlib.suppress(NasError):
+        if run.settings.is_file() and not run.final.exists():
+            facts = run.read_settings()
+            return facts.get("kind") == SEARCH and facts["settings"]["dataset"] in (dataset, os.path.abspath(dataset))
+    return False
 
 
 def _places(source: Arrays | Files, opened: HandedOver, dataset: str) -> np.ndarray:

@@ -50,8 +50,10 @@ def fit(
     view: View,
     again: str,
     deadline: float = math.inf,
+    unfinished: bool = True,
 ) -> Result:
-    """Train the candidates of `asking` as `job_of` says, or go on with that; `again` is the command that goes on.
+    """Train the candidates of `asking` as `job_of` says, or go on with that; `again` is the command that goes on. Where the
+    time is over before any of them is done, `best.keras` is made of the best one in flight, if `unfinished`.
 
     Raises what `drive` raises, and RunError for a damaged ledger.
     """
@@ -60,9 +62,9 @@ def fit(
         job = dataclasses.replace(job_of(candidate), model=str(run.best.absolute()))
         executor.call(Task(f"{WORKER}:hand_over", job, "making a model", Limits(HAND_OVER)))
 
-    train, limits = f"{WORKER}:train", limits_of(chosen)
+    train, limits, given = f"{WORKER}:train", limits_of(chosen), hand_over if unfinished else None
     with examined(run), closing(ledger_for(run, space, chosen)) as ledger:
-        return drive(chosen, ledger, asking, view, job_of, train, run, chosen.epochs, deadline, limits, hand_over, again)
+        return drive(chosen, ledger, asking, view, job_of, train, run, chosen.epochs, deadline, limits, given, again)
 
 
 def fit_listed(
@@ -75,12 +77,13 @@ def fit_listed(
     again: str,
     deadline: float,
     until: float | None = None,
+    unfinished: bool = True,
 ) -> Result:
     """Train all `candidates`, numbered from 0, to the end: the epochs of the settings, or as many as fit `until` then (by
-    time.time)."""
+    time.time). `unfinished` as in `fit`."""
     chosen = chosen.model_copy(update={"budget": len(candidates), "pruner": "none"})
 
     def job_of(one: Candidate) -> Job:
         return dataclasses.replace(job_for(one, chosen, card, run), until=until)
 
-    return fit(run, space, chosen, Listed(candidates), job_of, view, again, deadline)
+    return fit(run, space, chosen, Listed(candidates), job_of, view, again, deadline, unfinished)

@@ -69,9 +69,12 @@ def forecast(
     total = total_seconds(chosen, AROUND + start + epoch * expected_epochs(chosen))
     words = f"about {duration(total)} for {counted(chosen.budget, 'candidate')}"
     limit = search_time(chosen)
-    if limit is not None and limit < total:
-        enough = max(1, round(chosen.budget * limit / total))
-        words = f"{duration(limit)}, enough for about {counted(enough, 'candidate')}"
+    left = limit if limit is None or deadline == math.inf else max(0.0, deadline - time.monotonic())
+    if limit is not None and left is not None and left < total:
+        enough = int(chosen.budget * left / total)
+        words = f"{duration(limit)}, " + (
+            f"enough for about {counted(enough, 'candidate')}" if enough else "too little for one"
+        )
     words += f": {pictures:,.0f} pictures for up to {counted(chosen.epochs or 1, 'epoch')} each, {chosen.at_once} at a time"
     return chosen, f"{words}\n{failed}; such candidates may be infeasible" if failed else words
 

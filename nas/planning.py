@@ -5,7 +5,9 @@ Networks from the cheapest to the dearest within the limits are rehearsed; time,
 
 from __future__ import annotations
 
+import math
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,12 @@ from nas import plugins
 from nas.blueprint import check_networks
 from nas.config import Settings, settings
 from nas.errors import counted
-from nas.forecast import AROUND, expected_epochs, rehearsed, total_seconds, validation_pictures, with_room, within_limits
+from nas.forecast import AROUND, Try, expected_epochs, rehearsed, total_seconds, validation_pictures, with_room, within_limits
 from nas.jobs import search_time, training_pictures
 from nas.keeping import models_kept
+from nas.messages import DataCard
 from nas.preparing import check_space, hands_of, interrupts_told, readied, with_whole_paths
+from nas.retrainplan import TOP, planned
 from nas.run import disk_told
 from nas.searching import check_search
 from nas.space import SearchSpace, read_space
@@ -29,6 +33,7 @@ REHEARSED = 8  # networks
 EACH = 3.0  # seconds of steps of one
 WEIGHTS = 4  # times its parameters a candidate in flight keeps on disk: its own and its best weights, two moments
 ROW = 25_000  # bytes of ledger, leaderboard and log for each candidate
+BEFORE = 2  # rehearsals that a search begins with
 SERVER = 0.5  # gigabytes of driver and server beside the workers; most of the server's memory is shared with them
 
 
@@ -39,7 +44,9 @@ class Plan:
     each: float
     low: float
     high: float
+    before: float  # seconds until the first candidate begins
     seconds: float  # of the whole search
+    retraining: float  # seconds of `nas retrain` without a time, where `--retrain` asks for it; else 0
     epochs: float  # of a candidate on average, with the pruner
     memory: float  # bytes, at most
     disk: float  # bytes in the run folder, at its end
@@ -47,8 +54,8 @@ class Plan:
     chosen: Settings
 
     def fitting(self, seconds: float) -> int:
-        """Candidates that fit into a time."""
-        return max(1, int(seconds * self.chosen.at_once / self.each))
+        """Candidates that fit into a time, less what comes before the first of them."""
+        return max(0, int((seconds - self.before) * self.chosen.at_once / self.each))
 
 
 def plan(
@@ -95,13 +102,28 @@ def _foretold(read: SearchSpace, chosen: Settings, view: View) -> Plan:
         each=mean,
         low=min(each),
         high=max(each),
+        before=BEFORE * statistics.mean(AROUND + one.found.start for one in tries),
         seconds=total_seconds(chosen, mean),
+        retraining=_retraining_seconds(chosen, card, tries) if chosen.retrain else 0.0,
         epochs=epochs,
         memory=max(one.found.memory for one in tries) * chosen.at_once + SERVER * 1e9,
         disk=disk + ROW * chosen.budget,
         cache=sum(card.counts) * (height * width * channels + 8),
         chosen=chosen,
     )
+
+
+def _retraining_seconds(chosen: Settings, card: DataCard, tries: Sequence[Try]) -> float:
+    """Of a comparison of average candidates and the last fit of one, by default and without a limit of time."""
+    pictures, validation = sum(card.counts), validation_pictures(card, chosen)
+    start = AROUND + statistics.mean(one.found.start for one in tries)
+    compared = statistics.mean(one.epoch_seconds(pictures - validation, validation) for one in tries)
+    last = statistics.mean(one.epoch_seconds(pictures, 0) for one in tries)
+    searched = (chosen.epochs or 1) * (chosen.train_part or 1.0)
+    asked = dict.fromkeys(("top", "number", "seeds", "epochs"))
+    plan = planned(asked, list(range(min(TOP, chosen.budget))), chosen.at_once, searched, None, lambda number: compared)
+    rounds = math.ceil(plan.trainings / chosen.at_once)
+    return rounds * (start + plan.epochs * compared) + start + plan.epochs * last
 
 
 def plan_lines(found: Plan) -> list[str]:
@@ -120,5 +142,5 @@ def plan_lines(found: Plan) -> list[str]:
         fitting = counted(found.fitting(limit), "candidate")
         lines.append(f"in {duration(limit):<15}{fitting} fit")
     elif chosen.retrain:
-        lines.append("the retraining    comes on top of that; --time is for both")
+        lines.append(f"the retraining    {duration(found.retraining)} on top of that; --time is for both")
     return lines

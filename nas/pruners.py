@@ -31,7 +31,7 @@ def asha(records: Sequence[Record], number: int, epoch: int, epochs: int | None 
     a training whose length nobody knows, rungs are the epochs 1, 3, 9, …. There a candidate goes on only if it is among the
     best third of all that came so far.
     """
-    if not _is_rung(epoch, epochs):
+    if not is_rung(epoch, epochs):
         return False
     own, all_scores = _scores(records, number, epoch)
     if len(all_scores) < REDUCTION:
@@ -40,7 +40,8 @@ def asha(records: Sequence[Record], number: int, epoch: int, epochs: int | None 
     return own < kept[-1]
 
 
-def _is_rung(epoch: int, epochs: int | None) -> bool:
+def is_rung(epoch: int, epochs: int | None) -> bool:
+    """Whether `asha` decides after this epoch."""
     if epochs is not None:
         return epoch == math.ceil(epochs / REDUCTION)
     rung = 1

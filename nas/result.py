@@ -52,6 +52,12 @@ def best_first(records: Iterable[Record]) -> list[Record]:
     return sorted((record for record in records if record.state == "trained"), key=goodness, reverse=True)
 
 
+def best_begun(records: Iterable[Record]) -> Record | None:
+    """The best that has been trained for an epoch at least and did not fail, or None."""
+    begun = (record for record in records if record.value is not None and record.state != "infeasible")
+    return max(begun, key=goodness, default=None)
+
+
 def best_of(records: Iterable[Record]) -> Record | None:
     """The best candidate that was trained to the end, or None."""
     return max((record for record in records if record.state == "trained"), key=goodness, default=None)

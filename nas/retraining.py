@@ -18,15 +18,15 @@ from typing import Any
 
 from nas.datasets.prepare import check_test_part
 from nas.driving import deadline_of
-from nas.errors import ConfigError, NothingTrained, RunError, RunFailed, counted
+from nas.errors import NothingTrained, RunError, RunFailed, TimeOver, counted
 from nas.final import last_score
 from nas.fitting import fit_listed
 from nas.ledger import Ledger
-from nas.messages import LONGEST, Candidate, Score
+from nas.messages import LONGEST, Candidate, Record, Score
 from nas.pace import epoch_seconds
 from nas.preparing import interrupts_told, kept
 from nas.provenance import PART, SEARCH
-from nas.result import Result, best_first
+from nas.result import Result, best_begun, best_first
 from nas.resuming import Reopened, reopened
 from nas.retrainplan import (
     AFTER,
@@ -39,9 +39,11 @@ from nas.retrainplan import (
     TOP,
     RetrainPlan,
     begun,
+    check_asked,
     check_same,
     check_unseen,
     compared,
+    ends,
     limit_of,
     planned,
     training_threads,
@@ -94,11 +96,7 @@ def retrain(
     """
     began = clock.monotonic()
     asked = {"top": top, "number": number, "seeds": seeds, "epochs": epochs}
-    for name, value in asked.items():
-        if value is not None and (type(value) is not int or value < (name != "number")):
-            raise ConfigError(f"a whole number from {int(name != 'number')} is expected; found {value!r}", f"--{name}")
-    if top is not None and number is not None:
-        raise ConfigError("give one of them alone", "--top, --number")
+    check_asked(asked)
     view, run = view or Plain(), Run.open(folder)
     check_unseen(run)
     again = f"nas retrain {run.name}"
@@ -125,10 +123,8 @@ class _Retraining:
     deadline: float  # by time.monotonic
 
     def all(self, asked: dict[str, int | None], before: RetrainPlan | None) -> Retrained:
-        if before is None:
-            plan = self._planned(asked)
-        else:
-            plan = before
+        plan = before or self._planned(asked)
+        if before is not None:
             self.view.note(f"going on with the retraining that began: {plan.words()}")
         plan = self._write(plan.model_copy(update={"time": self.back.chosen.time}))
         if plan.winner is None:
@@ -151,8 +147,8 @@ class _Retraining:
             "parameters": candidate.blueprint.parameters,
             "flops": candidate.blueprint.flops,
         }
-        found = last_score(self.run, model, self.back.chosen, self.back.card, facts, self.view)
-        return Retrained(self.run.folder, winner, plan.compared, found)
+        score = last_score(self.run, model, self.back.chosen, self.back.card, facts, self.view)
+        return Retrained(self.run.folder, winner, plan.compared, score)
 
     def _write(self, plan: RetrainPlan) -> RetrainPlan:
         write_whole(self.run.folder / PLAN, dumped(plan.model_dump()))
@@ -160,11 +156,14 @@ class _Retraining:
 
     def _planned(self, asked: dict[str, int | None]) -> RetrainPlan:
         with closing(self._ledger()) as ledger:
-            one, top = asked["number"], asked["top"] or TOP
-            found = [ledger.record(one)] if one is not None else best_first(ledger.records())[:top]
-            numbers = [record.number for record in found]
-        if not numbers:
-            raise RunError("has no candidate that was trained to the end", str(self.run.folder))
+            records, one = ledger.records(), asked["number"]
+            found = [ledger.record(one)] if one is not None else best_first(records)[: asked["top"] or TOP]
+        if not found and (begun := best_begun(records)) is not None:
+            self.view.note(f"no candidate was trained to the end: #{begun.number}, the best so far, is taken")
+            found = [begun]
+        if not found:
+            raise RunError("has no candidate that was trained for an epoch", str(self.run.folder))
+        numbers = [record.number for record in found]
         chosen = self.back.chosen
         searched = (chosen.epochs or 1) * (chosen.train_part or 1.0)
         if self.deadline < math.inf and asked["epochs"] is None:
@@ -183,18 +182,18 @@ class _Retraining:
             dataclasses.replace(self._candidate(number), number=place, parents=(number,), operator=f"seed {seed}", refused=())
             for place, (number, seed) in enumerate(pairs)
         ]
-        result = self._fit(COMPARISON, {"epochs": plan.epochs, "patience": 0}, listed, self._compared_by(plan))
-        scores: dict[int, dict[int, float]] = {}
-        for record, (number, seed) in zip(result.records, pairs, strict=False):
-            if record.state == "trained" and record.value is not None:
-                scores.setdefault(number, {})[seed] = record.value
-        if not scores:
-            raise RunFailed(f"no training of the comparison came to its end; see {self.run.folder / COMPARISON}")
+        records: Sequence[Record] = ()
+        with suppress(TimeOver):
+            records = self._fit(COMPARISON, {"epochs": plan.epochs, "patience": 0}, listed, self._compared_by(plan)).records
         means = {}
-        for number, found in compared(scores).items():
+        for number, found in compared(ends(records, pairs)).items():
             means[number] = statistics.mean(found)
             spread = f" ± {statistics.stdev(found):.4f}" if len(found) > 1 else ""
             self.view.note(f"#{number}: {means[number]:.4f}{spread} over {counted(len(found), 'seed')}")
+        if not means:
+            best = plan.candidates[0]
+            self.view.note(f"no training of the comparison came to its end in time: #{best}, the best of the search, is taken")
+            return plan.model_copy(update={"winner": best})
         winner = max(means, key=lambda number: means[number])
         self.view.note(f"the winner is #{winner}; now it is fitted on all training pictures")
         return plan.model_copy(update={"winner": winner, "compared": means[winner]})
@@ -226,13 +225,14 @@ class _Retraining:
         listed = [
             dataclasses.replace(self._candidate(plan.winner), number=0, parents=(plan.winner,), operator="last fit", refused=())
         ]
-        about = "as many epochs as fit, about " if self.deadline < math.inf and plan.asked.get("epochs") is None else ""
-        self.view.note(f"the last fit: #{plan.winner}, {about}{counted(plan.last_epochs or 1, 'epoch')}")
-        settings = {"epochs": plan.last_epochs, "validation_part": 0.0, "patience": 0}
         # What an epoch takes is foretold badly, and a schedule that is cut off before its end costs much.
         timed = self.deadline < math.inf and plan.asked.get("epochs") is None
         until = until_of(self.deadline) if timed else None
-        result = self._fit(FINAL, settings, listed, self.deadline, until)
+        about = "as many epochs as fit, about " if timed else ""
+        self.view.note(f"the last fit: #{plan.winner}, {about}{counted(plan.last_epochs or 1, 'epoch')}")
+        result = self._fit(
+            FINAL, {"epochs": plan.last_epochs, "validation_part": 0.0, "patience": 0}, listed, self.deadline, until
+        )
         if not Run(self.run.folder / FINAL).best.exists():
             raise RunFailed(f"the last fit gave no model: {result.records[0].reason or result.records[0].state}")
         return result
@@ -261,7 +261,8 @@ class _Retraining:
                 check_ledger(part)
             space, card = self.back.space, self.back.card
             check_same(part, space, chosen.strategy, listed)
-            return fit_listed(part, space, chosen, listed, card, self.view, self.again, deadline, until)
+            # Of a comparison that is cut off, a model would be taken for a result.
+            return fit_listed(part, space, chosen, listed, card, self.view, self.again, deadline, until, name == FINAL)
         except NothingTrained as problem:
             raise NothingTrained(f"{problem}\n       it is not tried again, unless you remove {part.folder}") from None
         finally:
@@ -274,8 +275,7 @@ class _Retraining:
     def _epoch_seconds(self, number: int, validated: bool) -> float:
         """What one epoch of a candidate takes on all pictures, by the epochs that it was trained before: those of the
         comparison if there are, else those of the search."""
-        pictures = sum(self.back.card.counts)
-        held = self.back.chosen.validation_part or 0.0
+        pictures, held = sum(self.back.card.counts), self.back.chosen.validation_part or 0.0
         every = pictures * (1 - held)
         before = Run(self.run.folder / COMPARISON)
         with closing(self._ledger()) as ledger:

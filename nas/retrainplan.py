@@ -15,7 +15,7 @@ from nas.database import without_candidates
 from nas.errors import ConfigError, RunError, counted
 from nas.ledger import Ledger
 from nas.machine import default_threads
-from nas.messages import LONGEST, Candidate
+from nas.messages import LONGEST, Candidate, Record
 from nas.run import Run
 from nas.space import SearchSpace
 from nas.yamlfile import read
@@ -92,6 +92,15 @@ def planned(
     return plan
 
 
+def check_asked(asked: dict[str, int | None]) -> None:
+    """Raise ConfigError for a value that is none."""
+    for name, value in asked.items():
+        if value is not None and (type(value) is not int or value < (name != "number")):
+            raise ConfigError(f"a whole number from {int(name != 'number')} is expected; found {value!r}", f"--{name}")
+    if asked["top"] is not None and asked["number"] is not None:
+        raise ConfigError("give one of them alone", "--top, --number")
+
+
 def begun(run: Run, asked: dict[str, int | None]) -> RetrainPlan | None:
     """What was planned when this retraining began; None if it has not. Raises RunError if it is damaged, or
     if other is asked."""
@@ -150,8 +159,26 @@ def until_of(deadline: float) -> float:
     return time.time() + deadline - time.monotonic() - AFTER
 
 
-def compared(scores: dict[int, dict[int, float]]) -> dict[int, list[float]]:
-    """Candidate → its scores over the seeds that all candidates have; where there is none, of those with the most seeds."""
+def ends(records: Sequence[Record], pairs: Sequence[tuple[int, int]]) -> dict[int, dict[int, float | None]]:
+    """Candidate → seed → score of the trainings that ended, None where one failed; `pairs` are candidate and seed of each."""
+    found: dict[int, dict[int, float | None]] = {}
+    for record, (number, seed) in zip(records, pairs, strict=False):
+        if record.state in ("trained", "infeasible"):
+            found.setdefault(number, {})[seed] = record.value if record.state == "trained" else None
+    return found
+
+
+def compared(ended: dict[int, dict[int, float | None]]) -> dict[int, list[float]]:
+    """Candidate → its scores over the seeds that all candidates have; where there is none, of those with the most seeds.
+
+    The score of a training that failed is None. Only those that failed least are compared: the others' good seeds were luck.
+    """
+    failed = {number: sum(score is None for score in found.values()) for number, found in ended.items()}
+    told = {number: {seed: score for seed, score in found.items() if score is not None} for number, found in ended.items()}
+    least = min((failed[number] for number, found in told.items() if found), default=0)
+    scores = {number: found for number, found in told.items() if found and failed[number] == least}
+    if not scores:
+        return {}
     shared = set.intersection(*(set(found) for found in scores.values()))
     if shared:
         return {number: [found[seed] for seed in sorted(shared)] for number, found in scores.items()}

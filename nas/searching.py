@@ -26,7 +26,7 @@ from nas.logs import FOLDER, Logged, check_tensorboard
 from nas.messages import Cluster, DataCard
 from nas.preparing import begin, check_space, hands_of, interrupts_told, kept, readied, with_whole_paths
 from nas.provenance import SEARCH, provenance
-from nas.result import Result
+from nas.result import Result, best_begun
 from nas.run import Run, disk_told
 from nas.server import check_server
 from nas.shared import check_shared
@@ -102,8 +102,8 @@ def and_retrain(result: Result, chosen: Settings, view: View, began: float) -> N
     """Go straight on with the retraining, if that was asked for and has not been done, in what is left of the time."""
     if not chosen.retrain or result.folder is None or Run(result.folder).final.exists():
         return
-    if result.best is None:
-        view.note("no candidate was trained to the end, so nothing is retrained")
+    if best_begun(result.records) is None:
+        view.note("no candidate was trained for an epoch, so nothing is retrained")
         return
     from nas.retraining import retrain  # it goes on with a run, and so imports this
 

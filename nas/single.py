@@ -52,7 +52,7 @@ def train(file: str, view: View | None = None, out: str | Path | None = None, **
         file: a shipped name such as `baselines/three-blocks`, or a path.
         out: the folder; by default `results/<name>-<n>`. One in which this training was interrupted: it goes on there.
         **options: any setting of a search that beats the file's, such as `epochs=10`, or `time="10m"` for as many as fit.
-            Where nobody says how many, they are 30.
+            Where nobody says how many (or how many pictures are to be seen), they are 30.
 
     Raises NasError for anything in the input that is wrong, or if it could not be trained.
     """
@@ -73,7 +73,7 @@ def train(file: str, view: View | None = None, out: str | Path | None = None, **
             check_space(space, chosen, view)
         said = chosen.epochs is not None and (options.get("epochs") is not None or options.get("time") is None)
         timed = chosen.time is not None and not said
-        if chosen.epochs is None:
+        if chosen.epochs is None and "seen_pictures" not in chosen.model_fields_set:
             chosen = chosen.model_copy(update={"epochs": FULL})
         with interrupts_told(view), hands_of(chosen) as hands:
             card, machine, chosen = readied(hands, chosen, view, deadline_of(chosen.time, began))

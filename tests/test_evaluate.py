@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,23 @@ def test_small_folders_without_anything_to_hold_out(small_run: Path, tmp_path: P
     with pytest.raises(DatasetError, match="has no usable picture in this part; --part all takes every picture"):
         evaluate(small_run, str(folder), view=Silent())
     assert evaluate(small_run, str(folder), part="all", view=Silent()).pictures == 4
+
+
+def test_a_look_at_the_test_part_before_the_retraining_is_told(small_run: Path, labelled: Path, tmp_path: Path) -> None:
+    class Listening(Silent):
+        def __init__(self) -> None:
+            self.notes: list[str] = []
+
+        def note(self, text: str) -> None:
+            self.notes.append(text)
+
+    run = Path(shutil.copytree(small_run, tmp_path / "run"))
+    words = "this run is not retrained yet: what is chosen by these figures, its test part can no longer judge"
+    for data, final, told in (("digits", False, True), (str(labelled), False, False), ("digits", True, False)):
+        if final:
+            (run / "final.csv").touch()
+        evaluate(run, data, part="all" if data != "digits" else "test", view=(view := Listening()))
+        assert (words in view.notes) == told
 
 
 def test_figures_of_a_run_are_not_written_over(small_run: Path) -> None:

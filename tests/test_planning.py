@@ -26,7 +26,9 @@ def test_a_plan_says_time_memory_and_disk_and_leaves_nothing(tmp_path: Path, mon
     found = plan(view=Silent(), **small)
     assert 0 < found.low <= found.each <= found.high
     assert found.seconds == pytest.approx(30 * found.each)
-    assert found.fitting(10 * found.each) in (9, 10)
+    assert found.fitting(found.before + 10 * found.each) in (9, 10)
+    assert found.fitting(found.before + found.each / 2) == found.fitting(0.0) == 0
+    assert found.retraining == 0
     assert 2e8 < found.memory < 2e10
     assert found.cache == 1437 * 72
     lines = plan_lines(found)

@@ -216,6 +216,12 @@ def test_a_time_beside_the_epochs_of_a_file_does_not_change_them(tmp_path: Path)
     assert train(str(tmp_path / "mine.yaml"), Silent(), tmp_path / "one").result.records[0].epochs == 2
 
 
+def test_pictures_to_be_seen_that_a_file_names_decide_how_many_epochs_there_are(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(NETWORK.replace("epochs: 2", "seen_pictures: 3300"))
+    done = train(str(tmp_path / "mine.yaml"), Silent(), tmp_path / "run")
+    assert done.result.records[0].epochs == 3, "of 1,078 pictures each"
+
+
 @pytest.mark.slow
 def test_one_network_is_trained_for_as_many_epochs_as_fit_into_a_time(tmp_path: Path, pace: float) -> None:
     (tmp_path / "mine.yaml").write_text(NETWORK.replace("epochs: 2", "epochs: 1000"))
@@ -346,6 +352,31 @@ def test_a_retraining_that_was_killed_before_its_first_candidate_goes_on(copy: R
     assert copy.final.exists()
 
 
+@pytest.mark.slow
+def test_a_comparison_that_comes_to_no_end_leaves_the_choice_to_the_search(copy: Run, pace: float) -> None:
+    best = max(records(copy.folder), key=lambda record: record.value or 0).number
+    view = Listening()
+    done = retrain(copy.folder, view, top=2, seeds=1, epochs=10_000, time=30 * pace)
+    words = f"no training of the comparison came to its end in time: #{best}, the best of the search, is taken"
+    assert words in view.notes
+    assert (done.winner, done.compared) == (best, None)
+    assert copy.final.exists()
+    assert not Run(copy.folder / "retrain").best.exists()
+
+
+@pytest.mark.slow
+def test_a_search_without_any_candidate_that_was_done_can_be_retrained(tmp_path: Path, pace: float) -> None:
+    run = Run(tmp_path / "run")
+    search(**{**SMALL_SEARCH, "epochs": 10_000, "budget": 2}, time=20 * pace, out=run.folder, view=Silent())
+    found = [record for record in records(run.folder) if record.value is not None]
+    assert found
+    assert all(record.state == "running" for record in found)
+    best = max(found, key=lambda record: (record.value or 0, -record.number)).number
+    view = Listening()
+    assert retrain(run.folder, view, epochs=1).winner == best
+    assert f"no candidate was trained to the end: #{best}, the best so far, is taken" in view.notes
+
+
 def test_the_best_model_is_replaced_only_when_the_figures_are_there(copy: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that was fitted on all pictures must not stand where the search's best one is expected."""
     before = copy.best.read_bytes()
@@ -372,6 +403,13 @@ def test_the_best_model_is_replaced_only_when_the_figures_are_there(copy: Run, m
 def test_scores_are_compared_over_the_seeds_that_all_have() -> None:
     assert compared({1: {0: 0.5, 1: 0.75}, 2: {0: 0.625}}) == {1: [0.5], 2: [0.625]}
     assert compared({1: {0: 0.5, 1: 0.75}, 2: {2: 0.9}}) == {1: [0.5, 0.75]}
+
+
+def test_a_candidate_whose_trainings_fail_is_no_winner() -> None:
+    assert compared({1: {0: 0.9, 1: None, 2: None}, 2: {0: 0.875, 1: 0.75, 2: 0.625}}) == {2: [0.875, 0.75, 0.625]}
+    assert compared({1: {0: 0.9, 1: None}, 2: {0: 0.8, 1: None}}) == {1: [0.9], 2: [0.8]}
+    assert compared({1: {0: None}, 2: {0: None, 1: None, 2: 0.5}}) == {2: [0.5]}
+    assert compared({1: {0: None}}) == compared({}) == {}
 
 
 @pytest.mark.slow

@@ -47,7 +47,26 @@ def test_measured_as_by_scikit_learn(units: int) -> None:
     assert measured("balanced_accuracy", targets, outputs) == pytest.approx(balanced, abs=1e-6)
     assert measured("f1", targets, outputs) == pytest.approx(reference.f1_score(labels, found, average="macro"), abs=1e-6)
     area = reference.roc_auc_score(targets if units == 3 else labels, outputs, average="macro")
-    assert measured("auc", targets, outputs) == pytest.approx(area, abs=0.02)  # Keras adds up 200 thresholds
+    assert measured("auc", targets, outputs) == pytest.approx(area, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("classes", "rare", "sure"), [(2, 0.02, 0.5), (2, 0.5, 12.0), (10, 0.1, 8.0), (100, 0.01, 0.5), (1, 0.02, 12.0)]
+)
+def test_area_of_answers_that_are_sure_or_of_many_classes_is_that_of_scikit_learn(
+    classes: int, rare: float, sure: float
+) -> None:
+    """Answers near 0 or 1, or of classes that hardly get any probability, differ by less than thresholds at equal distances."""
+    rng = np.random.default_rng(1)
+    count = 1_500
+    labels = rng.integers(0, classes, count) if classes > 2 else (rng.random(count) < rare).astype(int)
+    hot = np.eye(max(2, classes), dtype="float32")[labels]
+    logits = sure * (rng.normal(size=hot.shape) + 0.9 * hot)
+    outputs = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype("float32")
+    if classes == 1:
+        hot, outputs = hot[:, 1:], outputs[:, 1:]
+    area = reference.roc_auc_score(hot, outputs, average="macro")
+    assert measured("auc", hot, outputs) == pytest.approx(area, abs=2e-3)
 
 
 def test_accuracy_of_a_single_unit_takes_targets_that_are_mixed() -> None:
