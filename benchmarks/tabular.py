@@ -6,8 +6,9 @@
 A search goes through the public API (`nas.search(…, evaluate=…)`) and sees one training of each network; what is reported is
 the true score (the mean over trainings) of the network that looks best so far. `macro` is NAS-Bench-Macro (Su et al. 2021);
 `small` is our own, all networks of `small.yaml`, trained by `enumerated.py`.
-Besides the strategies of `nas` there are two references: `evolution`, regularised evolution as published (Real et al. 2019,
-algorithm 1; population 20, sample 5), and `ridge`, a ridge regression on one-hot genes that chooses four at a time.
+Besides the strategies of `nas` there are references: `evolution`, regularised evolution as published (Real et al. 2019,
+algorithm 1; population 20, sample 5), `ridge`, a ridge regression on one-hot genes that chooses four at a time, and `largest`,
+which takes the networks by their parameters.
 Every search is rows of the CSV when it is done, and is not done again. Tune on seeds from 1000, report on 0 to 499.
 """
 
@@ -46,11 +47,12 @@ SHOWN = (10, 20, 30, 50, 75, 100, 150, 200)  # evaluations that the report names
 
 @dataclass(frozen=True)
 class Table:
-    """A space, all of it scored: genotype (as a key) → what a search sees, and what is true."""
+    """A space, all of it scored: genotype (as a key) → what a search sees, what is true, and parameters of the network."""
 
     space: dict[str, Any]
     seen: dict[str, float]
     true: dict[str, float]
+    parameters: dict[str, int]
 
 
 @functools.cache
@@ -69,23 +71,26 @@ def macro() -> Table:
     rows = json.loads(file.read_text(encoding="utf-8"))
     layers = {f"layer{place}": {"choice": ["identity", "small", "large"]} for place in range(8)}
     words = layers["layer0"]["choice"]
-    seen, true = {}, {}
+    seen, true, parameters = {}, {}, {}
     for code, row in rows.items():
         key = canonical_json({name: words[int(digit)] for name, digit in zip(layers, code, strict=True)})
-        seen[key], true[key] = row["test_acc"][0], row["mean_acc"]
-    return Table({"name": "macro", "genes": layers}, seen, true)
+        seen[key], true[key], parameters[key] = row["test_acc"][0], row["mean_acc"], row["params"]
+    return Table({"name": "macro", "genes": layers}, seen, true, parameters)
 
 
 def small() -> Table:
     """Repeated blocks and genes with a condition. The search sees the first seed."""
     scores: dict[str, list[float]] = {}
-    for row in sorted(rows(SMALL.with_suffix(".csv")), key=lambda row: row["seed"]):
+    found = sorted(rows(SMALL.with_suffix(".csv")), key=lambda row: row["seed"])
+    for row in found:
         scores.setdefault(row["genotype"], []).append(100 * float(row["score"]))
     whole = {canonical_json(genotype) for genotype in read_space(SMALL).enumerate()}
-    if scores.keys() != whole or len({len(found) for found in scores.values()}) != 1:
+    if scores.keys() != whole or len({len(each) for each in scores.values()}) != 1:
         sys.exit(f"--table: {SMALL.with_suffix('.csv')} is not there, or not whole; benchmarks/enumerated.py makes it")
-    seen = {key: found[0] for key, found in scores.items()}
-    return Table(yaml.safe_load(SMALL.read_text(encoding="utf-8")), seen, {k: statistics.mean(v) for k, v in scores.items()})
+    seen = {key: each[0] for key, each in scores.items()}
+    true = {key: statistics.mean(each) for key, each in scores.items()}
+    parameters = {row["genotype"]: int(row["parameters"]) for row in found}
+    return Table(yaml.safe_load(SMALL.read_text(encoding="utf-8")), seen, true, parameters)
 
 
 TABLES: dict[str, Callable[[], Table]] = {"macro": macro, "small": small}
@@ -152,6 +157,24 @@ class RidgeOfFour:
         known = {canonical_json(record.genotype) for record in records}
         best = next(place for place in self._kept[1] if canonical_json(self.all[place]) not in known)
         return Proposal(self.all[best]) if refusals(records) < 20 else Proposal(self.space.sample(rng))
+
+
+@register_strategy("largest")
+class Largest:
+    """The whole table by the number of parameters, the largest first: what any model of the scores has to beat."""
+
+    def __init__(self, space: SearchSpace, seed: int, settings: Settings) -> None:
+        sizes = table(space.name).parameters
+        # Equal ones in random order.
+        self.order = sorted(space.enumerate(), key=lambda genotype: (-sizes[canonical_json(genotype)], rng_of(seed, genotype)))
+
+    def propose(self, records: Sequence[Record], number: int) -> Proposal:
+        return Proposal(self.order[number])
+
+
+def rng_of(seed: int, genotype: Genotype) -> float:
+    """A random number that follows from both."""
+    return random.Random(f"{seed} {canonical_json(genotype)}").random()
 
 
 def main() -> None:
