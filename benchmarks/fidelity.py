@@ -75,6 +75,7 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=24)
     parser.add_argument("--epochs", type=int, default=20, help="of the long training, on all training pictures")
     parser.add_argument("--presets", nargs="+", default=["quick", "standard"], help="that are compared with it")
+    parser.add_argument("--ways", nargs="*", default=[], help="and so many epochs of so many pictures: 3x10000")
     parser.add_argument("--max-flops", default=str(Settings().max_flops))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
@@ -104,7 +105,8 @@ def train(options: argparse.Namespace) -> None:
     if len(drawn) < options.candidates:
         sys.exit(f"--max-flops: only {len(drawn)} random networks are within it, {options.candidates} are needed")
     picked = random.Random(options.seed).sample(drawn, options.candidates)
-    ways = {LONG: Way(options.epochs), **{way.name: way for way in (way_of(preset, every) for preset in options.presets)}}
+    cheap = [*(way_of(preset, every) for preset in options.presets), *(Way(*map(int, way.split("x"))) for way in options.ways)]
+    ways = {LONG: Way(options.epochs), **{way.name: way for way in cheap}}
     done = {(row["candidate"], row["way"]) for row in rows(options.csv)}
     wanted: dict[int, tuple[int, str, float]] = {}
     jobs = []

@@ -16,7 +16,18 @@ from nas.report.reporting import Told, read
 from nas.result import best_of
 from nas.run import Run, disk_told, folder_of, write_whole
 
-COLUMNS = ("run", "strategy", "data", "candidates", "trained", "best_score", "test_accuracy", "parameters", "minutes")
+COLUMNS = (
+    "run",
+    "strategy",
+    "data",
+    "objective",
+    "candidates",
+    "trained",
+    "best_score",
+    "test_accuracy",
+    "parameters",
+    "minutes",
+)
 MARKS = (1, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)  # candidates after which runs are compared
 CURVE = ("run", "candidates", "minutes", "score", "best_so_far")
 
@@ -61,6 +72,7 @@ def _compared(told: Told) -> Compared:
         "run": str(told.run.folder),
         "strategy": str(told.facts["settings"]["strategy"]),
         "data": str((told.facts.get("data") or {}).get("name") or told.space.name),
+        "objective": str(told.facts["settings"].get("objective", "accuracy")),
         "candidates": str(len(told.records)),
         "trained": str(sum(record.state == "trained" for record in told.records)),
         "best_score": f"{top.value:.4f}" if top is not None else "",
@@ -74,6 +86,9 @@ def _compared(told: Told) -> Compared:
 def lines(found: Sequence[Compared]) -> Iterator[str]:
     """A table for the terminal: the rows, then the best so far after equal numbers of candidates."""
     yield from _aligned([list(COLUMNS), *(list(each.row.values()) for each in found)])
+    for name in ("data", "objective"):
+        if len({each.row[name] for each in found}) > 1:
+            yield f"of different {'data' if name == 'data' else 'objectives'}: their scores are no measure of each other"
     most = max((each.done for each in found if each.curve), default=0)
     if most:
         marks = [*(mark for mark in MARKS if mark < most), most]
@@ -107,6 +122,7 @@ def _png(found: Sequence[Compared]) -> bytes:
     """Best so far over candidates, and over minutes."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     drawing = Figure(figsize=(11, 4.5), dpi=120, layout="constrained")
     FigureCanvasAgg(drawing)
@@ -115,10 +131,10 @@ def _png(found: Sequence[Compared]) -> bytes:
         if each.curve:
             counts, minutes, _, best = zip(*each.curve, strict=True)
             for axes, x in ((left, counts), (right, minutes)):
-                axes.step(
-                    x, best, where="post", label=label(each.row["run"].lstrip("_"), f"run {place}", 40).replace("$", r"\$")
-                )
+                name = label(each.row["run"].lstrip("_"), f"run {place}", 40).replace("$", r"\$")
+                axes.step(x, best, where="post", label=name, marker="o" if len(x) == 1 else None)
     left.set_xlabel("candidates")
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
     right.set_xlabel("minutes, pauses left out")
     left.set_ylabel("best score so far (validation)")
     for axes in (left, right):

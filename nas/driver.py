@@ -55,7 +55,7 @@ class Driver:
     deadline: float = float("inf")  # by time.monotonic
     hand_over: Callable[[Executor, Candidate], None] | None = None
     ended: str = ""  # why the loop ended: budget, time, or an exhausted space
-    began: int = 0  # candidates that were there when the loop began
+    began: int = 0  # candidates that were done when the loop began
     _losses: dict[int, int] = field(default_factory=dict)  # number → epochs it had when it was last lost
     _spent: dict[int, float] = field(default_factory=dict)  # number → seconds of the tries that came to nothing
     _told: bool = False  # that this driver waits for others
@@ -84,7 +84,7 @@ class Driver:
     def _loop(self) -> None:
         running = 0
         again = self.ledger.unfinished()
-        self.began = len(self.ledger.records())
+        self.began = sum(record.finished for record in self.ledger.records())
         self._keep(begun=True)  # an earlier driver may have ended between an outcome and its consequences
         self.view.begin(self.settings.budget, self.ledger.records(), self.deadline)
         while True:

@@ -58,12 +58,12 @@ def drive(
         raise RunFailed(f"{problem}\n       every result so far is kept; when that is mended, go on with: {again}") from None
     records = tuple(ledger.records())
     if asking.refused:
-        view.note("refused before training: " + ", ".join(f"{count} {why}" for why, count in asking.refused.items()))
+        view.note("refused before training: " + ", ".join(f"{count:,} {why}" for why, count in asking.refused.items()))
     if driver.ended == "time":
         done = sum(record.finished for record in records)
-        view.note(f"the time is over: {done} of {counted(chosen.budget, 'candidate')} done")
+        view.note(f"the time is over: {done} of {counted(chosen.budget, asking.noun)} done")
     elif driver.ended == "budget" and driver.began == len(records) == sum(record.finished for record in records):
-        view.note(f"nothing was left to do: {counted(len(records), 'candidate')} done, and the budget is {chosen.budget}")
+        view.note(f"nothing was left to do: {counted(len(records), asking.noun)} done, and the budget is {chosen.budget}")
     if driver.ended == "space":
         view.note(f"the space has nothing new within the limits after {counted(len(records), 'candidate')}; the search ends")
         view.note(asking.exhausted)

@@ -35,6 +35,7 @@ def last_score(run: Run, model: Path, chosen: Settings, card: DataCard, facts: d
         found: Score = hands.call(
             Task(f"{WORKER}:score", request, "scoring on the test part", Limits(None, None, LONGEST_SILENCE)), view.preparing
         )
+    facts = {**facts, "objective": chosen.objective}
     write_figures(run.final, found, facts, None if model == run.best else model)
     view.note("\n".join(figure_lines(found, f"on {found.pictures:,} test pictures, which it was not chosen by:")))
     return found

@@ -17,7 +17,7 @@ from nas.config import Settings
 from nas.driving import drive
 from nas.executors import Executor, Task
 from nas.jobs import WORKER, job_for, limits_of
-from nas.messages import Candidate, DataCard, Job, Limits, Record
+from nas.messages import LAST_FIT, SEED, Candidate, DataCard, Job, Limits, Record
 from nas.result import Result
 from nas.run import Run
 from nas.salvage import examined
@@ -36,6 +36,7 @@ class Listed:
     candidates: Sequence[Candidate]
     refused: Counter[str] = dataclasses.field(default_factory=Counter)
     exhausted: str = ""
+    noun: str = "training"
 
     def next(self, records: Sequence[Record], number: int) -> Candidate | None:
         return self.candidates[number] if number < len(self.candidates) else None
@@ -84,6 +85,7 @@ def fit_listed(
     chosen = chosen.model_copy(update={"budget": len(candidates), "pruner": "none"})
 
     def job_of(one: Candidate) -> Job:
-        return dataclasses.replace(job_for(one, chosen, card, run), until=until)
+        own = one.operator == LAST_FIT or one.operator.startswith(SEED)
+        return dataclasses.replace(job_for(one, chosen, card, run), until=until, called=one.parents[0] if own else None)
 
     return fit(run, space, chosen, Listed(candidates), job_of, view, again, deadline, unfinished)

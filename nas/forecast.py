@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from nas.config import Settings
 from nas.errors import BlueprintError, ConfigError, OverMemory, RunFailed, counted
 from nas.executors import Executor, Task
-from nas.jobs import WORKER, job_for, limits_of, networks_of, search_time, training_pictures
+from nas.jobs import WORKER, job_for, limits_of, networks_of, search_deadline, training_pictures
 from nas.machine import cores, default_memory
 from nas.messages import Candidate, DataCard, Job, Limits, Proposal, Record, Rehearsal, Rehearsed
 from nas.preparing import time_left
@@ -26,6 +26,7 @@ from nas.space import SearchSpace
 from nas.strategies.asking import make_candidate, over_limit
 from nas.view import duration
 
+MEASURES = {"balanced_accuracy": "balanced accuracy", "f1": "macro F1", "auc": "AUC", "accuracy": "accuracy", "loss": "loss"}
 CONTEXT = 500_000_000  # bytes of a GPU that a process takes beside what it computes with
 AROUND = 1.5  # seconds of a candidate before and after its training: its process, its model's file
 WANTED = 60  # random networks within the limits, from which those to be rehearsed are taken
@@ -68,14 +69,13 @@ def forecast(
     start = max(each.found.start for each in tries)
     total = total_seconds(chosen, AROUND + start + epoch * expected_epochs(chosen))
     words = f"about {duration(total)} for {counted(chosen.budget, 'candidate')}"
-    limit = search_time(chosen)
-    left = limit if limit is None or deadline == math.inf else max(0.0, deadline - time.monotonic())
-    if limit is not None and left is not None and left < total:
+    left = search_deadline(chosen, deadline) - time.monotonic()
+    if left < total:
         enough = int(chosen.budget * left / total)
-        words = f"{duration(limit)}, " + (
-            f"enough for about {counted(enough, 'candidate')}" if enough else "too little for one"
-        )
-    words += f": {pictures:,.0f} pictures for up to {counted(chosen.epochs or 1, 'epoch')} each, {chosen.at_once} at a time"
+        what = f"enough for about {counted(enough, 'candidate')}" if enough else "too little for one candidate"
+        words = f"{duration(left)}, {what}"
+    words += f": {pictures:,.0f} pictures for up to {counted(chosen.epochs or 1, 'epoch')} each, {chosen.at_once} at a time,"
+    words += f" scored by {MEASURES[chosen.objective]} on {validation:,.0f} others"
     return chosen, f"{words}\n{failed}; such candidates may be infeasible" if failed else words
 
 
@@ -143,7 +143,9 @@ def within_limits(space: SearchSpace, chosen: Settings, card: DataCard) -> list[
             break
     if not within:
         limits = (("max-params", chosen.max_params), ("max-flops", chosen.max_flops), ("max-memory", chosen.max_memory))
-        found = [f"{name} {most:,}, the least {low:,.0f}" for (name, most), low in zip(limits, least, strict=True) if most]
+        pairs = [(name, most, low) for (name, most), low in zip(limits, least, strict=True) if most]
+        over = [each for each in pairs if each[2] > each[1]] or pairs  # or only together
+        found = [f"{name} {most:,}, the least {low:,.0f}" for name, most, low in over]
         words = f"none of {DRAWN:,} random networks of '{space.name}' is within the limits: {'; '.join(found)}"
         raise ConfigError(words, "--space")
     return sorted(within, key=_flops)

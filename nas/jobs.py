@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from typing import Any
 
 from nas.blueprint import Blueprint, express
@@ -21,9 +22,16 @@ MOST_EPOCHS = 100  # where they follow from the pictures to be seen: of few pict
 SEARCHING = 0.2  # part of the time that the search has, where a retraining follows (why so little: docs/results.md)
 
 
-def search_time(chosen: Settings) -> float | None:
-    """Seconds that a search may take: all of `--time`, or a part of it where a retraining follows; None for no limit."""
-    return chosen.time * SEARCHING if chosen.time is not None and chosen.retrain else chosen.time
+def search_part(chosen: Settings) -> float:
+    """Of `--time`, the part that the search has."""
+    return SEARCHING if chosen.retrain else 1.0
+
+
+def search_deadline(chosen: Settings, whole: float) -> float:
+    """When a search has to end that begins now, with data and forecast behind it, if all has to be done by `whole` (both by
+    time.monotonic)."""
+    now = time.monotonic()
+    return now + max(0.0, whole - now) * search_part(chosen)
 
 
 def job_for(candidate: Candidate, chosen: Settings, card: DataCard, run: Run | None = None) -> Job:

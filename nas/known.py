@@ -7,16 +7,18 @@ such files in it, a run folder for its best candidates.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 from nas.errors import ConfigError, NasError, RunError
 from nas.paths import expanded
+from nas.printing import printable
 from nas.result import best_first
 from nas.run import Run
 from nas.shared import reader_of
 from nas.shipped import shipped_file
 from nas.space import Genotype, SearchSpace
-from nas.yamlfile import read
+from nas.yamlfile import dumped, read
 
 BEST = 5  # candidates of an earlier run
 
@@ -35,12 +37,23 @@ def known(sources: Iterable[str], space: SearchSpace) -> list[Genotype]:
 
 def read_genotype(file: str) -> tuple[Path, Genotype]:
     """The file meant by a shipped name or a path, and its genotype. Raises ConfigError."""
-    path = shipped_file("configs", file, "network", ConfigError)
+    path = shipped_file("configs", file, "network", ConfigError, "baselines/")
     doc = read(path, ConfigError)
     genotype = doc.data.get("genotype") if isinstance(doc.data, dict) else None
     if not isinstance(genotype, dict):
         raise ConfigError("has no 'genotype', so it describes no network; configs/baselines/ has examples", doc.name)
     return path, genotype
+
+
+def written(run: Run, number: int) -> str:
+    """A candidate of a run as a file that `read_genotype` reads, with the space and the data it belongs to. Raises RunError if
+    there is no such candidate."""
+    facts = run.read_settings()
+    with closing(reader_of(run, facts)) as ledger:
+        genotype = dict(ledger.record(number).genotype)
+    names = ("space", "dataset", "image_size", "objective", "class_weight")
+    own = {name: facts["settings"][name] for name in names if facts["settings"].get(name) is not None}
+    return f"# Candidate {number} of the run {printable(run.name)}\n{dumped({**own, 'genotype': genotype})}"
 
 
 def _of(source: str) -> list[tuple[str, Genotype]]:
@@ -58,11 +71,8 @@ def _of(source: str) -> list[tuple[str, Genotype]]:
 
 
 def _of_run(run: Run) -> list[tuple[str, Genotype]]:
-    ledger = reader_of(run, run.read_settings())
-    try:
+    with closing(reader_of(run, run.read_settings())) as ledger:
         best = best_first(ledger.records())[:BEST]
-    finally:
-        ledger.close()
     if not best:
         raise RunError("has no candidate that was trained to the end", str(run.folder))
     return [(f"{run.folder}, #{record.number}", dict(record.genotype)) for record in best]

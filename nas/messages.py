@@ -108,6 +108,7 @@ class Candidate:
     refused: Refused = ()
 
 
+SEED, LAST_FIT = "seed ", "last fit"  # how the operators of trainings begin that belong to a retraining
 LONGEST = 1_000  # epochs of a training that has a time to keep
 
 
@@ -152,6 +153,7 @@ class Job:
     inherits: str = ""  # file; the parent's model, whose weights it begins with where they fit
     shrink: float = 0.0  # the part of what it inherits that random weights take the place of
     heirs: bool = False  # whether others may begin with its weights, so that they are kept though it is stopped
+    called: int | None = None  # the number that its model tells, where it is another candidate's training
     until: float | None = None  # when it should be over (by time.time): then `epochs` is where to begin, and the pace decides
 
 

@@ -1,4 +1,4 @@
-"""What a search would take on this machine: what `nas plan` does, in about a minute, without a run folder.
+"""What a search would take on this machine: what `nas plan` does, in a minute or two, without a run folder.
 
 Networks from the cheapest to the dearest within the limits are rehearsed; time, memory and disk follow from them.
 """
@@ -19,7 +19,7 @@ from nas.blueprint import check_networks
 from nas.config import Settings, settings
 from nas.errors import counted
 from nas.forecast import AROUND, Try, expected_epochs, rehearsed, total_seconds, validation_pictures, with_room, within_limits
-from nas.jobs import search_time, training_pictures
+from nas.jobs import search_part, training_pictures
 from nas.keeping import models_kept
 from nas.messages import DataCard
 from nas.preparing import check_space, hands_of, interrupts_told, readied, with_whole_paths
@@ -87,6 +87,8 @@ def _foretold(read: SearchSpace, chosen: Settings, view: View) -> Plan:
         check_networks(read, card.pictures)
         within = within_limits(read, chosen, card)
         picked = [within[round(at * (len(within) - 1) / (REHEARSED - 1))] for at in range(REHEARSED)]
+        costs = [one.blueprint.flops / 1e6 for one in (picked[0], picked[-1]) if one.blueprint]
+        view.note(f"rehearsing {REHEARSED} networks, of {costs[0]:,.1f} to {costs[-1]:,.1f} MFLOPs")
         tries, failed = rehearsed(picked, chosen, card, hands, float("inf"), EACH)
         chosen = with_room(chosen, machine, tries)
     if failed:
@@ -137,10 +139,10 @@ def plan_lines(found: Plan) -> list[str]:
         f"memory, at most   {found.memory / 1e9:.1f} GB of {there / 1e9:.1f} GB",
         f"disk              {found.disk / 1e6:,.0f} MB in the run folder, {found.cache / 1e6:,.0f} MB of decoded pictures",
     ]
-    limit = search_time(chosen)
-    if limit is not None:
-        fitting = counted(found.fitting(limit), "candidate")
-        lines.append(f"in {duration(limit):<15}{fitting} fit")
+    if chosen.time is not None:
+        limit = found.before + (chosen.time - found.before) * search_part(chosen)
+        rest = f"; the other {duration(chosen.time - limit)} are for the retraining" if chosen.retrain else ""
+        lines.append(f"in {duration(limit):<15}{counted(found.fitting(limit), 'candidate')} fit{rest}")
     elif chosen.retrain:
         lines.append(f"the retraining    {duration(found.retraining)} on top of that; --time is for both")
     return lines

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import statistics
 import time as clock
 from collections.abc import Sequence
 from contextlib import closing, suppress
@@ -22,7 +21,7 @@ from nas.errors import NothingTrained, RunError, RunFailed, TimeOver, counted
 from nas.final import last_score
 from nas.fitting import fit_listed
 from nas.ledger import Ledger
-from nas.messages import LONGEST, Candidate, Record, Score
+from nas.messages import LAST_FIT, LONGEST, SEED, Candidate, Record, Score
 from nas.pace import epoch_seconds
 from nas.preparing import interrupts_told, kept
 from nas.provenance import PART, SEARCH
@@ -43,6 +42,7 @@ from nas.retrainplan import (
     check_same,
     check_unseen,
     compared,
+    decided,
     ends,
     limit_of,
     planned,
@@ -141,8 +141,8 @@ class _Retraining:
         facts = {
             "winner": winner,
             "compared": "" if plan.compared is None else round(plan.compared, 6),
-            "candidates": " ".join(map(str, plan.candidates)),
-            "seeds": plan.seeds,
+            "candidates": " ".join(map(str, plan.over or [winner])),
+            "seeds": plan.over.get(winner, ""),
             "epochs": plan.fitted,
             "parameters": candidate.blueprint.parameters,
             "flops": candidate.blueprint.flops,
@@ -179,24 +179,16 @@ class _Retraining:
             return plan.model_copy(update={"winner": plan.candidates[0]})
         pairs = [(number, seed) for seed in range(plan.seeds) for number in plan.candidates]
         listed = [
-            dataclasses.replace(self._candidate(number), number=place, parents=(number,), operator=f"seed {seed}", refused=())
+            dataclasses.replace(self._candidate(number), number=place, parents=(number,), operator=f"{SEED}{seed}", refused=())
             for place, (number, seed) in enumerate(pairs)
         ]
         records: Sequence[Record] = ()
         with suppress(TimeOver):
             records = self._fit(COMPARISON, {"epochs": plan.epochs, "patience": 0}, listed, self._compared_by(plan)).records
-        means = {}
-        for number, found in compared(ends(records, pairs)).items():
-            means[number] = statistics.mean(found)
-            spread = f" ± {statistics.stdev(found):.4f}" if len(found) > 1 else ""
-            self.view.note(f"#{number}: {means[number]:.4f}{spread} over {counted(len(found), 'seed')}")
-        if not means:
-            best = plan.candidates[0]
-            self.view.note(f"no training of the comparison came to its end in time: #{best}, the best of the search, is taken")
-            return plan.model_copy(update={"winner": best})
-        winner = max(means, key=lambda number: means[number])
-        self.view.note(f"the winner is #{winner}; now it is fitted on all training pictures")
-        return plan.model_copy(update={"winner": winner, "compared": means[winner]})
+        plan, words = decided(plan, compared(ends(records, pairs)))
+        for line in words:
+            self.view.note(line)
+        return plan
 
     def _compared_by(self, plan: RetrainPlan) -> float:
         """When the comparison ends at the latest (by time.monotonic), so that the last fit has its time."""
@@ -223,7 +215,7 @@ class _Retraining:
         """The winner on all training pictures."""
         assert plan.winner is not None
         listed = [
-            dataclasses.replace(self._candidate(plan.winner), number=0, parents=(plan.winner,), operator="last fit", refused=())
+            dataclasses.replace(self._candidate(plan.winner), number=0, parents=(plan.winner,), operator=LAST_FIT, refused=())
         ]
         # What an epoch takes is foretold badly, and a schedule that is cut off before its end costs much.
         timed = self.deadline < math.inf and plan.asked.get("epochs") is None

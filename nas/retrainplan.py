@@ -16,6 +16,7 @@ from nas.errors import ConfigError, RunError, counted
 from nas.ledger import Ledger
 from nas.machine import default_threads
 from nas.messages import LONGEST, Candidate, Record
+from nas.provenance import TRAINING
 from nas.run import Run
 from nas.space import SearchSpace
 from nas.yamlfile import read
@@ -43,6 +44,7 @@ class RetrainPlan(BaseModel):
     epochs: int = Field(ge=1)  # of each training of the comparison
     winner: int | None = None
     compared: float | None = None  # its mean score
+    over: dict[int, int] = {}  # candidate → seeds that its mean is over, of those that were compared
     last_epochs: int | None = Field(default=None, ge=1)  # of the last fit
     fitted: int | None = Field(default=None, ge=1)  # epochs of it that were done when it was over
 
@@ -112,16 +114,21 @@ def begun(run: Run, asked: dict[str, int | None]) -> RetrainPlan | None:
         plan = RetrainPlan.model_validate(read(file, RunError).data)
     except ValidationError:
         raise RunError(f"is damaged; {anew} to begin the retraining anew", str(file)) from None
-    other = next((name for name, value in asked.items() if value is not None and value != plan.asked.get(name)), None)
-    if other is not None:
-        words = f"this retraining began with another value ({plan.asked.get(other)}); leave it out to go on, or {anew}"
-        raise RunError(words, f"--{other}")
+    said = {"top": plan.asked.get("top") or TOP, "number": None, "seeds": plan.seeds, "epochs": plan.epochs}
+    for name, value in asked.items():
+        before = plan.asked.get(name)
+        before = said[name] if before is None else before
+        if value is not None and value != before:
+            words = "without it" if before is None else f"with another value ({before})"
+            raise RunError(f"this retraining began {words}; leave it out to go on, or {anew}", f"--{name}")
     return plan
 
 
 def check_unseen(run: Run) -> None:
     """Raise RunError if a run was retrained before: its test part has been seen."""
     if run.final.exists():
+        if run.read_settings().get("kind") == TRAINING:
+            raise RunError(f"is no search but a {TRAINING}, whose figures are in final.csv", str(run.folder))
         words = "was retrained before, and its test part opened: the figures are in final.csv. Those of a second look would not"
         raise RunError(f"{words} be of unseen pictures; for another try, start a new search", str(run.folder))
 
@@ -184,3 +191,24 @@ def compared(ended: dict[int, dict[int, float | None]]) -> dict[int, list[float]
         return {number: [found[seed] for seed in sorted(shared)] for number, found in scores.items()}
     most = max(map(len, scores.values()))
     return {number: list(found.values()) for number, found in scores.items() if len(found) == most}
+
+
+def decided(plan: RetrainPlan, told: dict[int, list[float]]) -> tuple[RetrainPlan, list[str]]:
+    """The plan with its winner, the best mean of what is `told` (candidate → scores), and what there is to say of it."""
+    if not told:
+        best = plan.candidates[0]
+        words = f"no training of the comparison came to its end in time: #{best}, the best of the search, is taken"
+        return plan.model_copy(update={"winner": best}), [words]
+    means = {number: statistics.mean(found) for number, found in told.items()}
+    lines = []
+    for number, found in told.items():
+        spread = f" ± {statistics.stdev(found):.4f}" if len(found) > 1 else ""
+        lines.append(f"#{number}: {means[number]:.4f}{spread} over {counted(len(found), 'seed')}")
+    for number in plan.candidates:
+        if number not in told:
+            lines.append(f"#{number} was not compared: its trainings failed, or did not come to their end in time")
+    winner = max(means, key=lambda number: means[number])
+    alone = len(plan.candidates) == 1
+    lines.append(f"now {'it' if alone else f'the winner, #{winner},'} is fitted on all training pictures")
+    over = {number: len(found) for number, found in told.items()}
+    return plan.model_copy(update={"winner": winner, "compared": means[winner], "over": over}), lines

@@ -20,7 +20,7 @@ from nas.errors import ConfigError
 from nas.evaluator import Evaluate, search_with
 from nas.fitting import fit
 from nas.forecast import forecast
-from nas.jobs import job_for, limits_of, networks_of, search_time
+from nas.jobs import job_for, limits_of, networks_of, search_deadline
 from nas.known import known
 from nas.logs import FOLDER, Logged, check_tensorboard
 from nas.messages import Cluster, DataCard
@@ -140,16 +140,17 @@ def check_search(space: SearchSpace, chosen: Settings) -> list[Genotype]:
 def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | None, view: View, began: float) -> Result:
     first = check_search(space, chosen)
     Run.check_new(out)
-    deadline = deadline_of(search_time(chosen), began)
+    whole = deadline_of(chosen.time, began)
     with interrupts_told(view):
-        check_space(space, chosen, view, deadline)
+        check_space(space, chosen, view, whole)
     with interrupts_told(view), hands_of(chosen) as hands:
-        card, machine, chosen = readied(hands, chosen, view, deadline)
+        card, machine, chosen = readied(hands, chosen, view, whole)
         check_networks(space, card.pictures)
         if chosen.retrain:
             check_test_part(chosen.dataset, card)
-        chosen, words = forecast(space, chosen, card, hands, machine, deadline)
+        chosen, words = forecast(space, chosen, card, hands, machine, whole)
         view.note(words)
+    deadline = search_deadline(chosen, whole)
     facts = {**provenance(space, chosen, card, machine, SEARCH), "start": first}
     if chosen.storage is not None:
         check_shared(chosen, facts)

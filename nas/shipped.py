@@ -22,8 +22,9 @@ def shipped(folder: str) -> dict[str, Path]:
     return {}
 
 
-def shipped_file(folder: str, name: str, what: str, error: type[InputError]) -> Path:
-    """The file for a shipped name or a user's path. Raises `error` if there is neither."""
+def shipped_file(folder: str, name: str, what: str, error: type[InputError], under: str = "") -> Path:
+    """The file for a shipped name or a user's path. Raises `error`, which lists the names that begin with `under`, if there is
+    neither."""
     known = shipped(folder)
     if name in known:
         return known[name]
@@ -32,5 +33,5 @@ def shipped_file(folder: str, name: str, what: str, error: type[InputError]) -> 
         return file
     if os.path.isdir(file):
         raise error(f"'{name}' is a folder; a {what} is a YAML file")
-    hint = did_you_mean(name, known)
-    raise error(f"there is no {what} '{name}'{hint}\n       shipped: {listing(known)}; or give the path of a YAML file")
+    hint = did_you_mean(name, names := [each for each in known if each.startswith(under)])
+    raise error(f"there is no {what} '{name}'{hint}\n       shipped: {listing(names)}; or give the path of a YAML file")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TextIO, cast
 
 from nas.errors import counted
-from nas.messages import Candidate, Progress, Pulse, Record
+from nas.messages import LAST_FIT, SEED, Candidate, Progress, Pulse, Record
 from nas.result import best_of
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -37,6 +37,17 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def name_of(one: Record | Candidate) -> str:
+    """`#17`; of a training that belongs to a retraining, whose it is: `#17, seed 0`."""
+    if one.operator.startswith(SEED):
+        return f"#{one.parents[0]}, {one.operator}"
+    return f"#{one.parents[0] if one.operator == LAST_FIT else one.number}"
+
+
+def _best_words(best: Record | None, more: str) -> str:
+    return f"best {best.value:.4f} ({name_of(best)}{more})" if best and best.value is not None else "no best yet"
 
 
 class View(Protocol):
@@ -129,10 +140,11 @@ class Plain(Silent):
     def finished(self, record: Record, best: Record | None) -> None:
         self._clock.tick()
         score = f"{record.value:.4f}" if record.value is not None else "  –   "
-        top = f"best {best.value:.4f} (#{best.number})" if best and best.value is not None else "no best yet"
+        top = _best_words(best, "")
         said = record.reason if record.state == "infeasible" else counted(record.epochs, "epoch") if record.epochs else ""
+        said += " (accuracy in training)" if record.metrics and "val_loss" not in record.metrics else ""
         self.note(
-            f"[{self._clock.done:>3}/{self._clock.budget}] #{record.number:<3} {record.state:<10} {score} "
+            f"[{self._clock.done:>3}/{self._clock.budget}] {name_of(record):<4} {record.state:<10} {score} "
             f"{sparkline(record.curve):<8} {said}, {record.seconds:.0f} s  {record.architecture}  | {top}, "
             f"{self._clock.left()} left"
         )
@@ -142,6 +154,7 @@ class Plain(Silent):
 class _Shown:
     """A running candidate, as it is drawn: `done` are epochs, with the part of the present one."""
 
+    name: str
     label: str
     since: float
     curve: Sequence[float] = ()
@@ -187,7 +200,7 @@ class Live(Silent):
         self._live.start()
 
     def started(self, candidate: Candidate, label: str) -> None:
-        self._running[candidate.number] = _Shown(label, time.monotonic())
+        self._running[candidate.number] = _Shown(name_of(candidate), label, time.monotonic())
 
     def pulse(self, pulse: Pulse) -> None:
         if pulse.number in self._running:
@@ -223,18 +236,16 @@ class Live(Silent):
             mark = {"trained": "[green]✓[/]", "stopped": "[yellow]·[/]"}.get(record.state, "[red]✗[/]")
             score = f"{record.value:.4f}" if record.value is not None else "–"
             words = f"{record.architecture}  {record.reason}".rstrip()
-            cells = (f"#{record.number}", score, sparkline(record.curve), str(record.epochs), duration(record.seconds))
+            cells = (name_of(record), score, sparkline(record.curve), str(record.epochs), duration(record.seconds))
             table.add_row(mark, *cells, escape(words))
-        for number, shown in list(self._running.items()):
+        for shown in list(self._running.values()):
             score = f"{max(shown.curve):.4f}" if shown.curve else ""
             since = duration(time.monotonic() - shown.since)
             table.add_row(
-                "[cyan]▶[/]", f"#{number}", score, sparkline(shown.curve), f"{shown.done:.1f}", since, escape(shown.label)
+                "[cyan]▶[/]", shown.name, score, sparkline(shown.curve), f"{shown.done:.1f}", since, escape(shown.label)
             )
         best = self._best
-        top = (
-            f"best {best.value:.4f} (#{best.number}: {best.architecture})" if best and best.value is not None else "no best yet"
-        )
+        top = _best_words(best, f": {best.architecture}" if best else "")
         head = Table.grid(padding=(0, 1))
         bar = ProgressBar(total=self._clock.budget, completed=self._clock.done, width=24)
         head.add_row(bar, f"{self._clock.done}/{self._clock.budget}", f"{self._clock.left()} left", escape(top))

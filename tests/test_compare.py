@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 
 from nas.compare import compare, lines
 from nas.errors import InputError, RunError
+from nas.run import Run
 from nas.searching import search
 from nas.view import Silent
 
@@ -49,6 +51,13 @@ def test_table_compares_after_equal_numbers(runs: list[Path]) -> None:
     assert marks == ["run", "1", "5", "10", "20", "30"]
     (short,) = [line for line in text.splitlines() if line.startswith(str(runs[0])) and " toy " not in line]
     assert len(short.split()) == 4, "the shorter one has no score after 20 and 30"
+    assert "of different" not in text
+
+
+def test_runs_whose_scores_are_no_measure_of_each_other_are_told(runs: list[Path], tmp_path: Path) -> None:
+    other = Run(shutil.copytree(runs[0], tmp_path / "other"))
+    other.settings.write_text(other.settings.read_text().replace("objective: accuracy", "objective: f1"))
+    assert "of different objectives: their scores are no measure of each other" in lines(compare([runs[1], other.folder]))
 
 
 def test_a_last_candidate_that_failed_counts_as_done(runs: list[Path], tmp_path: Path) -> None:

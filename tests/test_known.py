@@ -10,10 +10,11 @@ import pytest
 from nas.blueprint import Blueprint, Pictures, express
 from nas.config import settings
 from nas.errors import ConfigError
-from nas.known import known, read_genotype
+from nas.known import known, read_genotype, written
 from nas.ledger import Ledger
 from nas.messages import Trained
 from nas.recipe import Recipe
+from nas.run import Run
 from nas.searching import search
 from nas.space import read_space
 from nas.strategies import make_strategy
@@ -178,3 +179,25 @@ def test_start_from_something_wrong_is_one_message(tmp_path: Path) -> None:
     assert found.stderr.startswith("error: ")
     assert "nowhere" in found.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_candidate_that_is_saved_is_the_same_network_again(small_run: Path, tmp_path: Path) -> None:
+    done = nas("show", small_run, "1", "--save=mine.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "train it:  nas train mine.yaml" in done.stdout
+    assert (tmp_path / "mine.yaml").read_text() == written(Run(small_run), 1)
+    _, genotype = read_genotype(str(tmp_path / "mine.yaml"))
+    ledger = Ledger(Run(small_run).study, read_space(SMALL_SEARCH["space"]), "random", reading=True)
+    assert genotype == ledger.record(1).genotype
+    ledger.close()
+    assert settings(str(tmp_path / "mine.yaml")).dataset == "digits"
+    for place in ("", "no/where.yaml", "."):
+        refused = nas("show", small_run, "1", f"--save={place}", cwd=tmp_path)
+        assert (refused.returncode, refused.stdout) == (2, "")
+
+
+def test_only_networks_are_listed_where_a_network_is_expected() -> None:
+    with pytest.raises(ConfigError, match="there is no network 'nothing'") as problem:
+        read_genotype("nothing")
+    assert "baselines/three-blocks" in str(problem.value)
+    assert "thorough" not in str(problem.value)

@@ -33,6 +33,7 @@ from nas.run import Run
 from nas.searching import search
 from nas.single import train
 from nas.space import read_space
+from nas.training.handover import load_model
 from nas.view import Silent
 from tests.helpers import ROOT, SMALL_SEARCH, class_folder, nas, read_final, until, without_seconds
 
@@ -83,6 +84,10 @@ def test_best_candidates_are_compared_and_the_winner_is_scored_on_the_test_part(
     assert copy.best.read_bytes() != before
     assert predict(copy.folder, [DIGIT])[0].probabilities
     assert view.notes[-1].startswith("on 360 test pictures, which it was not chosen by:\n  accuracy")
+    told = [rows[name, ""]["value"] for name in ("candidates", "seeds", "objective")]
+    assert told == [" ".join(map(str, ranked)), "2", "accuracy"]
+    assert load_model(copy.best).facts["number"] == done.winner
+    assert "value" not in load_model(copy.best).facts, "its score is that of training"
 
     # Once: neither a second retraining nor an extended search changes what came out.
     with pytest.raises(RunError, match="was retrained before, and its test part opened"):
@@ -281,8 +286,12 @@ def test_what_was_asked_is_kept_when_it_is_repeated_and_other_wishes_are_refused
         retrain(copy.folder, Ending(), **FEW)
     with pytest.raises(RunError, match=r"--epochs: this retraining began with another value \(2\); leave it out to go on"):
         retrain(copy.folder, Silent(), epochs=9)
-    retrain(copy.folder, Silent(), epochs=2)
+    with pytest.raises(RunError, match=r"--number: this retraining began without it; leave it out to go on"):
+        retrain(copy.folder, Silent(), number=0)
+    view = Listening()
+    retrain(copy.folder, view, epochs=2)
     assert records(copy.folder / "final")[0].epochs == 2
+    assert not any(note.startswith("nothing was left to do") for note in view.notes)
 
 
 @pytest.mark.slow
@@ -360,7 +369,7 @@ def test_a_comparison_that_comes_to_no_end_leaves_the_choice_to_the_search(copy:
     words = f"no training of the comparison came to its end in time: #{best}, the best of the search, is taken"
     assert words in view.notes
     assert (done.winner, done.compared) == (best, None)
-    assert copy.final.exists()
+    assert read_final(copy.final)["candidates", ""]["value"] == str(best), "nothing was compared"
     assert not Run(copy.folder / "retrain").best.exists()
 
 

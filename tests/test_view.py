@@ -5,7 +5,7 @@ import io
 import pytest
 
 from nas.messages import Candidate, Progress, Record
-from nas.view import Live, Plain, Silent, duration, make_view, sparkline
+from nas.view import Live, Plain, Silent, duration, make_view, name_of, sparkline
 
 TRAINED = Record(3, {}, "trained", value=0.8125, curve=(0.5, 0.8125), seconds=12.4, architecture="C32x2-P | D256")
 BROKEN = Record(4, {}, "infeasible", reason="out of memory [batch 256]", seconds=3.0, architecture="C256")
@@ -46,6 +46,20 @@ def test_a_curve_with_a_number_that_is_none_is_drawn_all_the_same(odd):
 )
 def test_a_time_becomes_words(seconds, words):
     assert duration(seconds) == words
+
+
+def test_a_training_of_a_retraining_has_the_name_of_whose_it_is():
+    assert name_of(TRAINED) == "#3"
+    assert name_of(Record(1, {}, "trained", parents=(7,), operator="seed 2")) == "#7, seed 2"
+    assert name_of(Candidate(0, {}, "d", parents=(7,), operator="last fit")) == "#7"
+    stream = io.StringIO()
+    view = Plain(stream)
+    view.begin(1, [])
+    last = Record(0, {}, "trained", 0.9, parents=(7,), operator="last fit", curve=(0.9,), metrics={"train_accuracy": 0.9})
+    view.finished(last, last)
+    assert "] #7   trained    0.9000" in stream.getvalue()
+    assert "1 epoch (accuracy in training)" in stream.getvalue()
+    assert stream.getvalue().count("#0") == 0
 
 
 def test_plain_writes_one_line_for_each_candidate_that_ended():

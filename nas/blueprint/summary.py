@@ -2,7 +2,8 @@
 
 Blocks are parted by bars. `C32x2` two convolutions of 32 filters (`k5` when the kernel is not 3), `/2` a stride, `P`
 pooling, `W` a convolution of each channel by itself, `+` a residual sum, `&` a concatenation, `*` channels weighed
-(squeeze-and-excitation), `D256` a dense layer; the output layer is left out.
+(squeeze-and-excitation), `D256` a dense layer; the output layer is left out. A backbone stands in square brackets where its
+weights are kept as they are, in round ones where they are trained further.
 """
 
 from __future__ import annotations
@@ -16,13 +17,20 @@ from nas.blueprint.layers import Add, Concat, Conv, Dense, Depthwise, Multiply, 
 def summary(blueprint: Blueprint) -> str:
     """The line for one blueprint."""
     stages: dict[str, list[str]] = {}
+    brackets: dict[str, tuple[str, str]] = {}
     for node in blueprint.nodes[:-2]:  # the last two are the output
         mark = _mark(node)
         if mark:
             stage = re.match(r"(block\d+|backbone)_", node.name)
             key = stage[1] if stage else node.name
             stages.setdefault(key, []).append(mark)
-    return " | ".join("-".join(_counted(marks)) for marks in stages.values()) or "no hidden layer"
+            if node.origin is not None:
+                brackets[key] = ("[", "]") if node.origin.frozen else ("(", ")")
+    parts = []
+    for key, marks in stages.items():
+        opening, closing = brackets.get(key, ("", ""))
+        parts.append(f"{opening}{'-'.join(_counted(marks))}{closing}")
+    return " | ".join(parts) or "no hidden layer"
 
 
 def _mark(node: Node) -> str:

@@ -52,15 +52,24 @@ def leaderboard(
 def show(
     run: Annotated[str, typer.Argument(help="Run folder.")],
     number: Annotated[int, typer.Argument(help="Number of the candidate, as in the leaderboard.")],
+    save: Annotated[str | None, typer.Option(help="Write it to a file, for `nas train` and `--start-from`.")] = None,
     debug: Debug = False,
 ) -> None:
-    """Show one candidate: layers with shapes and parameters, recipe, curve, parents."""
+    """Show one candidate: layers with shapes and parameters, recipe, curve, parents; or save it as a file."""
     from nas.printing import candidate_lines
     from nas.result import at_rest
     from nas.run import Run
     from nas.shared import reader_of
 
     opened = Run.open(run)
+    if save is not None:
+        from nas.known import written
+        from nas.run import disk_told, target_of, write_whole
+
+        with disk_told():
+            write_whole(target_of(save, "--save"), written(opened, number))
+        say(f"train it:  nas train {save}")
+        return
     ledger = reader_of(opened, opened.read_settings())
     record = ledger.record(number)
     (record,) = [record] if opened.driven() else at_rest([record])

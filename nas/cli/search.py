@@ -106,7 +106,7 @@ def search(
 
 
 def plan(**given: Any) -> None:
-    """Say what such a search would take here: time, memory, disk. It takes about a minute itself."""
+    """Say what such a search would take here: time, memory, disk. It takes a minute or two itself."""
     from nas.planning import plan as foretell
     from nas.planning import plan_lines
     from nas.view import make_view
@@ -184,6 +184,8 @@ def _finish(work: Any) -> None:
         say(f"look:     nas show {run.name} {result.best.number}")
     if run.best.exists():
         say(f"predict:  nas predict {run.name} PICTURE")
+    if result.best is not None and not run.final.exists() and run.read_settings()["settings"].get("storage") is None:
+        say(f"retrain:  nas retrain {run.name}   (the best at full length; their winner is scored on the test part)")
 
 
 @app.command()
@@ -223,6 +225,8 @@ def train(
     data_dir: DataDir = None,
     threads: Threads = None,
     precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")] = None,
+    objective: Objective = None,
+    class_weight: ClassWeight = None,
     plugin: Plugin = None,
     debug: Debug = False,
 ) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from nas.cli.door import app
 from nas.cli.options import DataDir, Debug, Plugin, say
+from nas.errors import counted
 
 spaces_app = typer.Typer(no_args_is_help=False, rich_markup_mode=None, help="Search spaces: list, show, check, sample.")
 app.add_typer(spaces_app, name="spaces")
@@ -47,7 +48,7 @@ def spaces_check(
     genes = len(space.genes) + sum(len(group.genes) for group in space.groups.values())
     kind = "networks" if space.describes_networks else "genotypes for an evaluator of your own"
     count = f"{size:,} genotypes" if size is not None else "more than 10,000 genotypes"
-    say(f"{file}: fine: {genes} genes, {len(space.groups)} groups, {count}; {kind}")
+    say(f"{file}: fine: {counted(genes, 'gene')}, {counted(len(space.groups), 'group')}, {count}; {kind}")
 
 
 @spaces_app.command("sample")

@@ -84,7 +84,8 @@ def _files(folder: Path) -> Files:
                 files.append(file)
                 labels.append(label)
         if not labels or labels[-1] != label:
-            raise DatasetError(f"the class '{child.name}' has no picture ({listing(ENDINGS)})", str(child))
+            why = next((f"; {file} {reason}" for file, reason in refused if Path(file).parts[0] == child.name), "")
+            raise DatasetError(f"the class '{child.name}' has no picture ({listing(ENDINGS)}){why}", str(child))
     return Files(tuple(files), tuple(labels), tuple(child.name for child in children), tuple(refused))
 
 

@@ -173,11 +173,12 @@ def describe(card: DataCard) -> str:
     lines = [
         f"{card.name}: {sum(card.counts):,} training pictures, {len(card.classes)} classes of {sizes}, "
         f"{height}×{width} {'grey' if channels == 1 else 'colour'}",
-        f"test part: {card.test}; it stays closed during the search",
+        f"test part: {card.test}, which no search sees",
     ]
     if max(card.counts) > 1.2 * min(card.counts):
         most = card.counts.index(max(card.counts))
-        lines.append(f"always answering '{card.classes[most]}' would score {card.counts[most] / sum(card.counts):.3f}")
+        part = card.counts[most] / sum(card.counts)
+        lines.append(f"always answering '{card.classes[most]}' would have an accuracy of {part:.3f}")
     if card.skipped:
         shown = [f"{file} {reason}" for file, reason in card.skipped[:3]]
         lines.append(f"skipped {len(card.skipped)} files: {listing(shown)}{', …' if len(card.skipped) > 3 else ''}")

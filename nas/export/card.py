@@ -20,7 +20,8 @@ MOST_NAMED = 20  # classes
 def model_card(run: Run, facts: dict[str, Any], about: dict[str, Any], checked: Sequence[str], last: bool) -> str:
     """The text. `facts` are those of `run.yaml`, `about` those that go with the model; `last`: it is the one that was scored on
     the test part."""
-    lines = [f"# {_safe(about['data']['name'])}: a model that nas found", ""]
+    made = "found" if facts.get("kind", SEARCH) == SEARCH else "trained"
+    lines = [f"# {_safe(about['data']['name'])}: a model that nas {made}", ""]
     for title, part in (
         ("What it does", _purpose(about)),
         ("How good it is", _figures(run, about, last)),
@@ -59,8 +60,9 @@ def _figures(run: Run, about: dict[str, Any], last: bool) -> Iterator[str]:
     found = [row for row in leaderboard.read_csv(run.leaderboard) if row["number"] == about.get("number")]
     if found and found[0]["val_accuracy"] != "":
         score = f"{found[0]['val_accuracy']:.4f}"
+        hint = "" if run.final.exists() else "; `nas retrain` gives figures of pictures never looked at"
         yield f"Accuracy on the validation pictures of the search: {score}, after a training as short as a search's. It was"
-        yield "chosen by them, so this promises a little too much; `nas retrain` gives figures of pictures never looked at."
+        yield f"chosen by them, so this promises a little too much{hint}."
     else:
         yield "Not known: no picture was held out when it was trained, and the test part was not looked at."
 

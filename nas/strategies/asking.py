@@ -41,6 +41,7 @@ class Asks(Protocol):
 
     refused: Counter[str]  # why → how often, for the run's summary
     exhausted: str  # why there was no candidate any more, with the numbers
+    noun: str  # for what is asked for
 
     def next(self, records: Sequence[Record], number: int) -> Candidate | None:
         """The candidate `number`, or None if there is none (any more)."""
@@ -58,6 +59,7 @@ class Asking:
     deadline: float = math.inf  # by time.monotonic: proposing ends then, whatever was found
     refused: Counter[str] = field(default_factory=Counter)  # why → how often, for the run's summary
     exhausted: str = ""  # why there was no candidate any more, with the numbers
+    noun: str = "candidate"
     _rows: list[list[Record]] = field(default_factory=list)  # of each candidate, what was refused before it
     _known: dict[str, str] = field(default_factory=dict)  # genotype → why it is refused, by the limits that hold here
 

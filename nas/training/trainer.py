@@ -94,7 +94,8 @@ def hand_over(job: Job) -> None:
 
 
 def _facts(job: Job, curve: list[float]) -> dict[str, Any]:
-    return {"number": job.number, "value": reached(job, curve), "epochs": len(curve)}
+    number = job.number if job.called is None else job.called
+    return {"number": number, "value" if job.validation_part else "train_accuracy": reached(job, curve), "epochs": len(curve)}
 
 
 def with_augmentation(network: Any, recipe: Recipe, seed: int) -> Any:

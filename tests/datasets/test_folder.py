@@ -115,6 +115,10 @@ def test_link_that_leaves_the_folder_is_refused(tmp_path: Path) -> None:
     assert dict(found.refused) == {str(Path("a/out.png")): "is a link that leaves the folder"}
     names = [file.name for part in ("train", "test") for file in load_folder(root, part).files]
     assert "in.png" in names
+    (root / "c").mkdir()
+    (root / "c" / "out.png").symlink_to(secret)
+    with pytest.raises(DatasetError, match=r"'c' has no picture \(.*\); c.out.png is a link that leaves the folder"):
+        load_folder(root, "train")
 
 
 def test_link_that_leads_nowhere_or_to_itself_is_refused(tmp_path: Path) -> None:

@@ -115,7 +115,10 @@ def test_part_of_a_backbone_and_blocks_behind_it(trained: Job, digits: DataCard)
     taken = [node for node in blueprint.nodes if node.origin is not None]
     assert {node.origin.layer.split("_")[0] for node in taken if node.origin} == {"stem", "block1"}
     assert len(taken) < sum(node.origin is not None for node in whole.nodes)
-    assert summary(blueprint).endswith("| C5-P")
+    assert summary(blueprint).startswith("[C8-")
+    assert summary(blueprint).endswith("] | C5-P")
+    further, _ = express(second(trained, backbone_frozen=False, blocks=[{"filters": 5}]), digits.pictures)
+    assert summary(further).startswith("(C8-")
     assert build(blueprint).count_params() == blueprint.parameters
 
 
