@@ -1,4 +1,4 @@
-"""Does `nas plan` foretell the time of a search? It is asked, then the same search is made, three times on different data.
+"""Does `nas plan` foretell the time of a search? It is asked, then the same search is made, on different data.
 
     NAS_DATA_DIR=… python benchmarks/plans.py --folder plans [--only digits]
     python benchmarks/plans.py --folder plans --report
@@ -27,6 +27,7 @@ SEARCHES: dict[str, dict[str, str | int]] = {
     "digits": {"dataset": "digits", "budget": 12, "preset": "quick", "seed": 1},
     "cats_dogs": {"dataset": "cats_dogs", "image_size": 64, "budget": 10, "preset": "quick", "seed": 1},
     "cifar10": {"dataset": "cifar10", "budget": 10, "preset": "quick", "seed": 1},
+    "cifar10 standard": {"dataset": "cifar10", "budget": 12, "preset": "standard", "workers": 2, "seed": 1},
 }
 
 
