@@ -45,7 +45,8 @@ class Pen:
 
 
 def _residual(pen: Pen) -> None:
-    """Two convolutions (He et al. 2016, figure 2; without an activation behind the sum)."""
+    """Two convolutions (He et al. 2016, figure 2), but the second activation stands before the sum instead of behind it; there,
+    or left out, it was no better (docs/results.md)."""
     for _ in range(2):
         pen.conv(pen.channels, pen.kernel).normed()
 
@@ -67,7 +68,8 @@ def _inception(pen: Pen) -> None:
 
 
 def _separable(pen: Pen) -> None:
-    """Twice a convolution of each channel by itself and one across them (Chollet 2017, figure 5)."""
+    """Twice a convolution of each channel by itself and one across them (Chollet 2017, figure 5), and an activation before the
+    sum."""
     for _ in range(2):
         pen.net.depthwise(pen.kernel, bias=False)
         pen.conv(pen.channels, 1).normed()
