@@ -16,7 +16,7 @@ from nas.blueprint import check_networks
 from nas.config import Settings, settings
 from nas.datasets.prepare import check_test_part
 from nas.driving import deadline_of
-from nas.errors import ConfigError
+from nas.errors import ConfigError, TimeOver
 from nas.evaluator import Evaluate, search_with
 from nas.fitting import fit
 from nas.forecast import forecast
@@ -159,7 +159,15 @@ def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | Non
     try:
         begin(run, facts, card, view)
         with interrupts_told(view, kept(f"nas resume {run.name}")):
-            return go(space, chosen, run, card, view, deadline, first)
+            try:
+                return go(space, chosen, run, card, view, deadline, first)
+            except TimeOver:
+                if not chosen.retrain:
+                    raise
+                # An epoch takes longer than the search's part of the time; without one there is nothing to retrain.
+                deadline = time.monotonic() + (whole - time.monotonic()) / 2
+                view.note("no candidate had an epoch in the time of the search; it goes on for half of what is left")
+                return go(space, chosen, run, card, view, deadline, first)
     finally:
         run.unlock()
 

@@ -137,6 +137,16 @@ def test_search_and_retraining_in_one_go(tmp_path: Path, pace: float) -> None:
     assert Run(tmp_path / "run").final.exists()
 
 
+@pytest.mark.slow
+def test_an_epoch_longer_than_the_time_of_the_search_is_waited_for(tmp_path: Path, pace: float) -> None:
+    view = Listening()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nas.jobs.SEARCHING", 0.001)  # of the time, for the search: not enough for an epoch of anything
+        search(out=tmp_path / "run", view=view, retrain=True, time=40 * pace, **{**SMALL_SEARCH, "budget": 1, "epochs": 1})
+    assert "no candidate had an epoch in the time of the search; it goes on for half of what is left" in view.notes
+    assert Run(tmp_path / "run").final.exists()
+
+
 def test_what_cannot_be_retrained_is_told(copy: Run, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--seeds: a whole number from 1 is expected; found 0"):
         retrain(copy.folder, Silent(), seeds=0)
