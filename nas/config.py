@@ -120,11 +120,11 @@ class Settings(BaseModel):
     image_size: int | None = Field(default=None, ge=4, le=1024)
     epochs: int | None = Field(default=None, ge=1, le=10_000)  # None: so many that a candidate sees `seen_pictures`
     patience: int = Field(default=0, ge=0)
-    train_pictures: int = Field(default=10_000, ge=1)  # of an epoch, at most, where `train_part` does not say how many
-    seen_pictures: int = Field(default=90_000, ge=1)  # by a candidate in all its epochs, each as often as it is shown
+    train_pictures: int = Field(default=30_000, ge=1)  # of an epoch, at most, where `train_part` does not say how many
+    seen_pictures: int = Field(default=30_000, ge=1)  # by a candidate in all its epochs, each as often as it is shown
     train_part: float | None = Field(default=None, gt=0, le=1)
     validation_part: float | None = Field(default=None, ge=0, lt=1)
-    pruner: Literal["none", "asha", "median"] = "asha"
+    pruner: Literal["none", "asha", "median"] = "none"
     objective: Literal["accuracy", "balanced_accuracy", "f1", "auc", "loss"] = "accuracy"
     class_weight: Literal["none", "balanced"] = "none"
     start_from: Names = ()

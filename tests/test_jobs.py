@@ -20,12 +20,13 @@ def card_of(pictures: int) -> DataCard:
 @pytest.mark.parametrize(
     ("pictures", "options", "epochs", "each"),
     [
-        (50_000, {}, 9, 10_000),
+        (50_000, {}, 1, 30_000),
+        (2_000, {"validation_part": 0.5}, 30, 1_000),
         (50_000, {"preset": "quick"}, 1, 15_000),
         (2_000, {"preset": "quick", "validation_part": 0.5}, 15, 1_000),
         (2_000, {"preset": "quick", "validation_part": 0.5, "epochs": 2}, 2, 1_000),
-        (50_000, {"train_pictures": 5_000}, 18, 5_000),
-        (50_000, {"seen_pictures": 1}, 1, 10_000),
+        (50_000, {"train_pictures": 5_000}, 6, 5_000),
+        (50_000, {"seen_pictures": 1}, 1, 30_000),
         (100, {"preset": "thorough"}, MOST_EPOCHS, 75),
     ],
 )

@@ -54,7 +54,7 @@ def search(
     workers: Workers = None,
     threads: Threads = None,
     sampler: Annotated[str | None, typer.Option(help="Of Optuna: tpe (default), qmc, random; gp as an extra.")] = None,
-    pruner: Annotated[str | None, typer.Option(help="none, asha (default) or median.")] = None,
+    pruner: Annotated[str | None, typer.Option(help="none (default), asha or median.")] = None,
     image_size: Annotated[
         int | None, typer.Option(help="Scale pictures to this square (default: the data's, at most 64).")
     ] = None,
