@@ -28,7 +28,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--dataset", default="cifar10")
     parser.add_argument("--space", default="modern")
-    parser.add_argument("--preset", default="standard")
+    parser.add_argument("--train-pictures", type=int, default=10_000)
+    parser.add_argument("--seen-pictures", type=int, default=90_000)
     parser.add_argument("--strategy", default="genetic")
     parser.add_argument("--budget", type=int, default=50)
     parser.add_argument("--seeds", type=int, default=1)
@@ -49,8 +50,8 @@ def search(options: argparse.Namespace, pruner: str, seed: int) -> None:
     if run.study.exists():
         command = ["resume", str(run.folder)]
     else:
-        names = ("dataset", "space", "preset", "strategy", "budget")
-        given = [f"--{name}={getattr(options, name)}" for name in names]
+        names = ("dataset", "space", "train_pictures", "seen_pictures", "strategy", "budget")
+        given = [f"--{name.replace('_', '-')}={getattr(options, name)}" for name in names]
         command = ["search", *given, f"--pruner={pruner}", f"--seed={seed}", f"--out={run.folder}"]
     print(" ".join(command), file=sys.stderr, flush=True)
     subprocess.run([sys.executable, "-m", "nas", *command], check=True, stdout=sys.stderr)
