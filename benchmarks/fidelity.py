@@ -30,7 +30,7 @@ from rows import append, rows
 from nas.config import Settings, settings
 from nas.executors import EXECUTORS, Task, Work
 from nas.forecast import validation_pictures, within_limits
-from nas.jobs import WORKER, job_for, resolved, training_pictures
+from nas.jobs import MOST_EPOCHS, WORKER, job_for, resolved, training_pictures
 from nas.messages import Candidate, DataCard, Job, News, Pulse, Stopped, Trained
 from nas.preparing import prepare
 from nas.pruners import is_rung
@@ -61,7 +61,7 @@ class Way:
 def way_of(preset: str, every: float) -> Way:
     """How a preset trains, as far as where its pruner decides, if it has one."""
     chosen = settings(preset=preset)
-    epochs = max(1, round(chosen.seen_pictures / min(every, chosen.train_pictures)))
+    epochs = min(MOST_EPOCHS, max(1, round(chosen.seen_pictures / min(every, chosen.train_pictures))))
     rungs = (epoch for epoch in range(1, epochs) if chosen.pruner == "asha" and is_rung(epoch, epochs))
     return Way(epochs, chosen.train_pictures, next(rungs, None))
 

@@ -24,7 +24,7 @@ from nas.pruners import Prune
 from nas.result import best_of, goodness
 from nas.run import disk_told
 from nas.strategies.asking import Asks
-from nas.view import View
+from nas.view import View, name_of
 
 TICK = 0.5  # seconds that the loop waits for news before it looks at the clock
 LATER = 0.2  # seconds after which the strategy is asked again for a candidate that another driver was quicker with
@@ -183,7 +183,7 @@ class Driver:
         """Enter an outcome; False if the candidate was lost or too large and has to be sent out again."""
         outcome, number = finished.outcome, finished.number
         if not self.ledger.holds(number, surely=True):
-            self._note(f"#{number}: this driver was silent for too long; another one trains it")
+            self._note(f"{self._name(number)}: this driver was silent for too long; another one trains it")
             return True
         epochs = self.ledger.record(number).epochs
         self._spent[number] = finished.seconds
@@ -194,14 +194,14 @@ class Driver:
         if isinstance(outcome, Lost):
             if self._losses.get(number) != epochs:
                 self._losses[number] = epochs
-                self._note(f"#{number}: {outcome.reason}; it goes on after epoch {epochs}")
+                self._note(f"{self._name(number)}: {outcome.reason}; it goes on after epoch {epochs}")
                 return False
             outcome = Infeasible(f"{outcome.reason}, twice after epoch {epochs}")
             self._log(f"#{number}: {outcome.reason}")
         if isinstance(outcome, OutOfMemory):
             halved = self.ledger.halve(number, outcome.reason)
             if halved is not None:
-                self._note(f"#{number}: {halved.reason}")
+                self._note(f"{name_of(halved)}: {halved.reason}")
                 return False
             tried = self.ledger.record(number)
             half = f", with half the batch ({tried.recipe['batch_size']}) as well" if tried.reason else ""
@@ -217,6 +217,9 @@ class Driver:
         while scarce_memory() and time.monotonic() < end:
             self.ledger.beat()
             time.sleep(TICK)
+
+    def _name(self, number: int) -> str:
+        return name_of(self.ledger.record(number))
 
     def _note(self, text: str) -> None:
         """Tell the user, and the log."""
@@ -236,9 +239,11 @@ class Driver:
         try:
             self.hand_over(self.executor, self.ledger.candidate(record.number))
         except (NasError, OSError) as problem:
-            self._note(f"no model could be made of #{record.number}: {problem}")
+            self._note(f"no model could be made of {name_of(record)}: {problem}")
         else:
-            self._note(f"no candidate was done; best.keras is made of #{record.number} after {counted(record.epochs, 'epoch')}")
+            self._note(
+                f"no candidate was done; best.keras is made of {name_of(record)} after {counted(record.epochs, 'epoch')}"
+            )
 
     def _keep(self, begun: bool = False, ended: bool = False) -> None:
         """Bring the folder up to date with the records."""

@@ -76,7 +76,7 @@ def evaluate(
             hint = "; --part all takes every picture" if part == "test" else ""
             raise DatasetError(f"has no usable picture in this part{hint}", dataset)
         found = figures(np.concatenate(rows), np.concatenate(labels), opened.classes)
-        if _still_to_be_retrained(located(Path(model))[0].parent, dataset):
+        if any(_still_to_be_retrained(folder, dataset) for folder in located(Path(os.path.abspath(model)))[0].parents):
             view.note("this run is not retrained yet: what is chosen by these figures, its test part can no longer judge")
         if skipped:
             view.note(f"skipped {len(skipped)} files: {listing(skipped[:3])}{', …' if len(skipped) > 3 else ''}")
@@ -92,7 +92,7 @@ def _still_to_be_retrained(folder: Path, dataset: str) -> bool:
     with contextlib.suppress(NasError):
         if run.settings.is_file() and not run.final.exists():
             facts = run.read_settings()
-            return facts.get("kind") == SEARCH and facts["settings"]["dataset"] in (dataset, os.path.abspath(dataset))
+            return facts.get("kind", SEARCH) == SEARCH and facts["settings"]["dataset"] in (dataset, os.path.abspath(dataset))
     return False
 
 

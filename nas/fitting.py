@@ -17,7 +17,7 @@ from nas.config import Settings
 from nas.driving import drive
 from nas.executors import Executor, Task
 from nas.jobs import WORKER, job_for, limits_of
-from nas.messages import LAST_FIT, SEED, Candidate, DataCard, Job, Limits, Record
+from nas.messages import LAST_FIT, Candidate, DataCard, Job, Limits, Record
 from nas.result import Result
 from nas.run import Run
 from nas.salvage import examined
@@ -85,7 +85,7 @@ def fit_listed(
     chosen = chosen.model_copy(update={"budget": len(candidates), "pruner": "none"})
 
     def job_of(one: Candidate) -> Job:
-        own = one.operator == LAST_FIT or one.operator.startswith(SEED)
-        return dataclasses.replace(job_for(one, chosen, card, run), until=until, called=one.parents[0] if own else None)
+        called = one.parents[0] if one.operator == LAST_FIT else None
+        return dataclasses.replace(job_for(one, chosen, card, run), until=until, called=called)
 
     return fit(run, space, chosen, Listed(candidates), job_of, view, again, deadline, unfinished)

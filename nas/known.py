@@ -6,6 +6,7 @@ such files in it, a run folder for its best candidates.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
@@ -16,7 +17,7 @@ from nas.printing import printable
 from nas.result import best_first
 from nas.run import Run
 from nas.shared import reader_of
-from nas.shipped import shipped_file
+from nas.shipped import shipped, shipped_file
 from nas.space import Genotype, SearchSpace
 from nas.yamlfile import dumped, read
 
@@ -49,10 +50,17 @@ def written(run: Run, number: int) -> str:
     """A candidate of a run as a file that `read_genotype` reads, with the space and the data it belongs to. Raises RunError if
     there is no such candidate."""
     facts = run.read_settings()
+    if facts.get("evaluator"):
+        raise RunError("has candidates that were scored by a Python function, and are no networks", str(run.folder))
+    space = str(facts["settings"]["space"])
+    if space not in shipped("search_spaces") and not os.path.isfile(space):
+        raise RunError(
+            f"its space '{space}' was none of a file, and a network belongs to a space that can be read", str(run.folder)
+        )
     with closing(reader_of(run, facts)) as ledger:
         genotype = dict(ledger.record(number).genotype)
-    names = ("space", "dataset", "image_size", "objective", "class_weight")
-    own = {name: facts["settings"][name] for name in names if facts["settings"].get(name) is not None}
+    names = ("space", "dataset", "data_dir", "image_size", "objective", "class_weight", "plugin")
+    own = {name: facts["settings"][name] for name in names if facts["settings"].get(name)}
     return f"# Candidate {number} of the run {printable(run.name)}\n{dumped({**own, 'genotype': genotype})}"
 
 

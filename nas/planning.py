@@ -140,7 +140,7 @@ def plan_lines(found: Plan) -> list[str]:
         f"disk              {found.disk / 1e6:,.0f} MB in the run folder, {found.cache / 1e6:,.0f} MB of decoded pictures",
     ]
     if chosen.time is not None:
-        limit = found.before + (chosen.time - found.before) * search_part(chosen)
+        limit = min(chosen.time, found.before + max(0.0, chosen.time - found.before) * search_part(chosen))
         rest = f"; the other {duration(chosen.time - limit)} are for the retraining" if chosen.retrain else ""
         lines.append(f"in {duration(limit):<15}{counted(found.fitting(limit), 'candidate')} fit{rest}")
     elif chosen.retrain:

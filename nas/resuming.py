@@ -19,7 +19,7 @@ from nas.config import CHANGEABLE, Settings, settings
 from nas.datasets.prepare import describe
 from nas.driving import deadline_of
 from nas.errors import ConfigError, NasError, RunError, counted
-from nas.jobs import check_memory, search_deadline, threads_of
+from nas.jobs import check_memory, threads_of
 from nas.leaderboard import read_csv
 from nas.messages import DataCard
 from nas.preparing import check_space, hands_of, interrupts_told, kept, prepare, with_whole_paths
@@ -65,9 +65,8 @@ def resume(folder: str | Path | None, view: View | None = None, **changes: Any) 
                     records = tuple(ledger.records())
                 result = Result(records, best_of(records), run.folder, "retraining")
             else:
-                deadline = search_deadline(back.chosen, deadline_of(back.chosen.time, began))
-                first = back.facts.get("start") or ()
-                result = go(back.space, back.chosen, run, back.card, view, deadline, first)
+                whole, first = deadline_of(back.chosen.time, began), back.facts.get("start") or ()
+                result = go(back.space, back.chosen, run, back.card, view, whole, first)
         finally:
             run.unlock()
     and_retrain(result, back.chosen, view, began)

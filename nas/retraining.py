@@ -21,7 +21,7 @@ from nas.errors import NothingTrained, RunError, RunFailed, TimeOver, counted
 from nas.final import last_score
 from nas.fitting import fit_listed
 from nas.ledger import Ledger
-from nas.messages import LAST_FIT, LONGEST, SEED, Candidate, Record, Score
+from nas.messages import LAST_FIT, LONGEST, SEED, Candidate, Score
 from nas.pace import epoch_seconds
 from nas.preparing import interrupts_told, kept
 from nas.provenance import PART, SEARCH
@@ -41,7 +41,6 @@ from nas.retrainplan import (
     check_asked,
     check_same,
     check_unseen,
-    compared,
     decided,
     ends,
     limit_of,
@@ -141,8 +140,8 @@ class _Retraining:
         facts = {
             "winner": winner,
             "compared": "" if plan.compared is None else round(plan.compared, 6),
-            "candidates": " ".join(map(str, plan.over or [winner])),
-            "seeds": plan.over.get(winner, ""),
+            "candidates": " ".join(map(str, plan.over or ([winner] if plan.compared is None else plan.candidates))),
+            "seeds": plan.over.get(winner, "" if plan.compared is None else plan.seeds),
             "epochs": plan.fitted,
             "parameters": candidate.blueprint.parameters,
             "flops": candidate.blueprint.flops,
@@ -182,10 +181,11 @@ class _Retraining:
             dataclasses.replace(self._candidate(number), number=place, parents=(number,), operator=f"{SEED}{seed}", refused=())
             for place, (number, seed) in enumerate(pairs)
         ]
-        records: Sequence[Record] = ()
         with suppress(TimeOver):
-            records = self._fit(COMPARISON, {"epochs": plan.epochs, "patience": 0}, listed, self._compared_by(plan)).records
-        plan, words = decided(plan, compared(ends(records, pairs)))
+            self._fit(COMPARISON, {"epochs": plan.epochs, "patience": 0}, listed, self._compared_by(plan))
+        study = Run(self.run.folder / COMPARISON).study
+        with closing(Ledger(study, self.back.space, self.back.chosen.strategy, reading=True)) as ledger:
+            plan, words = decided(plan, ends(ledger.records(), pairs))
         for line in words:
             self.view.note(line)
         return plan

@@ -114,10 +114,14 @@ def begun(run: Run, asked: dict[str, int | None]) -> RetrainPlan | None:
         plan = RetrainPlan.model_validate(read(file, RunError).data)
     except ValidationError:
         raise RunError(f"is damaged; {anew} to begin the retraining anew", str(file)) from None
-    said = {"top": plan.asked.get("top") or TOP, "number": None, "seeds": plan.seeds, "epochs": plan.epochs}
+    said: dict[str, int | None] = {"epochs": plan.epochs}  # where it was not asked
+    if plan.asked.get("number") is None:
+        said["top"] = TOP
+    if plan.trainings:
+        said["seeds"] = plan.seeds
     for name, value in asked.items():
         before = plan.asked.get(name)
-        before = said[name] if before is None else before
+        before = said.get(name) if before is None else before
         if value is not None and value != before:
             words = "without it" if before is None else f"with another value ({before})"
             raise RunError(f"this retraining began {words}; leave it out to go on, or {anew}", f"--{name}")
@@ -193,11 +197,13 @@ def compared(ended: dict[int, dict[int, float | None]]) -> dict[int, list[float]
     return {number: list(found.values()) for number, found in scores.items() if len(found) == most}
 
 
-def decided(plan: RetrainPlan, told: dict[int, list[float]]) -> tuple[RetrainPlan, list[str]]:
-    """The plan with its winner, the best mean of what is `told` (candidate → scores), and what there is to say of it."""
+def decided(plan: RetrainPlan, ended: dict[int, dict[int, float | None]]) -> tuple[RetrainPlan, list[str]]:
+    """The plan with its winner, the one with the best mean score, and what there is to say of it; `ended` as by `ends`."""
+    told = compared(ended)
     if not told:
-        best = plan.candidates[0]
-        words = f"no training of the comparison came to its end in time: #{best}, the best of the search, is taken"
+        best = next((number for number in plan.candidates if None not in ended.get(number, {}).values()), plan.candidates[0])
+        whose = "best of the search" if best == plan.candidates[0] else "best of the search that did not fail"
+        words = f"no training of the comparison came to its end in time: #{best}, the {whose}, is taken"
         return plan.model_copy(update={"winner": best}), [words]
     means = {number: statistics.mean(found) for number, found in told.items()}
     lines = []
@@ -206,7 +212,7 @@ def decided(plan: RetrainPlan, told: dict[int, list[float]]) -> tuple[RetrainPla
         lines.append(f"#{number}: {means[number]:.4f}{spread} over {counted(len(found), 'seed')}")
     for number in plan.candidates:
         if number not in told:
-            lines.append(f"#{number} was not compared: its trainings failed, or did not come to their end in time")
+            lines.append(f"#{number} is left out: more of its trainings failed, or fewer came to their end in time")
     winner = max(means, key=lambda number: means[number])
     alone = len(plan.candidates) == 1
     lines.append(f"now {'it' if alone else f'the winner, #{winner},'} is fitted on all training pictures")

@@ -150,7 +150,6 @@ def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | Non
             check_test_part(chosen.dataset, card)
         chosen, words = forecast(space, chosen, card, hands, machine, whole)
         view.note(words)
-    deadline = search_deadline(chosen, whole)
     facts = {**provenance(space, chosen, card, machine, SEARCH), "start": first}
     if chosen.storage is not None:
         check_shared(chosen, facts)
@@ -159,15 +158,7 @@ def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | Non
     try:
         begin(run, facts, card, view)
         with interrupts_told(view, kept(f"nas resume {run.name}")):
-            try:
-                return go(space, chosen, run, card, view, deadline, first)
-            except TimeOver:
-                if not chosen.retrain:
-                    raise
-                # An epoch takes longer than the search's part of the time; without one there is nothing to retrain.
-                deadline = time.monotonic() + (whole - time.monotonic()) / 2
-                view.note("no candidate had an epoch in the time of the search; it goes on for half of what is left")
-                return go(space, chosen, run, card, view, deadline, first)
+            return go(space, chosen, run, card, view, whole, first)
     finally:
         run.unlock()
 
@@ -178,13 +169,28 @@ def go(
     run: Run,
     card: DataCard,
     view: View,
-    deadline: float,
+    whole: float,
     first: Sequence[Genotype] = (),
 ) -> Result:
-    """Search in a run whose data are prepared, new or not; `first` are known networks. Raises what `fit` raises."""
-    strategy = make_strategy(chosen.strategy, space, chosen.seed, chosen)
+    """Search in a run whose data are prepared, new or not, so that all that was asked for can be done by `whole` (by
+    time.monotonic); `first` are known networks. Raises what `fit` raises."""
     view = Logged(view, run.folder / FOLDER) if chosen.tensorboard else view
-    asking = Asking(space, strategy, chosen, networks_of(card, chosen), first, deadline)
-    return fit(
-        run, space, chosen, asking, lambda one: job_for(one, chosen, card, run), view, f"nas resume {run.name}", deadline
-    )
+    if chosen.pruner != "none" and chosen.epochs == 1:
+        view.note(
+            f"--pruner={chosen.pruner} stops nobody: a training is one epoch here; --epochs or --train-pictures make more"
+        )
+
+    def until(deadline: float) -> Result:
+        strategy = make_strategy(chosen.strategy, space, chosen.seed, chosen)
+        asking = Asking(space, strategy, chosen, networks_of(card, chosen), first, deadline)
+        job_of, again = lambda one: job_for(one, chosen, card, run), f"nas resume {run.name}"
+        return fit(run, space, chosen, asking, job_of, view, again, deadline)
+
+    try:
+        return until(search_deadline(chosen, whole))
+    except TimeOver:
+        if not chosen.retrain:
+            raise
+        # An epoch takes longer than the search's part of the time; without one there is nothing to retrain.
+        view.note("no candidate had an epoch in the time of the search; it goes on for half of what is left")
+        return until(time.monotonic() + (whole - time.monotonic()) / 2)

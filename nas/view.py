@@ -41,9 +41,9 @@ def duration(seconds: float) -> str:
 
 def name_of(one: Record | Candidate) -> str:
     """`#17`; of a training that belongs to a retraining, whose it is: `#17, seed 0`."""
-    if one.operator.startswith(SEED):
+    if one.operator.startswith(SEED) and one.parents:
         return f"#{one.parents[0]}, {one.operator}"
-    return f"#{one.parents[0] if one.operator == LAST_FIT else one.number}"
+    return f"#{one.parents[0] if one.operator == LAST_FIT and one.parents else one.number}"
 
 
 def _best_words(best: Record | None, more: str) -> str:

@@ -23,6 +23,7 @@ USUAL = 10.0  # seconds of a search with one candidate and one epoch, on two idl
 _DATA_DIR = os.environ.get("NAS_DATA_DIR")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that share what their file makes once go to the same process; otherwise each process would make it."""
     for item in items:

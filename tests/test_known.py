@@ -9,7 +9,7 @@ import pytest
 
 from nas.blueprint import Blueprint, Pictures, express
 from nas.config import settings
-from nas.errors import ConfigError
+from nas.errors import ConfigError, RunError
 from nas.known import known, read_genotype, written
 from nas.ledger import Ledger
 from nas.messages import Trained
@@ -194,6 +194,13 @@ def test_a_candidate_that_is_saved_is_the_same_network_again(small_run: Path, tm
     for place in ("", "no/where.yaml", "."):
         refused = nas("show", small_run, "1", f"--save={place}", cwd=tmp_path)
         assert (refused.returncode, refused.stdout) == (2, "")
+
+
+def test_what_could_not_be_read_again_is_not_saved(tmp_path: Path) -> None:
+    space: dict[str, Any] = {"name": "mine", "genes": {"x": {"choice": [1, 2]}}}
+    search(space, evaluate=lambda genes, _: genes["x"], strategy="random", budget=1, out=tmp_path / "run")
+    with pytest.raises(RunError, match="scored by a Python function, and are no networks"):
+        written(Run(tmp_path / "run"), 0)
 
 
 def test_only_networks_are_listed_where_a_network_is_expected() -> None:

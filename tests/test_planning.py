@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,17 @@ def test_a_plan_says_time_memory_and_disk_and_leaves_nothing(tmp_path: Path, mon
     assert found.fitting(found.before + 10 * found.each) in (9, 10)
     assert found.fitting(found.before + found.each / 2) == found.fitting(0.0) == 0
     assert found.retraining == 0
+    chosen = found.chosen.model_copy(update={"retrain": True, "time": 100.0})
+    before, after = plan_lines(dataclasses.replace(found, before=50.0, chosen=chosen))[-1].split("; ")
+    assert before.startswith("in 60 s ")
+    assert after == "the other 40 s are for the retraining"
+    assert plan_lines(dataclasses.replace(found, before=500.0, chosen=chosen))[-1].endswith(
+        "0 candidates fit; the other 0 s are for the retraining"
+    )
+    chosen = found.chosen.model_copy(update={"retrain": True, "time": None})
+    assert plan_lines(dataclasses.replace(found, retraining=600.0, chosen=chosen))[-1].endswith(
+        "10 min on top of that; --time is for both"
+    )
     assert 2e8 < found.memory < 2e10
     assert found.cache == 1437 * 72
     lines = plan_lines(found)

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,13 @@ from nas.figures import figures
 from nas.final import write_figures
 from nas.known import read_genotype
 from nas.ledger import Ledger
-from nas.messages import LONGEST, Record, Score
+from nas.messages import LONGEST, Progress, Record, Score
 from nas.pace import epoch_seconds
 from nas.predict import predict
 from nas.provenance import SEARCH
 from nas.resuming import reopened, resume
 from nas.retraining import FORWARD, SPARE, _Retraining, retrain
-from nas.retrainplan import AFTER, COMPARING, SLACK, START_UP, RetrainPlan, compared, planned
+from nas.retrainplan import AFTER, COMPARING, SLACK, START_UP, RetrainPlan, compared, decided, planned
 from nas.run import Run
 from nas.searching import search
 from nas.single import train
@@ -298,10 +299,30 @@ def test_what_was_asked_is_kept_when_it_is_repeated_and_other_wishes_are_refused
         retrain(copy.folder, Silent(), epochs=9)
     with pytest.raises(RunError, match=r"--number: this retraining began without it; leave it out to go on"):
         retrain(copy.folder, Silent(), number=0)
-    view = Listening()
-    retrain(copy.folder, view, epochs=2)
+    with pytest.raises(RunError, match=r"--top: this retraining began with another value \(2\)"):
+        retrain(copy.folder, Silent(), top=3)
+    retrain(copy.folder, Silent(), epochs=2)
     assert records(copy.folder / "final")[0].epochs == 2
+
+
+@pytest.mark.slow
+def test_only_what_was_done_before_is_nothing_left_to_do(copy: Run) -> None:
+    class EndingInTheMiddle(Silent):
+        def progress(self, progress: Progress, curve: Sequence[float]) -> None:
+            raise RuntimeError("here it ends")
+
+    with pytest.raises(RuntimeError, match="here it ends"):
+        retrain(copy.folder, EndingInTheMiddle(), number=0, epochs=2)
+    with pytest.raises(RunError, match="--top: this retraining began without it"):
+        retrain(copy.folder, Silent(), top=3)
+    with pytest.raises(RunError, match="--seeds: this retraining began without it"):
+        retrain(copy.folder, Silent(), seeds=4)
+    view = Listening()
+    retrain(copy.folder, view)
     assert not any(note.startswith("nothing was left to do") for note in view.notes)
+    again = Listening()
+    resume(copy.folder, again)
+    assert any(note.startswith("nothing was left to do: 3 candidates done") for note in again.notes)
 
 
 @pytest.mark.slow
@@ -422,6 +443,16 @@ def test_the_best_model_is_replaced_only_when_the_figures_are_there(copy: Run, m
 def test_scores_are_compared_over_the_seeds_that_all_have() -> None:
     assert compared({1: {0: 0.5, 1: 0.75}, 2: {0: 0.625}}) == {1: [0.5], 2: [0.625]}
     assert compared({1: {0: 0.5, 1: 0.75}, 2: {2: 0.9}}) == {1: [0.5, 0.75]}
+
+
+def test_where_nothing_came_to_its_end_the_best_that_did_not_fail_is_taken() -> None:
+    plan = RetrainPlan(asked=dict.fromkeys(("top", "number", "seeds", "epochs")), candidates=[4, 2, 7], seeds=2, epochs=3)
+    assert decided(plan, {})[0].winner == 4
+    assert decided(plan, {4: {0: None}})[0].winner == 2
+    assert decided(plan, {number: {0: None} for number in (2, 4, 7)})[0].winner == 4
+    found, lines = decided(plan, {4: {0: 0.5, 1: None}, 2: {0: 0.25, 1: 0.5}, 7: {0: 0.75, 1: 0.25}})
+    assert (found.winner, found.compared, found.over) == (7, 0.5, {2: 2, 7: 2})
+    assert "#4 is left out: more of its trainings failed, or fewer came to their end in time" in lines
 
 
 def test_a_candidate_whose_trainings_fail_is_no_winner() -> None:

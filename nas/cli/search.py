@@ -59,9 +59,9 @@ def search(
         int | None, typer.Option(help="Scale pictures to this square (default: the data's, at most 64).")
     ] = None,
     data_dir: DataDir = None,
-    train_pictures: Annotated[int | None, typer.Option(help="Training pictures of an epoch, at most (default 10000).")] = None,
+    train_pictures: Annotated[int | None, typer.Option(help="Training pictures of an epoch, at most (default 30000).")] = None,
     seen_pictures: Annotated[
-        int | None, typer.Option(help="Pictures that a candidate sees in all its epochs (default 90000).")
+        int | None, typer.Option(help="Pictures that a candidate sees in all its epochs (default 30000).")
     ] = None,
     train_part: Annotated[float | None, typer.Option(help="The same as --train-pictures, as a part of all, 0 to 1.")] = None,
     validation_part: Annotated[

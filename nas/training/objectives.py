@@ -11,7 +11,7 @@ import keras
 
 from nas.messages import Metrics
 
-BINS, WIDEST = 4_096, 20.0  # of the log-odds, from -WIDEST to WIDEST; float32 tells no probabilities apart beyond that
+BINS, WIDEST = 4_096, 20.0  # of the log-odds, from -WIDEST to WIDEST: what is beyond that (2e-9) is told apart no more
 
 
 class _Confusion(keras.metrics.Metric):  # type: ignore[misc]  # Keras ships no types
