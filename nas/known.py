@@ -54,9 +54,8 @@ def written(run: Run, number: int) -> str:
         raise RunError("has candidates that were scored by a Python function, and are no networks", str(run.folder))
     space = str(facts["settings"]["space"])
     if space not in shipped("search_spaces") and not os.path.isfile(space):
-        raise RunError(
-            f"its space '{space}' was none of a file, and a network belongs to a space that can be read", str(run.folder)
-        )
+        words = f"its space '{space}' is no file and none that is shipped, so a network of it could not be read again"
+        raise RunError(words, str(run.folder))
     with closing(reader_of(run, facts)) as ledger:
         genotype = dict(ledger.record(number).genotype)
     names = ("space", "dataset", "data_dir", "image_size", "objective", "class_weight", "plugin")
