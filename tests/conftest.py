@@ -23,15 +23,6 @@ USUAL = 10.0  # seconds of a search with one candidate and one epoch, on two idl
 _DATA_DIR = os.environ.get("NAS_DATA_DIR")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that share what their file makes once go to the same process; otherwise each process would make it."""
-    for item in items:
-        made = item._fixtureinfo.name2fixturedefs.values()
-        if any(fixture.scope == "module" for found in made for fixture in found):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nothing outside this session is read or written: no cache, no data directory, no download by Keras."""
