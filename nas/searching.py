@@ -176,9 +176,8 @@ def go(
     time.monotonic); `first` are known networks. Raises what `fit` raises."""
     view = Logged(view, run.folder / FOLDER) if chosen.tensorboard else view
     if chosen.pruner != "none" and chosen.epochs == 1:
-        view.note(
-            f"--pruner={chosen.pruner} stops nobody: a training is one epoch here; --epochs or --train-pictures make more"
-        )
+        hint = "--epochs, or fewer --train-pictures, make it more"
+        view.note(f"--pruner={chosen.pruner} stops nobody, for a training is one epoch here: {hint}")
 
     def until(deadline: float) -> Result:
         strategy = make_strategy(chosen.strategy, space, chosen.seed, chosen)

@@ -142,7 +142,7 @@ class Plain(Silent):
         score = f"{record.value:.4f}" if record.value is not None else "  –   "
         top = _best_words(best, "")
         said = record.reason if record.state == "infeasible" else counted(record.epochs, "epoch") if record.epochs else ""
-        said += " (accuracy in training)" if record.metrics and "val_loss" not in record.metrics else ""
+        said += " (accuracy in training)" if "train_accuracy" in record.metrics and "val_loss" not in record.metrics else ""
         self.note(
             f"[{self._clock.done:>3}/{self._clock.budget}] {name_of(record):<4} {record.state:<10} {score} "
             f"{sparkline(record.curve):<8} {said}, {record.seconds:.0f} s  {record.architecture}  | {top}, "
