@@ -27,7 +27,8 @@ SEARCHES: dict[str, dict[str, str | int]] = {
     "digits": {"dataset": "digits", "budget": 12, "preset": "quick", "seed": 1},
     "cats_dogs": {"dataset": "cats_dogs", "image_size": 64, "budget": 10, "preset": "quick", "seed": 1},
     "cifar10": {"dataset": "cifar10", "budget": 10, "preset": "quick", "seed": 1},
-    "cifar10 standard": {"dataset": "cifar10", "budget": 12, "preset": "standard", "workers": 2, "seed": 1},
+    "cifar10 standard": {"dataset": "cifar10", "budget": 50, "preset": "standard", "seed": 1},
+    "cifar10 two at once": {"dataset": "cifar10", "budget": 12, "preset": "standard", "workers": 2, "seed": 1},
 }
 
 
