@@ -4,9 +4,11 @@
     python benchmarks/scale.py --csv scale.csv --report
 
 A training takes as long as one drawn from those of RUN (else from a lognormal distribution), scaled to `--seconds` on average;
-its score is a fixed function of the genes with noise. Nothing else is made up: proposing, the SQLite file and the leaderboard
-are the driver's own, and every second that it really works is a second in which workers that wait for it wait. Utilisation is
-the part of the workers' time, from the first candidate to the moment the last one is sent out, in which they train.
+its score is a fixed function of the genes with noise; it leaves a checkpoint and a model of a few kilobytes. All else is the
+driver's own: proposing, networks, digests and limits, jobs, the SQLite file, the leaderboard, which models are kept; and every
+second that it really works is a second in which workers that wait for it wait. Not in it is what only several processes or
+machines have: starting workers, the messages between them, a network. Utilisation is the part of the workers' time, from the
+first candidate to the moment the last one is sent out, in which they train.
 """
 
 from __future__ import annotations
@@ -27,9 +29,10 @@ from rows import append, rows
 from nas.config import settings
 from nas.driving import drive
 from nas.executors import Task, Work, register_executor
+from nas.jobs import job_for, networks_of, resolved
 from nas.leaderboard import read_csv
 from nas.ledger import Ledger
-from nas.messages import Candidate, Finished, Progress, Trained
+from nas.messages import DataCard, Finished, Job, Progress, Trained
 from nas.run import Run
 from nas.space import Genotype, SearchSpace, read_space
 from nas.strategies import make_strategy
@@ -54,6 +57,11 @@ COLUMNS = (
 ASKED = 6  # columns: of what was asked for; the others say what came out
 SHAPE = 0.5  # of the lognormal distribution: two thirds of all trainings take between 0.6 and 1.6 times the median
 NOISE = 0.02
+LEFT = bytes(8_192)  # what a worker writes
+CARD = DataCard(
+    *("cifar10", "0" * 16, tuple(map(str, range(10))), (32, 32, 3), (125.0, 123.0, 114.0), (63.0, 62.0, 67.0)),
+    *((5_000,) * 10, "/nowhere", "10,000 pictures"),
+)
 
 
 class World:
@@ -83,13 +91,13 @@ class Simulated:
 
     def __init__(self, work: Work) -> None:
         self.work = work
-        self.ends: list[tuple[float, int, Candidate]] = []
+        self.ends: list[tuple[float, int, tuple[Genotype, Job]]] = []
 
     @property
     def free(self) -> int:
         return self.work.workers - len(self.ends)
 
-    def submit(self, number: int, job: Any, spent: float = 0.0) -> None:
+    def submit(self, number: int, job: tuple[Genotype, Job], spent: float = 0.0) -> None:
         WORLD.entered()
         took = WORLD.rng.choice(WORLD.times)
         heapq.heappush(self.ends, (WORLD.now + took, number, job))
@@ -104,13 +112,20 @@ class Simulated:
         ended = []
         while self.ends and self.ends[0][0] <= WORLD.now:
             ended.append(heapq.heappop(self.ends))
+        for _, _, (_, job) in ended:
+            for file in (job.checkpoint, job.model):
+                Path(file).write_bytes(LEFT)
         WORLD.leaves()
         found = []
-        for _, number, job in ended:
-            score = SCORE(job.genotype, number)
-            self.work.heard(Progress(number, 1, score, {"val_accuracy": score, "seconds": 1.0}))
+        for _, number, (genotype, _) in ended:
+            score = SCORE(genotype, number)
+            names = ("val_accuracy", "val_loss", "train_accuracy", "train_loss")
+            self.work.heard(Progress(number, 1, score, {**dict.fromkeys(names, score), "seconds": 1.0, "start": 0.5}))
             found.append(Finished(number, Trained(score), 1.0))
         return found
+
+    def stop(self, number: int) -> None:
+        raise AssertionError("no other driver takes anything over")
 
     def call(self, task: Task, told: Any = None) -> Any:
         raise AssertionError("a simulated search prepares nothing")
@@ -129,11 +144,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=180.0, help="of a training, on average")
     parser.add_argument("--times", type=Path, help="a run whose candidates' times are drawn from")
     parser.add_argument("--each", type=int, default=5, help="candidates for each worker, at least 200 in all")
+    parser.add_argument("--candidates", type=int, help="in all, however many workers there are")
     parser.add_argument("--report", action="store_true", help="simulate nothing")
     options = parser.parse_args()
     done = {tuple(row[name] for name in COLUMNS[:ASKED]) for row in rows(options.csv)}
     for workers in options.workers:
-        candidates = max(200, options.each * workers)
+        candidates = options.candidates or max(200, options.each * workers)
         asked = (options.strategy, options.space, workers, options.seconds, options.times or "lognormal", candidates)
         if not options.report and tuple(map(str, asked)) not in done:
             append(options.csv, COLUMNS, (*asked, *simulated(options, workers, candidates)))
@@ -148,15 +164,17 @@ def simulated(options: argparse.Namespace, workers: int, candidates: int) -> tup
     chosen = settings(
         strategy=options.strategy, budget=candidates, workers=workers, executor="simulated", pruner="none", seed=1
     )
+    chosen = resolved(chosen, CARD, {"precision": "float32"})
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         run = Run.create(Path(folder) / "run", "run")
         times: list[float] = []
         strategy = Timed(make_strategy(chosen.strategy, space, 1, chosen), times)
-        asking = Asking(space, strategy, chosen)
+        asking = Asking(space, strategy, chosen, networks_of(CARD, chosen))
         with closing(Ledger(run.study, space, chosen.strategy)) as ledger:
             WORLD.leaves()
-            result = drive(chosen, ledger, asking, Silent(), lambda each: each, "nothing:nothing", run)
+            job_of = lambda one: (one.genotype, job_for(one, chosen, CARD, run))  # noqa: E731
+            result = drive(chosen, ledger, asking, Silent(), job_of, "nothing:nothing", run, chosen.epochs)
     assert result.best is not None
     return (
         round(WORLD.trained / (workers * WORLD.sent), 4) if WORLD.sent else 1.0,

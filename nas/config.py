@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from nas.errors import ConfigError, unknown
 from nas.machine import workers_with_room
@@ -79,6 +79,13 @@ def _amount_or_auto(value: Any) -> Any:
     return found
 
 
+def _whole_above_one(value: float) -> float:
+    """Ray divides one CPU or GPU among several, but does not give one and a half."""
+    if value > 1 and value != int(value):
+        raise ValueError("a part of one, or a whole number, is expected")
+    return value
+
+
 def _one_or_several(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
@@ -136,8 +143,8 @@ class Settings(BaseModel):
     threads: int | None = Field(default=None, ge=1, le=1024)
     executor: str = "processes"
     ray_address: str | None = None
-    cpus_per_trial: float = Field(default=1.0, gt=0, le=1024)
-    gpus_per_trial: float = Field(default=0.0, ge=0, le=1024)
+    cpus_per_trial: Annotated[float, Field(gt=0, le=1024), AfterValidator(_whole_above_one)] = 1.0
+    gpus_per_trial: Annotated[float, Field(ge=0, le=1024), AfterValidator(_whole_above_one)] = 0.0
     storage: str | None = None  # a PostgreSQL server whose study several drivers share
     study: str = Field(default="nas", min_length=1, max_length=200)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -159,7 +166,7 @@ class Settings(BaseModel):
     @property
     def cluster(self) -> Cluster:
         """Where a Ray cluster is, and what a candidate takes of it."""
-        return Cluster(self.ray_address, self.cpus_per_trial, self.gpus_per_trial)
+        return Cluster(self.ray_address, self.cpus_per_trial, self.gpus_per_trial, self.trial_memory == "auto")
 
 
 def settings(

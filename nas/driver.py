@@ -28,6 +28,7 @@ from nas.view import View, name_of
 
 TICK = 0.5  # seconds that the loop waits for news before it looks at the clock
 LATER = 0.2  # seconds after which the strategy is asked again for a candidate that another driver was quicker with
+TAKEN = "this driver was silent for too long; another one trains it"
 PATIENCE = 60.0  # seconds that a machine without memory is given to have some again
 
 
@@ -58,6 +59,7 @@ class Driver:
     began: int = 0  # candidates that were done when the loop began
     _losses: dict[int, int] = field(default_factory=dict)  # number → epochs it had when it was last lost
     _spent: dict[int, float] = field(default_factory=dict)  # number → seconds of the tries that came to nothing
+    _out: set[int] = field(default_factory=set)  # numbers of the candidates that the executor has
     _told: bool = False  # that this driver waits for others
     _interrupts: Interrupts = field(default_factory=Interrupts)
 
@@ -82,7 +84,6 @@ class Driver:
                 self._hand_over_what_there_is()
 
     def _loop(self) -> None:
-        running = 0
         again = self.ledger.unfinished()
         self.began = sum(record.finished for record in self.ledger.records())
         self._keep(begun=True)  # an earlier driver may have ended between an outcome and its consequences
@@ -91,6 +92,7 @@ class Driver:
             again += self._news(self.executor.free - len(again))
             again = [each for each in again if self.ledger.holds(each.number)]  # another driver may have taken one over
             while self.executor.free and time.monotonic() < self.deadline:
+                self.ledger.beat()  # proposals for many workers take their time
                 candidate = again.pop(0) if again else self._ask()
                 if candidate is None:
                     break
@@ -98,17 +100,17 @@ class Driver:
                 record = self.ledger.record(number)
                 self.executor.submit(number, self.job_for(candidate), self._spent.get(number, record.seconds))
                 self.view.started(candidate, record.architecture)
-                running += 1
-            if time.monotonic() >= self.deadline and (running or again or self._room()):
+                self._out.add(number)
+            if time.monotonic() >= self.deadline and (self._out or again or self._room()):
                 self.ended = "time"
                 break
-            if not running:
+            if not self._out:
                 if time.monotonic() >= self.deadline or not self._waits():
                     break
                 time.sleep(TICK)
                 continue
             for finished in self.executor.finished(min(TICK, max(0.0, self.deadline - time.monotonic()))):
-                running -= 1
+                self._out.discard(finished.number)
                 if isinstance(finished.outcome, OutOfMemory) and finished.outcome.by_system:
                     self._wait_for_memory()
                 with self._interrupts.held():
@@ -143,6 +145,10 @@ class Driver:
             self.view.finished(record, best_of(self.ledger.records()))
         if ended:
             self._write_leaderboard()
+        for number in self._out.intersection(self.ledger.lost()):
+            self._out.remove(number)
+            self.executor.stop(number)
+            self._note(f"{self._name(number)}: {TAKEN}")
         left = self.ledger.abandoned(room)
         for candidate in left:
             self._spent[candidate.number] = 0.0  # its checkpoint is the other's: it begins anew
@@ -183,7 +189,7 @@ class Driver:
         """Enter an outcome; False if the candidate was lost or too large and has to be sent out again."""
         outcome, number = finished.outcome, finished.number
         if not self.ledger.holds(number, surely=True):
-            self._note(f"{self._name(number)}: this driver was silent for too long; another one trains it")
+            self._note(f"{self._name(number)}: {TAKEN}")
             return True
         epochs = self.ledger.record(number).epochs
         self._spent[number] = finished.seconds

@@ -61,7 +61,7 @@ def forecast(
     """
     within = within_limits(space, chosen, card)
     tries, failed = rehearsed((within[-1], within[len(within) // 2]), chosen, card, hands, deadline)
-    chosen = with_room(chosen, machine, tries)
+    chosen = with_room(chosen, machine, tries, all_told=not failed)
     # Seconds for one FLOP of one picture, from whichever of the two networks uses the machine less well.
     pictures, validation = training_pictures(card, chosen), validation_pictures(card, chosen)
     each_flop = max(each.epoch_seconds(pictures, validation) / each.job.blueprint.flops for each in tries)
@@ -79,11 +79,14 @@ def forecast(
     return chosen, f"{words}\n{failed}; such candidates may be infeasible" if failed else words
 
 
-def with_room(chosen: Settings, machine: dict[str, str], tries: Sequence[Try]) -> Settings:
+def with_room(chosen: Settings, machine: dict[str, str], tries: Sequence[Try], all_told: bool = True) -> Settings:
     """Of `--workers=auto` on a GPU: as many as have room there, and in this machine's memory, with what the rehearsals took
-    at most; one on each core, and no more than there are candidates."""
+    at most; one on each core, and no more than there are candidates. One alone where not `all_told`: the largest network could
+    not even be rehearsed."""
     if chosen.workers != "auto":
         return chosen
+    if not all_told:
+        return chosen.model_copy(update={"workers": 1})
     there = float(machine["gpu_memory"].split()[0]) * 1e9
     on_gpu = there // max(each.found.gpu_memory + CONTEXT for each in tries)
     in_memory = default_memory(1) // max(each.found.memory for each in tries)

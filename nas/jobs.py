@@ -103,7 +103,7 @@ def limits_of(chosen: Settings) -> Limits:
     """What one candidate may take. Raises ConfigError where the executor cannot keep a limit that was asked for."""
     memory = default_memory(chosen.at_once) if chosen.trial_memory == "auto" else chosen.trial_memory
     if chosen.executor == "ray" and chosen.trial_memory == "auto":
-        memory = None  # its machines are not this one, and Ray watches their memory
+        memory = None  # its machines are not this one: each says for itself
     if chosen.executor == "inline":
         if isinstance(chosen.trial_memory, int):
             raise ConfigError("needs workers of their own, by the executor 'processes'", "--trial-memory")

@@ -124,6 +124,10 @@ class Ledger:
         """Whether a candidate is still this driver's to train: by what it last knew, or `surely`."""
         return True
 
+    def lost(self) -> list[int]:
+        """Candidates that another driver has taken over since this was asked last, because this one was silent for too long."""
+        return []
+
     def abandoned(self, most: int) -> list[Candidate]:
         """At most so many candidates of drivers that have gone: from now on they are this driver's."""
         return []

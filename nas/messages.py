@@ -128,6 +128,7 @@ class Cluster:
     address: str | None = None  # `auto` for the one that runs here, `ray://host:port`; None: one is started on this machine
     cpus: float = 1.0
     gpus: float = 0.0
+    shared_memory: bool = True  # whether a candidate may have as much of a machine's memory as it has of its cores
 
 
 @dataclass(frozen=True)

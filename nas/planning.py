@@ -90,7 +90,7 @@ def _foretold(read: SearchSpace, chosen: Settings, view: View) -> Plan:
         costs = [one.blueprint.flops / 1e6 for one in (picked[0], picked[-1]) if one.blueprint]
         view.note(f"rehearsing {REHEARSED} networks, of {costs[0]:,.1f} to {costs[-1]:,.1f} MFLOPs")
         tries, failed = rehearsed(picked, chosen, card, hands, float("inf"), EACH)
-        chosen = with_room(chosen, machine, tries)
+        chosen = with_room(chosen, machine, tries, all_told=not failed)
     if failed:
         view.note(f"{failed}; such candidates may be infeasible")
     pictures, validation, epochs = training_pictures(card, chosen), validation_pictures(card, chosen), expected_epochs(chosen)

@@ -20,6 +20,7 @@ from nas.datasets.prepare import describe
 from nas.driving import deadline_of
 from nas.errors import ConfigError, NasError, RunError, counted
 from nas.jobs import check_memory, threads_of
+from nas.joint import check_shared
 from nas.leaderboard import read_csv
 from nas.messages import DataCard
 from nas.preparing import check_space, hands_of, interrupts_told, kept, prepare, with_whole_paths
@@ -29,7 +30,7 @@ from nas.retrainplan import PLAN
 from nas.run import Run, disk_told
 from nas.salvage import check_ledger, examined
 from nas.searching import and_retrain, go
-from nas.shared import check_shared, reader_of
+from nas.shared import reader_of
 from nas.space import SearchSpace, read_space
 from nas.view import Plain, View, duration
 
@@ -85,6 +86,8 @@ def reopened(run: Run, view: View, kind: str, **changes: Any) -> Reopened:
         raise ConfigError(f"cannot change on resume; these can: {', '.join(CHANGEABLE)}", f"--{unknown[0]}")
     changed = {key: value for key, value in changes.items() if value is not None}
     chosen = settings(None, facts["settings"], **changed)
+    if changed.get("workers") == "auto" and "gpu" in (facts.get("machine") or {}):
+        chosen = chosen.model_copy(update={"workers": facts["settings"]["workers"]})  # as many as its rehearsal gave room
     chosen = chosen.model_copy(update={"workers": chosen.at_once})
     if changed.keys() & {"workers", "executor", "cpus_per_trial"} and "threads" not in changed:
         chosen = chosen.model_copy(update={"threads": threads_of(chosen)})

@@ -6,6 +6,7 @@ It checks everything that can be checked, prepares the data, rehearses two netwo
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from nas.evaluator import Evaluate, search_with
 from nas.fitting import fit
 from nas.forecast import forecast
 from nas.jobs import job_for, limits_of, networks_of, search_deadline
+from nas.joint import check_shared
 from nas.known import known
 from nas.logs import FOLDER, Logged, check_tensorboard
 from nas.messages import Cluster, DataCard
@@ -29,7 +31,6 @@ from nas.provenance import SEARCH, provenance
 from nas.result import Result, best_begun
 from nas.run import Run, disk_told
 from nas.server import check_server
-from nas.shared import check_shared
 from nas.space import Genotype, SearchSpace, read_space
 from nas.strategies import make_strategy
 from nas.strategies.asking import Asking
@@ -117,8 +118,13 @@ def check_search(space: SearchSpace, chosen: Settings) -> list[Genotype]:
         raise ConfigError(f"the space '{space.name}' has no group 'blocks', so it describes no networks", "--space")
     if chosen.inherit and chosen.strategy in CHILDLESS:
         raise ConfigError(f"needs parents: '{chosen.strategy}' has none, 'genetic' has", "--inherit")
-    if chosen.executor != "ray" and chosen.cluster != Cluster():
+    if chosen.executor != "ray" and dataclasses.replace(chosen.cluster, shared_memory=True) != Cluster():
         raise ConfigError("is of --executor=ray", "--ray-address, --cpus-per-trial, --gpus-per-trial")
+    if chosen.executor == "ray" and chosen.workers == "auto":
+        words = (
+            "is as many as this machine has room for; with --executor=ray give how many at most, the cluster's room is found"
+        )
+        raise ConfigError(words, "--workers=auto")
     if chosen.storage is None and chosen.study != Settings().study:
         raise ConfigError("is of --storage", "--study")
     if chosen.storage is not None:

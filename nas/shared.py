@@ -1,12 +1,13 @@
 """A ledger that several drivers share: an Optuna study on a PostgreSQL server, for searches on several machines at once.
 
 Each driver has a run folder of its own, with the leaderboard of all and the models of its own candidates. `claims.py` says who
-trains what; `server.py` how the server is reached.
+trains what, `joint.py` which search it is and who retrains its best, `server.py` how the server is reached.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,25 +17,22 @@ import optuna
 from optuna.trial import Trial
 from sqlalchemy.exc import SQLAlchemyError
 
-from nas.changes import space_changes
+from nas import claims
 from nas.claims import Claims
-from nas.config import CHANGEABLE, Settings, settings
+from nas.config import Settings, settings
 from nas.errors import NasError, RunError, RunFailed, first_line
+from nas.joint import FACTS, check_same, facts_of
 from nas.ledger import Ledger, record_of_trial
 from nas.messages import Candidate, Infeasible, Progress, Record, Stopped, Trained
 from nas.run import Run
-from nas.server import OPTION, alone, engine_of, name_of, reached, ready, storage_at
+from nas.server import alone, engine_of, name_of, reached, ready, storage_at
 from nas.space import SearchSpace, read_space
 
-FACTS = "search"  # the study's attribute that says which search it is
-RETRAINED = "retrained by"  # the one that says which driver has opened the test part
 LOOK = 2.0  # seconds between two looks at what others have written
 BEAT = 10.0  # seconds between two signs of life
 PATIENCE = 120.0  # seconds in which a server that does not answer is asked again
 PAUSE = 1.0  # seconds until then
 
-# What drivers of one search may have different; of data and space what is there has to be the same, not where it lies.
-_OWN = (*CHANGEABLE, "storage", "study", "dataset", "space", "tensorboard", "plugin", "start_from")
 _T = TypeVar("_T")
 
 
@@ -53,38 +51,9 @@ def reader_of(run: Run, facts: dict[str, Any]) -> Ledger:
     return SharedLedger(settings(None, kept), space)
 
 
-def check_shared(chosen: Settings, facts: dict[str, Any], known: int = 0) -> None:
-    """Raise RunError if the study of a search is another search than that of `facts`, or has lost some of the `known`
-    candidates; RunFailed if the server cannot be asked."""
-    engine = engine_of(chosen.storage)
-    try:
-        with reached(), storage_at(engine) as storage:
-            there = chosen.study in optuna.get_all_study_names(storage)
-            study = optuna.load_study(storage=storage, study_name=chosen.study) if there else None
-            found = len(study.get_trials(deepcopy=False)) if study is not None else 0
-            if found < known:
-                words = f"has {found} candidates, the leaderboard {known}: it was removed, or put back from an older copy"
-                raise RunError(f"the study '{chosen.study}' {words}; to go on with what it has, remove leaderboard.csv", OPTION)
-            if study is not None and FACTS in study.user_attrs:
-                _check_same(study.user_attrs[FACTS], chosen, facts)
-    finally:
-        engine.dispose()
-
-
-def claim_retraining(chosen: Settings, facts: dict[str, Any]) -> None:
-    """Note that the run of `facts` retrains, if its study is shared: the test part is opened once for a study, not once for
-    each of its run folders. Raises RunError if another one has."""
-    if chosen.storage is None:
-        return
-    engine, own = engine_of(chosen.storage), str(facts.get("driver"))
-    try:
-        with reached(), alone(engine, chosen.study), storage_at(engine) as storage:
-            study = optuna.load_study(storage=storage, study_name=chosen.study)
-            if study.user_attrs.get(RETRAINED, own) != own:
-                raise RunError(f"the study '{chosen.study}' was retrained elsewhere before, and its test part opened", OPTION)
-            study.set_user_attr(RETRAINED, own)
-    finally:
-        engine.dispose()
+def awake() -> float:
+    """Seconds by a clock that goes on while the machine sleeps, as the server's does."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 class SharedLedger(Ledger):
@@ -103,7 +72,9 @@ class SharedLedger(Ledger):
         self._reading, self._budget = facts is None, chosen.budget
         self._mine: set[str] = set()  # digests of the candidates that are, or were, this driver's
         self._ended: list[Record] = []  # by others, and not told yet
-        self._next = self._beaten = 0.0  # when others are looked at again, when this driver gave a sign of life; monotonic
+        self._lost: list[int] = []  # to others, and not told yet
+        self._next = self._beaten = 0.0  # when others are looked at again, when this driver gave a sign of life; by `awake`
+        self._troubled = -math.inf  # when the server last made this driver wait: then others may have waited as well
         self._trials: dict[int, Trial] = {}
         try:
             if facts is None:
@@ -133,8 +104,8 @@ class SharedLedger(Ledger):
             self._storage = storage_at(self._engine).storage
             self._open(self._storage, chosen.study, reading=False)
             if FACTS not in self._study.user_attrs:
-                self._study.set_user_attr(FACTS, _facts(chosen, facts))
-            _check_same(self._study.user_attrs[FACTS], chosen, facts)
+                self._study.set_user_attr(FACTS, facts_of(chosen, facts))
+            check_same(self._study.user_attrs[FACTS], chosen, facts)
             self._mine = self._claims.digests()
             self._trials = {n: trial for n, trial in self._trials.items() if self._records[n].digest in self._mine}
             self._claims.hold(self._running())
@@ -151,14 +122,14 @@ class SharedLedger(Ledger):
 
     def refresh(self) -> Sequence[Record]:
         self.beat()
-        if time.monotonic() >= self._next:
+        if awake() >= self._next:
             self._patiently(self._read)
-            self._next = time.monotonic() + LOOK
+            self._next = awake() + LOOK
         ended, self._ended = self._ended, []
         return ended
 
     def beat(self) -> None:
-        if time.monotonic() >= self._beaten + BEAT:
+        if awake() >= self._beaten + BEAT:
             self._look_to_claims()
 
     def holds(self, number: int, surely: bool = False) -> bool:
@@ -170,8 +141,9 @@ class SharedLedger(Ledger):
         """Give a sign of life, and let go of what another driver has taken over meanwhile."""
         running = self._running()
         lost = set(running) - self._patiently(partial(self._claims.hold, running))
-        self._beaten = time.monotonic()
+        self._beaten = awake()
         self._mine -= lost
+        self._lost += [number for number in self._trials if self._records[number].digest in lost]
         self._trials = {n: trial for n, trial in self._trials.items() if self._records[n].digest not in lost}
 
     def _read(self) -> None:
@@ -189,7 +161,13 @@ class SharedLedger(Ledger):
                 self._ended.append(record)
         self._records = dict(sorted(self._records.items()))
 
+    def lost(self) -> list[int]:
+        lost, self._lost = self._lost, []
+        return lost
+
     def abandoned(self, most: int) -> list[Candidate]:
+        if awake() < self._troubled + claims.GRACE:  # of a server that was away all claims look old
+            return []
         theirs = {self._records[number].digest: number for number in self.awaited()}
         if not theirs or most < 1:
             return []
@@ -247,14 +225,18 @@ class SharedLedger(Ledger):
 
     def _patiently(self, work: Callable[[], _T]) -> _T:
         """Do something that may be done again; while the server does not answer, again."""
-        end = time.monotonic() + PATIENCE
+        began = awake()
         while True:
             try:
                 with reached():
-                    return work()
+                    found = work()
+                if awake() >= began + BEAT:
+                    self._troubled = awake()
+                return found
             except RunFailed:
-                if time.monotonic() >= end:
+                if awake() >= began + PATIENCE:
                     raise
+                self._troubled = awake()
                 time.sleep(PAUSE)
 
     def _running(self) -> list[str]:
@@ -262,20 +244,3 @@ class SharedLedger(Ledger):
 
     def _others(self, record: Record) -> bool:
         return record.state == "running" and record.digest not in self._mine
-
-
-def _facts(chosen: Settings, facts: dict[str, Any]) -> dict[str, Any]:
-    """Which search it is."""
-    kept = {name: value for name, value in chosen.model_dump(mode="json").items() if name not in _OWN}
-    return {"settings": kept, **{f"digest of the {name}": facts["digests"].get(name) for name in ("space", "data")}}
-
-
-def _check_same(then: dict[str, Any], chosen: Settings, facts: dict[str, Any]) -> None:
-    """Raise RunError if a study was begun as another search."""
-    now, usual = _facts(chosen, facts), Settings().model_dump(mode="json")
-    kept = then.get("settings", {})
-    then = {**then, "settings": {name: kept.get(name, usual[name]) for name in now["settings"]}}
-    if then != now:
-        words = space_changes(then, now).replace("settings.", "--").replace("_", "-")
-        hint = "give what it began with, or another --study"
-        raise RunError(f"the study '{chosen.study}' is another search: {words}; {hint}", OPTION)

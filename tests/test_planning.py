@@ -81,6 +81,7 @@ def test_candidates_share_a_gpu_by_what_the_rehearsals_took(
     assert with_room(chosen, machine, [least, most]).workers == workers
     assert with_room(settings(workers=5), machine, [least, most]).workers == 5
     assert with_room(settings(workers="auto", budget=2), machine, [least]).workers == 2
+    assert with_room(chosen, machine, [least], all_told=False).workers == 1, "of the largest nothing is known"
     assert resolved(settings(workers="auto"), digits, {"precision": "float32"}).workers == workers_with_room()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 import random
 import signal
@@ -15,15 +16,17 @@ from pathlib import Path
 
 import pytest
 
+from nas import claims
 from nas.blueprint import Pictures, express
 from nas.config import Settings
 from nas.errors import ConfigError, RunError, RunFailed
+from nas.joint import check_shared, claim_retraining
 from nas.ledger import Ledger
 from nas.messages import Candidate, Progress, Trained
 from nas.run import Run
 from nas.searching import search
 from nas.server import check_server
-from nas.shared import SharedLedger, check_shared, claim_retraining, reader_of
+from nas.shared import SharedLedger, reader_of
 from nas.space import read_space
 from nas.view import Silent
 from tests import postgres
@@ -39,7 +42,9 @@ def running() -> Iterator[postgres.Server]:
     if postgres.program("postgres") is None:
         assert not os.environ.get("NAS_NO_SKIP"), "PostgreSQL is needed here"
         pytest.skip("PostgreSQL is not installed")
-    pytest.importorskip("psycopg")
+    if importlib.util.find_spec("psycopg") is None:
+        assert not os.environ.get("NAS_NO_SKIP"), "psycopg is needed here"
+        pytest.skip("psycopg is not installed")
     with pytest.MonkeyPatch.context() as patch, postgres.server() as server:
         patch.setenv("PGPASSWORD", postgres.PASSWORD)
         yield server
@@ -158,6 +163,7 @@ def test_a_driver_that_was_silent_for_long_has_lost_its_candidates(chosen: Setti
     other._read()
     assert [each.number for each in other.abandoned(9)] == [0]
     assert not one.holds(0, surely=True)
+    assert (one.lost(), one.lost()) == ([0], []), "told once"
     assert one.own() == ()
     one.close()
     assert other.holds(0, surely=True), "what one lets go is not the other's"
@@ -240,12 +246,21 @@ def test_a_server_that_is_started_again_is_waited_for(running: postgres.Server, 
     later.start()
     ledger.progress(Progress(0, 1, 0.5, {"val_accuracy": 0.5, "seconds": 1.0}))
     later.join()
+    left = open_as("other", chosen)
+    left.add(candidate(7))
+    left.close()
+    ledger._read()
+    assert ledger.awaited() == [1]
+    assert ledger.abandoned(9) == [], "after a server was away, claims that look old may not be"
+    ledger._troubled -= claims.GRACE
+    taken = ledger.abandoned(9)
+    assert [each.number for each in taken] == [1]
     ledger.tell(0, Trained(0.5), 1.0)
     entered = ledger.add(candidate(1))
     ledger.close()
     again = open_as("one", chosen)
     assert (again.record(0).curve, again.record(0).state) == ((0.5,), "trained")
-    assert again.unfinished() == [entered]
+    assert again.unfinished() == [*taken, entered]
     again.close()
 
 
@@ -271,12 +286,36 @@ def test_a_study_that_was_removed_is_told_on_resume(chosen: Settings) -> None:
         check_shared(chosen, FACTS, known=3)
 
 
-def test_the_test_part_is_opened_in_one_run_folder_of_a_study(chosen: Settings) -> None:
+def test_the_test_part_is_opened_in_one_run_folder_of_a_study(chosen: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     open_as("one", chosen).close()
-    claim_retraining(chosen, FACTS)
-    claim_retraining(chosen, FACTS)
-    with pytest.raises(RunError, match="was retrained elsewhere before, and its test part opened"):
-        claim_retraining(chosen, {**FACTS, "driver": "other"})
+    other, here, there = {**FACTS, "driver": "other"}, Path("here"), Path("there")
+    claim_retraining(chosen, FACTS, here)
+    claim_retraining(chosen, FACTS, here)
+    with pytest.raises(
+        RunError, match=r"is being retrained elsewhere \(.*/here, since 20.*\); go on there, or here a day after"
+    ):
+        claim_retraining(chosen, other, there)
+    claim_retraining(chosen, FACTS, here, opening=True)
+    claim_retraining(chosen, FACTS, here, opening=True)
+    monkeypatch.setattr("nas.joint.STALE", 0.0)
+    for opening in (False, True):
+        with pytest.raises(RunError, match=r"was retrained elsewhere before \(.*/here\), and its test part opened"):
+            claim_retraining(chosen, other, there, opening)
+
+
+def test_a_retraining_that_has_gone_is_done_elsewhere(chosen: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.joint.STALE", 0.0)
+    open_as("one", chosen).close()
+    claim_retraining(chosen, FACTS, Path("here"))
+    claim_retraining(chosen, {**FACTS, "driver": "other"}, Path("there"))
+    claim_retraining(chosen, {**FACTS, "driver": "other"}, Path("there"), opening=True)
+    with pytest.raises(RunError, match="its test part opened"):
+        claim_retraining(chosen, FACTS, Path("here"), opening=True)
+
+
+def test_a_study_that_was_removed_is_not_retrained(chosen: Settings) -> None:
+    with pytest.raises(RunError, match="there is no study 'test_a_study_that_was_removed_is_not_retrained'"):
+        claim_retraining(chosen, FACTS, Path("here"))
 
 
 def test_who_may_not_make_tables_is_told(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,6 +348,10 @@ def test_another_search_under_the_same_name_is_refused(chosen: Settings) -> None
             ask(chosen.model_copy(update={"seed": 7}), FACTS)
         with pytest.raises(RunError, match=r"digest of the data was of the pictures, is others; give what it began with"):
             ask(chosen, {**FACTS, "digests": {**FACTS["digests"], "data": "others"}})
+        with pytest.raises(RunError, match=r"digests of the plugins was \[\], is \['abc'\]"):
+            ask(chosen, {**FACTS, "plugins": {"mine.py": "abc"}})
+        with pytest.raises(RunError, match=r"digest of --start-from was None, is"):
+            ask(chosen, {**FACTS, "start": [candidate(0).genotype]})
     with pytest.raises(RunError, match="there is no such study"):
         SharedLedger(chosen.model_copy(update={"study": "unheard of"}), SPACE)
 

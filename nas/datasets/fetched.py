@@ -36,6 +36,8 @@ def at_hand(card: DataCard, fetch: Callable[[], Content]) -> str:
 
 
 def _fetch(own: Path, card: DataCard, fetch: Callable[[], Content]) -> None:
+    for left in own.parent.glob(f".{own.name}.*"):  # by one that was killed: the lock is held, so nobody is at it
+        shutil.rmtree(left, ignore_errors=True)
     building = Path(tempfile.mkdtemp(prefix=f".{own.name}.", dir=own.parent))
     try:
         for name, content in fetch().items():

@@ -1,8 +1,8 @@
 """What an executor is: where jobs run. It knows neither strategies nor the ledger, and of the work only a function's name.
 
-`submit` starts a job, `finished` waits for outcomes; meanwhile the executor passes each `Progress` to the driver's function
-`heard`, whose answer (go on or stop) goes back to the job. `call` runs a task and waits for it. `inline.py`, `processes.py`
-and `ray.py` ship.
+`submit` starts a job, `stop` ends it, `finished` waits for outcomes; meanwhile the executor passes each `Progress` to the
+driver's function `heard`, whose answer (go on or stop) goes back to the job. `call` runs a task and waits for it. `inline.py`,
+`processes.py` and `ray.py` ship.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Work:
     log: str | None = None  # file to which workers' standard error goes
     limits: Limits = field(default_factory=Limits)  # of each job
     cluster: Cluster = field(default_factory=Cluster)  # for an executor that has one
+    preload: str = "nas.training.worker"  # module that workers find loaded, where they are forked; by name
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,9 @@ class Executor(Protocol):
 
     def finished(self, timeout: float) -> list[Finished]:
         """Outcomes that came within `timeout` seconds; answers progress and keeps the limits meanwhile."""
+
+    def stop(self, number: int) -> None:
+        """End a job that is no longer wanted, at once, without an outcome; nothing if there is none of this number."""
 
     def call(self, task: Task, told: Told = lambda done, total: None) -> Any:
         """Run a task where jobs run, and wait for what it returns. Raises what it raises, RunFailed if it dies or falls

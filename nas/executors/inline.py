@@ -37,6 +37,9 @@ class Inline:
     def submit(self, number: int, job: Any, spent: float = 0.0) -> None:
         self._waiting.append((number, job, spent))
 
+    def stop(self, number: int) -> None:
+        self._waiting = [each for each in self._waiting if each[0] != number]
+
     def finished(self, timeout: float) -> list[Finished]:
         if not self._waiting:
             return []

@@ -109,5 +109,7 @@ def _stamp(file: Path) -> tuple[int, int] | None:
 
 
 def content_of(cache: str) -> Content:
-    """The files of prepared pictures, mapped rather than read."""
-    return {file.name: np.memmap(file, np.uint8, "r") for file in sorted(Path(cache).iterdir()) if file.is_file()}
+    """The files of prepared pictures, mapped rather than read: as plain arrays, which go into Ray's store by one copy, where a
+    `memmap` would be pickled with its content."""
+    files = [file for file in sorted(Path(cache).iterdir()) if file.is_file()]
+    return {file.name: np.asarray(np.memmap(file, np.uint8, "r")) for file in files}

@@ -28,7 +28,6 @@ from nas.executors.server import deaf_to_interrupts, end_server, within, without
 from nas.machine import kills_for_memory, memory_groups
 from nas.messages import Blocked, Finished, Infeasible, Lost, Outcome, OutOfMemory
 
-PRELOAD = "nas.training.worker"
 PATIENCE = 5.0  # seconds that a process may take to end after its last word
 SERVER_PATIENCE = 300.0  # seconds that the server may take to start a worker; the first time it loads Keras before
 LONGEST_LOOK = 5.0  # seconds that may count between two looks at the clock
@@ -59,7 +58,7 @@ class Processes:
         forks = sys.platform == "linux"  # elsewhere forking after TensorFlow was loaded is not safe, or not there
         self._context: Any = multiprocessing.get_context("forkserver" if forks else "spawn")
         if forks:
-            self._context.set_forkserver_preload([PRELOAD])
+            self._context.set_forkserver_preload([work.preload])
             with without_main(), deaf_to_interrupts():
                 forkserver.ensure_running()  # it loads Keras while the driver goes on
             atexit.register(end_server)
@@ -98,6 +97,10 @@ class Processes:
         if not ended:
             self._raise()
         return [Finished(number, outcome, self._end(self._running.pop(number))) for number, outcome in ended.items()]
+
+    def stop(self, number: int) -> None:
+        if number in self._running:
+            self._end(self._running.pop(number))
 
     def _raise(self) -> None:
         """Raise what the driver's function raised, once all outcomes that came with it were handed on."""

@@ -2,33 +2,35 @@
 
 Each place for a job is an actor (`slot.py`) that Ray puts where the CPUs and GPUs of a candidate are free. Those that find no
 room wait there: a machine that joins takes them, and one that leaves takes its slots with it, whose jobs are then lost and
-tried again. The driver alone writes the run folder: what a job needs of it travels along, what it writes comes back with its
-news (`parcel.py`). Tasks run on the driver's machine, but for those that ask to be where jobs are.
+tried again. A job that never began, because its slot had gone or its machine cannot take it, is not lost: another slot gets it.
+The driver alone writes the run folder: what a job needs of it travels along, what it writes comes back with its news
+(`parcel.py`). Tasks run on the driver's machine, but for those that ask to be where jobs are.
 """
 
 from __future__ import annotations
 
-import logging
-import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nas import errors
-from nas.errors import ConfigError, RunFailed, first_line, to_install
-from nas.executors.base import Task, Told, Work, register_executor
+from nas.errors import RunFailed
+from nas.executors.base import Task, Told, Work, register_executor, task_over_time
+from nas.executors.cluster import connected, no_room, reached, why
 from nas.executors.parcel import content_of, packed
 from nas.executors.processes import Processes
 from nas.executors.slot import Slot
-from nas.messages import Cluster, DataCard, Finished, Lost, News
+from nas.messages import Blocked, DataCard, Finished, Lost, News
 from nas.run import write_whole
 
-OWN = "local"  # Ray's word for a cluster that is started here, whatever else runs on this machine
 LISTEN = 10.0  # seconds that a slot with nothing to say keeps a call
 LEAVING = 5.0  # seconds that slots may take to put their files away
 PATIENCE = 300.0  # seconds without any slot after which the cluster is taken to have no room
+PAUSE = 30.0  # seconds until another slot is asked for, after one whose machine was no use
+TRIES = 3  # times that a job is handed to such machines, where no other works
 
 
 @dataclass
@@ -36,7 +38,7 @@ class _Running:
     slot: Any
     job: Any
     spent: float
-    submitted: Any  # the call that gave it the job
+    calls: list[Any]  # that gave it the job, and pictures
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -56,13 +58,16 @@ class OnRay:
         self._make: Callable[..., Any] = (
             self.ray.remote(Slot).options(num_cpus=work.cluster.cpus, num_gpus=work.cluster.gpus, max_restarts=0).remote
         )
-        self._with = (str(work.function), plugins, work.limits)
+        self._with = (str(work.function), plugins, work.limits, work.cluster.cpus if work.cluster.shared_memory else None)
         self._asked: dict[Any, Any] = {}  # call in flight → slot that Ray has not placed yet
         self._idle: list[Any] = []
         self._waiting: list[tuple[int, Any, float]] = []  # jobs for which there is no slot at the moment
         self._running: dict[int, _Running] = {}
         self._calls: dict[Any, int] = {}  # call in flight → number of the job whose slot it is to
         self._content: dict[str, Any] = {}  # digest of pictures → where Ray keeps them for whoever has none
+        self._in_vain: Counter[int] = Counter()  # number → how often a machine could not take the job
+        self._trouble = ""  # of the last machine that was no use
+        self._later = 0.0  # when slots are asked for again (by time.monotonic)
         self._raised: BaseException | None = None  # by the driver's function, while other news had been received
         self._since = time.monotonic()  # when there was a slot last
         self._local: Processes | None = None
@@ -76,9 +81,20 @@ class OnRay:
 
     def submit(self, number: int, job: Any, spent: float = 0.0) -> None:
         self._waiting.append((number, job, spent))
-        self._hand_out()
+        with reached(self.ray):
+            self._hand_out()
 
     def finished(self, timeout: float) -> list[Finished]:
+        with reached(self.ray):
+            return self._finished(timeout)
+
+    def stop(self, number: int) -> None:
+        self._waiting = [each for each in self._waiting if each[0] != number]
+        self._calls = {call: of for call, of in self._calls.items() if of != number}
+        if number in self._running:
+            self.ray.kill(self._running.pop(number).slot)
+
+    def _finished(self, timeout: float) -> list[Finished]:
         self._raise()
         self._ask()
         self._hand_out()
@@ -96,7 +112,7 @@ class OnRay:
         if self._idle or self._running:
             self._since = time.monotonic()
         elif time.monotonic() - self._since > PATIENCE:
-            raise RunFailed(f"the Ray cluster has had no room for {PATIENCE:.0f} s: {self._room()}")
+            raise RunFailed(no_room(self.ray, self.work.cluster, PATIENCE, self._trouble))
         if not ended:
             self._raise()
         return ended
@@ -107,13 +123,13 @@ class OnRay:
                 Work(self.work.function, self.work.heard, 1, self.work.plugins, self.work.log)
             )
             return self._local.call(task, told)
+        end = time.monotonic() + (float("inf") if task.limits.time is None else task.limits.time)
         for tried in (1, 2):
-            slot = self._some_slot()
             try:
-                return self._called(slot, task, told)
+                return self._called(self._some_slot(task, end), task, told, end)
             except self.ray.exceptions.RayError as problem:  # like a job, a task is given a second try
                 if tried == 2:
-                    raise RunFailed(f"{task.what}: {_why(problem)}") from None
+                    raise RunFailed(f"{task.what}: {why(problem)}") from None
         raise AssertionError("tried twice")
 
     def close(self) -> None:
@@ -122,13 +138,15 @@ class OnRay:
             self.ray.wait(leaving, num_returns=len(leaving), timeout=LEAVING)
         for slot in (*self._asked.values(), *self._idle, *(running.slot for running in self._running.values())):
             self.ray.kill(slot)
-        for kept in (self._asked, self._idle, self._waiting, self._running, self._calls, self._content):
+        for kept in (self._asked, self._idle, self._waiting, self._running, self._calls, self._content, self._in_vain):
             kept.clear()
         if self._local is not None:
             self._local.close()
 
     def _ask(self) -> None:
         """Ask for more slots, as far as there may be more."""
+        if time.monotonic() < self._later and (self._asked or self._idle or self._running):
+            return
         for _ in range(self.work.workers - len(self._idle) - len(self._running) - len(self._asked)):
             slot = self._make(*self._with)
             self._asked[slot.host.remote()] = slot
@@ -138,9 +156,11 @@ class OnRay:
         try:
             self.ray.get(call)
         except self.ray.exceptions.RayError as problem:
-            if "creation task" in str(problem):  # it cannot work there; another would fail as well
-                raise RunFailed(f"no worker could be started on the cluster: {_why(problem)}") from None
-            return  # its machine has left; another is asked for
+            if "creation task" in str(problem):  # it cannot work there; elsewhere another may
+                self._no_use(why(problem))
+                if not (self._asked or self._idle or self._running):
+                    raise RunFailed(f"no worker could be started on the cluster: {self._trouble}") from None
+            return  # else its machine has left; another is asked for
         self._idle.append(slot)
         self._ask()
         self._hand_out()
@@ -150,7 +170,7 @@ class OnRay:
         while self._waiting and self._idle:
             number, job, spent = self._waiting.pop(0)
             slot = self._idle.pop()
-            self._running[number] = _Running(slot, job, spent, slot.submit.remote(number, packed(job), spent))
+            self._running[number] = _Running(slot, job, spent, [slot.submit.remote(number, packed(job), spent)])
             self._calls[slot.listen.remote(LISTEN)] = number
 
     def _hear(self, call: Any) -> Finished | None:
@@ -158,34 +178,60 @@ class OnRay:
         number = self._calls.pop(call)
         running = self._running[number]
         try:
-            said = self.ray.get([running.submitted, call])[1]  # it may not even have got its job
+            self.ray.get(running.calls)
+        except self.ray.exceptions.RayError as problem:
+            return self._unbegun(number, why(problem), gone=isinstance(problem, self.ray.exceptions.RayActorError))
+        try:
+            said = self.ray.get(call)
         except self.ray.exceptions.RayError as problem:
             del self._running[number]
-            return Finished(number, Lost(f"its place on the cluster is gone: {_why(problem)}"), running.seconds)
+            return Finished(number, Lost(f"its place on the cluster is gone: {why(problem)}"), running.seconds)
         for kind, content, files in said:
+            if kind == "unfit":
+                return self._unbegun(number, content, gone=False)
             for name, data in files.items():
                 write_whole(Path(getattr(running.job, name)), data)
             if kind == "finished":
                 del self._running[number]
                 self._idle.append(running.slot)
+                self._in_vain.pop(number, None)
                 self._hand_out()
                 return content  # type: ignore[no-any-return]
-            self._follow(running.slot, kind, content)
+            running.calls += self._follow(running.slot, kind, content)
         self._calls[running.slot.listen.remote(LISTEN)] = number
         return None
 
-    def _follow(self, slot: Any, kind: str, content: Any) -> None:
-        """Do what a word of a slot asks for."""
+    def _unbegun(self, number: int, reason: str, gone: bool) -> Finished | None:
+        """A job waits again whose slot had `gone`, or whose machine cannot take it: no space, no pictures, no process."""
+        running = self._running.pop(number)
+        self.ray.kill(running.slot)
+        self._asked |= {slot.host.remote(): slot for slot in self._idle}  # they may be gone as well
+        self._idle.clear()
+        self._in_vain[number] += 1
+        if not gone:
+            self._no_use(reason)
+        if self._in_vain[number] >= TRIES and not self._running:
+            return Finished(number, Blocked(f"no machine of the cluster could take its job: {reason}"), running.spent)
+        self._waiting.insert(0, (number, running.job, running.spent))
+        return None
+
+    def _no_use(self, reason: str) -> None:
+        """A slot could not work where it was; the next would be put there again."""
+        self._trouble, self._later = reason, time.monotonic() + PAUSE
+
+    def _follow(self, slot: Any, kind: str, content: Any) -> list[Any]:
+        """Do what a word of a slot asks for. Returns calls by which pictures are on their way."""
         if kind == "log":
             if self.work.log is not None:
                 with Path(self.work.log).open("ab") as log:
                     log.write(content)
         elif kind == "wants":
-            slot.give.remote(self._pictures(content))
+            return [slot.give.remote(self._pictures(content))]
         else:
             go_on = self._heard(content)
             if kind == "progress":
                 slot.answer.remote(go_on)
+        return []
 
     def _heard(self, news: News) -> bool:
         """The driver's answer; what it raises is raised once all that came with it is heard."""
@@ -201,67 +247,44 @@ class OnRay:
             self._content[card.digest] = self.ray.put(content_of(card.cache))
         return self._content[card.digest]
 
-    def _some_slot(self) -> Any:
+    def _some_slot(self, task: Task, end: float) -> Any:
         """A slot that does nothing, waited for."""
-        end = time.monotonic() + PATIENCE
-        while not self._idle:
+        patient = time.monotonic() + PATIENCE
+        while not self._idle or time.monotonic() > end:
             if time.monotonic() > end:
-                raise RunFailed(f"the Ray cluster has had no room for {PATIENCE:.0f} s: {self._room()}")
+                raise task_over_time(task)
+            if time.monotonic() > patient:
+                raise RunFailed(no_room(self.ray, self.work.cluster, PATIENCE, self._trouble))
             self._ask()
             ready, _ = self.ray.wait(list(self._asked), num_returns=1, timeout=1.0)
             for call in ready:
                 self._placed(call)
         return self._idle[-1]
 
-    def _called(self, slot: Any, task: Task, told: Told) -> Any:
+    def _called(self, slot: Any, task: Task, told: Told, end: float) -> Any:
+        over = False
         try:
-            submitted = slot.call.remote(task, packed(task.argument))
+            calls = [slot.call.remote(task, packed(task.argument))]
             while True:
-                for kind, content, _ in self.ray.get([submitted, slot.listen.remote(LISTEN)])[1]:
+                # The slot ends a task that is over its time; a machine that does not even answer is ended from here.
+                most = None if end == float("inf") else max(0.0, end - time.monotonic()) + 2 * LISTEN
+                for kind, content, _ in self.ray.get([*calls, slot.listen.remote(LISTEN)], timeout=most)[-1]:
                     if kind == "told":
                         told(*content)
-                    elif kind == "returned":
-                        return content
-                    elif kind == "raised":
+                    elif kind in ("returned", "raised"):
+                        over = True
+                        if kind == "returned":
+                            return content
                         name, words = content
                         raise getattr(errors, name, RunFailed)(words)
                     else:
-                        self._follow(slot, kind, content)
-        except BaseException as problem:
-            if not isinstance(problem, errors.NasError):  # it is still at it, or gone
+                        calls += self._follow(slot, kind, content)
+        finally:
+            if not over:  # it is still at it, or gone
                 self._idle.remove(slot)
                 self.ray.kill(slot)
-            raise
 
     def _raise(self) -> None:
         raised, self._raised = self._raised, None
         if raised is not None:
             raise raised
-
-    def _room(self) -> str:
-        cluster, there = self.work.cluster, self.ray.cluster_resources()
-        return (
-            f"a candidate takes {cluster.cpus:g} CPUs and {cluster.gpus:g} GPUs, all of the cluster together has "
-            f"{there.get('CPU', 0):g} and {there.get('GPU', 0):g} (--cpus-per-trial, --gpus-per-trial)"
-        )
-
-
-def connected(cluster: Cluster) -> Any:
-    """Ray, connected to a cluster, or to one that it starts on this machine. Raises ConfigError if that cannot be."""
-    try:
-        import ray as found  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        raise ConfigError(f"needs the package 'ray': {to_install('ray')}", "--executor") from None
-    ray: Any = found
-    if not ray.is_initialized():
-        address = cluster.address or os.environ.get("RAY_ADDRESS") or OWN
-        options = {"include_dashboard": False} if address == OWN else {}
-        try:
-            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
-        except (ConnectionError, ValueError, RuntimeError) as problem:
-            raise ConfigError(f"no Ray cluster can be reached: {first_line(problem)}", "--ray-address") from None
-    return ray
-
-
-def _why(problem: Exception) -> str:
-    return first_line(getattr(problem, "cause", None) or problem)[:200]

@@ -7,6 +7,8 @@ single machine. It knows nothing of Ray, which only carries its methods' calls.
 
 from __future__ import annotations
 
+import dataclasses
+import os
 import queue
 import shutil
 import socket
@@ -16,25 +18,35 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from nas.errors import NasError, RunFailed
 from nas.executors.base import Task, Work, by_name, reason_of
 from nas.executors.parcel import Parcel, Written, unpacked
 from nas.executors.processes import Processes
-from nas.messages import Blocked, Content, DataCard, Finished, Limits, News, Progress
+from nas.machine import cores, default_memory
+from nas.messages import Content, DataCard, Finished, Limits, News, Progress
 
 AT_HAND = "nas.datasets.fetched:at_hand"  # by name: an executor knows no worker
 LOOK = 1.0  # seconds between two looks at the worker
+ARRIVING = 1_800.0  # seconds that pictures may take to arrive
+HOME = "nas-slot-"  # with the number of the process, so that the next one sees whose owner has gone
 
 
 class Slot:
     """`plugins` are their content by file name; what is said is (kind, content, content of files by field).
 
     Kinds: `progress` (waits for `answer`), `pulse`, `told` (of a task), `log`, `wants` (the pictures of a card; waits for
-    `give`), and the last word: `finished` of a job, `returned` or `raised` of a task.
+    `give`), and the last word: `finished` of a job (or `unfit`, if this machine cannot take it), `returned` or `raised` of a
+    task. With `cpus`, and no limit of memory, a job may have as much of the machine's memory as it has of its cores: so it is
+    ended here, with a word, before the system or Ray ends any of them.
     """
 
-    def __init__(self, function: str, plugins: dict[str, str], limits: Limits) -> None:
-        self._home = Path(tempfile.mkdtemp(prefix="nas-slot-"))
+    def __init__(self, function: str, plugins: dict[str, str], limits: Limits, cpus: float | None) -> None:
+        _tidy()
+        self._home = Path(tempfile.mkdtemp(prefix=f"{HOME}{os.getpid()}-"))
+        if cpus is not None and limits.memory is None:
+            limits = dataclasses.replace(limits, memory=default_memory(int(cores() // cpus)))
         files = [self._home / name for name in plugins]
         for file in files:
             file.write_text(plugins[file.name], encoding="utf-8")
@@ -44,7 +56,8 @@ class Slot:
         self._answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._given: queue.SimpleQueue[Content] = queue.SimpleQueue()
         self._written = Written(None)
-        self._hands = Processes(Work(function, self._heard, 1, tuple(map(str, files)), str(self._log), limits))
+        loads = function.partition(":")[0]  # what its workers find loaded
+        self._hands = Processes(Work(function, self._heard, 1, tuple(map(str, files)), str(self._log), limits, preload=loads))
 
     def leave(self) -> None:
         """Nothing more will be asked: end what runs, and take the own files away."""
@@ -66,7 +79,7 @@ class Slot:
             self._say("finished", ended[0])
 
         def failed(problem: Exception) -> None:
-            self._say("finished", Finished(number, Blocked(f"on {self.host()}: {problem}"), spent))
+            self._say("unfit", f"on {self.host()}: {reason_of(problem)}")
 
         self._begin(parcel, work, failed)
 
@@ -103,22 +116,23 @@ class Slot:
 
     def _begin(self, parcel: Parcel, work: Callable[[Any], None], failed: Callable[[Exception], None]) -> None:
         def run() -> None:
-            folder = Path(tempfile.mkdtemp(dir=self._home))
             try:
-                argument = unpacked(parcel, folder, self._cache_of)
-                self._written = Written(argument)
-                work(argument)
+                with tempfile.TemporaryDirectory(dir=self._home, ignore_cleanup_errors=True) as folder:
+                    argument = unpacked(parcel, Path(folder), self._cache_of)
+                    self._written = Written(argument)
+                    work(argument)
             except Exception as problem:
                 failed(problem)
-            finally:
-                shutil.rmtree(folder, ignore_errors=True)
 
         threading.Thread(target=run, daemon=True).start()
 
     def _cache_of(self, card: DataCard) -> str:
         def fetch() -> Content:
             self._say("wants", card)
-            return self._given.get()
+            try:
+                return self._given.get(timeout=ARRIVING)
+            except queue.Empty:
+                raise RunFailed(f"the pictures of {card.name} did not arrive in {ARRIVING:.0f} s") from None
 
         found: str = by_name(AT_HAND)(card, fetch)
         return found
@@ -140,3 +154,11 @@ class Slot:
                 self._told += len(fresh)
                 self._said.put(("log", fresh, {}))
         self._said.put((kind, content, self._written.fresh() if kind in ("progress", "finished") else {}))
+
+
+def _tidy() -> None:
+    """Take away what slots have left that were killed."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{HOME}*"):
+        owner = folder.name.removeprefix(HOME).partition("-")[0]
+        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)

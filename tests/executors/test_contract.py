@@ -92,6 +92,17 @@ def test_answer_no_stops_the_job(make: Make) -> None:
     assert wait_for(executor) == Stopped()
 
 
+def test_stopped_job_makes_room_and_has_no_outcome(make: Make) -> None:
+    executor = make()
+    executor.submit(0, 0.25)
+    executor.stop(0)
+    executor.stop(7)
+    assert executor.free == 1
+    executor.submit(1, 0.5)
+    found = [each for _ in range(60) for each in executor.finished(1.0)]
+    assert [(each.number, each.outcome) for each in found] == [(1, Trained(0.5))]
+
+
 def test_task_tells_and_returns(make: Make) -> None:
     told: list[tuple[int, int]] = []
     assert make().call(Task(f"{HERE}:count", 3, "counting"), lambda done, total: told.append((done, total))) == 6

@@ -87,7 +87,9 @@ def interrupt_myself(argument: None, told: object) -> str:
 
 @pytest.mark.parametrize("executor", ["finish"], indirect=True)
 def test_workers_have_keras_from_the_start_and_nothing_of_the_driver(executor: Processes) -> None:
-    found = executor.call(Task(f"{HERE}:environment", "keras tensorflow optuna deap sqlalchemy", "a test"))
+    found = executor.call(
+        Task(f"{HERE}:environment", "keras tensorflow optuna deap sqlalchemy sklearn pandas matplotlib", "a test")
+    )
     assert found == ["keras", "tensorflow"]
 
 
@@ -233,8 +235,8 @@ def test_server_that_was_stopped_is_replaced(executor: Processes, monkeypatch: p
     assert wait_for(executor) == Trained(0.5)
     server = the_server()
     server.suspend()
-    monkeypatch.setattr("nas.executors.processes.SERVER_PATIENCE", 1.0)
-    timer = threading.Timer(0.5, lambda: monkeypatch.setattr("nas.executors.processes.SERVER_PATIENCE", 300.0))
+    monkeypatch.setattr("nas.executors.processes.SERVER_PATIENCE", 3.0)
+    timer = threading.Timer(0.2, lambda: monkeypatch.setattr("nas.executors.processes.SERVER_PATIENCE", 300.0))
     timer.start()  # the new one has to load Keras
     executor.submit(1, 0.25)
     assert wait_for(executor) == Trained(0.25)
