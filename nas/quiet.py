@@ -1,4 +1,4 @@
-"""Before Keras is loaded: its environment, and silence for the notices that C++ code writes meanwhile.
+"""Before Keras is loaded: its environment, what it shall not take along, and silence for the notices that C++ code writes.
 
 They go to standard error and are not for users; errors are raised as exceptions and pass through.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 
 from nas.paths import cache_root
@@ -34,3 +35,15 @@ def quietly() -> Iterator[None]:
         os.dup2(kept, 2)
         os.close(kept)
         os.close(nowhere)
+
+
+@contextlib.contextmanager
+def unasked(*packages: str) -> Iterator[None]:
+    """For whatever is imported inside, packages that it can do without are not installed, unless they are loaded already."""
+    absent = [name for name in packages if name not in sys.modules]
+    try:
+        sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # None: whoever imports it meets an ImportError
+        yield
+    finally:
+        for name in absent:
+            sys.modules.pop(name, None)
