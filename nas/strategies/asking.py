@@ -63,6 +63,10 @@ class Asking:
     _rows: list[list[Record]] = field(default_factory=list)  # of each candidate, what was refused before it
     _known: dict[str, str] = field(default_factory=dict)  # genotype → why it is refused, by the limits that hold here
 
+    def __post_init__(self) -> None:
+        if self.express is not None and hasattr(self.strategy, "costs"):
+            self.strategy.costs = self._costs
+
     def next(self, records: Sequence[Record], number: int) -> Candidate | None:
         """The candidate `number`, or None if the space has nothing (or next to nothing) new within the limits, or the time
         is over."""
@@ -97,6 +101,16 @@ class Asking:
             return None, "no network"
         why = DUPLICATE if candidate.digest in seen else over_limit(candidate, self.settings)
         return (candidate, "") if why is None else (None, why)
+
+    def _costs(self, genotype: Genotype) -> tuple[int, int] | None:
+        assert self.express is not None
+        try:
+            blueprint, recipe = self.express(genotype)
+        except BlueprintError:
+            return None
+        if over_limit(Candidate(0, genotype, "", blueprint=blueprint, recipe=recipe), self.settings) is not None:
+            return None
+        return blueprint.parameters, blueprint.flops
 
     def _with_refused(self, records: Sequence[Record]) -> list[Record]:
         """The records, with what was refused before each of them in front of it, by the limits that hold now."""

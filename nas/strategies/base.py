@@ -14,11 +14,15 @@ from nas.config import Settings
 from nas.errors import ConfigError
 from nas.messages import Proposal, Record
 from nas.registry import Registry
-from nas.space import SearchSpace
+from nas.space import Genotype, SearchSpace
+
+Costs: TypeAlias = Callable[[Genotype], tuple[int, int] | None]
+"""Parameters and FLOPs of a genotype's network; None if it would be refused: it makes none, or one over a limit."""
 
 
 class Strategy(Protocol):
-    """Proposes the candidate `number`.
+    """Proposes the candidate `number`. If it has an attribute `costs`, a function `Costs` is put there before it is asked,
+    where genotypes describe networks.
 
     Rows of `records` whose state is `refused` are proposals that were turned down; they stand before the candidate that was
     taken in their place. Those at the end are what was proposed for this number already.

@@ -9,8 +9,8 @@ lately; in the last part `finish` of the budget children are neighbours of the b
 
 How much of a parent's weights a child takes over, with `--inherit`, is `shrink`, and the trainer's business.
 
-With `assist` many children of the best are made for each proposal, and a Gaussian process on their genes says which of them is
-likely to improve most (`surrogate.py`); that one is trained.
+With `assist` many children of the best are made for each proposal, and a Gaussian process on their genes, and on the parameters
+and FLOPs of their networks, says which of them is likely to improve most (`surrogate.py`); that one is trained.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from nas.config import Settings
 from nas.messages import Proposal, Record
 from nas.space import Genotype, SearchSpace
 from nas.space.space import canonical_json
-from nas.strategies.base import BREEDERS, rank_of, refusals, register_strategy, rng_for
-from nas.strategies.surrogate import MOST, Encoder, Surrogate, expected_improvement
+from nas.strategies.base import BREEDERS, Costs, rank_of, refusals, register_strategy, rng_for
+from nas.strategies.surrogate import MOST, Encoder, Sizes, Surrogate, expected_improvement
 from nas.strategies.variation import crossed, mutated, with_deap
 
 Rng = random.Random
@@ -64,6 +64,7 @@ class Genetic:
         finish = self.options.finish
         self.last = settings.budget * (1 - finish) if finish else math.inf  # from this number on only the best has children
         self.encoder = Encoder(space)
+        self.costs: Costs | None = None  # where genotypes describe networks
         self._codes: dict[str, np.ndarray] = {}  # of the records, by their keys
         self._keys: dict[int, tuple[Record, str]] = {}
 
@@ -132,7 +133,7 @@ class Genetic:
         scored = [record for record in finished if record.value is not None and math.isfinite(record.value)]
         if number < ASSIST_FROM or len(scored) < 2:
             return Proposal(self.space.sample(rng), operator="random")
-        codes, scores = self._told(finished)
+        told, scores = self._told(finished)
         population = [Individual(record) for record in sorted(scored, key=rank_of, reverse=True)[:BREEDERS]]
         known = {self._key(record) for record in records}
         counts = self._counts(finished)
@@ -145,21 +146,36 @@ class Genetic:
             key = canonical_json(child.genotype)
             if key not in known:
                 pool.setdefault(key, child)
-        if not pool:
+        children, codes = list(pool.values()), [self.encoder.code(child.genotype) for child in pool.values()]
+        sizes = None
+        if self.costs is not None and all(record.parameters and record.flops for record in told):
+            costs = [self.costs(child.genotype) for child in children]
+            within = [place for place, cost in enumerate(costs) if cost is not None]
+            children, codes = [children[place] for place in within], [codes[place] for place in within]
+            sizes = Sizes(np.array([(record.parameters, record.flops) for record in told]))
+        if not children:
             return Proposal(self.space.sample(rng), operator="random")
-        surrogate = Surrogate(codes, scores)
-        busy = [self._code(record) for record in records if record.state == "running"]
+        surrogate = Surrogate(self._described(told, sizes), scores)
+        busy = [record for record in records if record.state == "running"]
         if busy:
-            surrogate = surrogate.believing(np.array(busy))
-        mean, spread = surrogate.guess(np.array([self.encoder.code(child.genotype) for child in pool.values()]))
+            surrogate = surrogate.believing(self._described(busy, sizes))
+        found = np.array(codes)
+        found = found if sizes is None else sizes.beside(found, np.array([cost for cost in costs if cost is not None]))
+        mean, spread = surrogate.guess(found)
         gain = expected_improvement(mean, spread, float(surrogate.guess(surrogate.codes)[0].max()))
-        child = list(pool.values())[int(gain.argmax())]
+        child = children[int(gain.argmax())]
         return dataclasses.replace(child, operator=f"{child.operator}, chosen")
 
-    def _told(self, finished: list[Record]) -> tuple[np.ndarray, list[float]]:
-        """Codes [n, features] and scores of what has ended, some of it with a score. One that was stopped scores what it had
-        reached, and as much more as those gained from there that were trained to the end; one that failed as little as the
-        least."""
+    def _described(self, records: Sequence[Record], sizes: Sizes | None) -> np.ndarray:
+        """Features [n, features] of records."""
+        codes = np.array([self._code(record) for record in records])
+        if sizes is None:
+            return codes
+        return sizes.beside(codes, np.array([(record.parameters or 1, record.flops or 1) for record in records]))
+
+    def _told(self, finished: list[Record]) -> tuple[list[Record], list[float]]:
+        """Records and scores of what has ended, some of it with a score. One that was stopped scores what it had reached, and
+        as much more as those gained from there that were trained to the end; one that failed as little as the least."""
         trained = [record for record in finished if record.state == "trained" and record.value is not None]
         gained: dict[int, float] = {}  # epochs → what those that were trained to the end gained from there
         for epochs in {record.epochs for record in finished if record.state == "stopped"}:
@@ -176,7 +192,7 @@ class Genetic:
         filled = [least if score is None else score for score in scores]
         order = sorted(range(len(filled)), key=lambda place: filled[place], reverse=True)
         kept = sorted({*order[: MOST // 2], *range(max(0, len(filled) - MOST // 2), len(filled))})
-        return np.array([self._code(finished[place]) for place in kept]), [filled[place] for place in kept]
+        return [finished[place] for place in kept], [filled[place] for place in kept]
 
     def _code(self, record: Record) -> np.ndarray:
         key = self._key(record)

@@ -82,6 +82,21 @@ def _features(gene: Gene, value: Value) -> list[float]:
     return [math.sqrt(0.5) * (place == gene.index(value)) for place in range(len(gene.values))]
 
 
+class Sizes:
+    """What networks cost as more features of them, on a logarithmic scale: of all that is known of a network before it is
+    trained, its size says most (docs/strategies.md)."""
+
+    def __init__(self, costs: np.ndarray) -> None:
+        """`costs` [n, kinds] of those that were trained are the measure."""
+        logs = np.log(costs)
+        spread = logs.std(axis=0)
+        self._centre, self._spread = logs.mean(axis=0), np.where(spread > 0, spread, 1.0)
+
+    def beside(self, codes: np.ndarray, costs: np.ndarray) -> np.ndarray:
+        """Codes [n, features] with costs [n, kinds] behind them."""
+        return np.hstack([codes, (np.log(costs) - self._centre) / self._spread])
+
+
 class Surrogate:
     """Fitted to codes [n, features] and scores [n]; guesses means and standard deviations [m] of others. Of `kernels` (length,
     share of the linear part, noise) it takes the likeliest."""

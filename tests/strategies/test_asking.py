@@ -227,3 +227,17 @@ def test_the_same_records_lead_to_the_same_candidate():
     first = recorded(Asking(SMALL, Stubborn({"x": 1, "y": 2}), settings()).next([], 0))
     candidates = [Asking(SMALL, Stubborn({"x": 1, "y": 2}), settings()).next([first], 1) for _ in range(2)]
     assert candidates[0] == candidates[1]
+
+
+def test_a_strategy_that_asks_what_networks_cost_is_told_before_they_are_proposed():
+    class Curious(Stubborn):
+        costs = None
+
+    asking = Asking(CONNECTED, Curious({}), settings(max_flops="none"), express_small)
+    genotype = CONNECTED.sample(random.Random(1))
+    blueprint, _ = express_small(genotype)
+    assert asking.strategy.costs(genotype) == (blueprint.parameters, blueprint.flops)
+    few = Asking(CONNECTED, Curious({}), settings(max_params=blueprint.parameters - 1), express_small)
+    assert few.strategy.costs(genotype) is None, "it would be refused"
+    assert Asking(SMALL, Curious({}), settings()).strategy.costs is None, "nothing there has a size"
+    assert not hasattr(Asking(CONNECTED, Stubborn({}), settings(), express_small).strategy, "costs")

@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import math
 import random
 from collections import Counter
 
 import pytest
 
+from nas.blueprint import Pictures, express
 from nas.config import settings
 from nas.messages import Record
 from nas.shipped import shipped
@@ -221,9 +223,32 @@ def test_assisted_what_was_stopped_is_worth_what_others_made_of_the_same_beginni
         Record(3, genotypes[3], "infeasible", reason="x"),
         Record(4, genotypes[4], "running", curve=(0.9,)),
     ]
-    codes, scores = genetic(space, assist=True)._told([record for record in records if record.finished])
+    told, scores = genetic(space, assist=True)._told([record for record in records if record.finished])
     assert scores == pytest.approx([0.8, 0.6, 0.55, 0.55])
-    assert len(codes) == 4
+    assert [record.number for record in told] == [0, 1, 2, 3]
+
+
+def test_assisted_the_size_of_networks_is_learned_from_and_what_is_too_large_not_proposed():
+    """Of a score that is a network's size: children are as large as may be, whichever genes that takes."""
+    space = read_space("modern")
+    cost = lambda genotype: express(genotype, Pictures((32, 32, 3), 10, (1.0,) * 3, (1.0,) * 3))[0]  # noqa: E731
+    records = []
+    for record in population(24, space):
+        network = cost(record.genotype)
+        value = math.log(network.parameters)
+        sizes = {"parameters": network.parameters, "flops": network.flops}
+        records.append(dataclasses.replace(record, value=value, curve=(value,), **sizes))
+    most = sorted(record.parameters for record in records)[-2]
+    strategy = genetic(space, assist=True, pool=60)
+
+    def costs(genotype):
+        network = cost(genotype)
+        return (network.parameters, network.flops) if network.parameters <= most else None
+
+    strategy.costs = costs
+    chosen = [cost(strategy.propose(records, 24 + number).genotype).parameters for number in range(10)]
+    assert all(parameters <= most for parameters in chosen)
+    assert sorted(chosen)[5] > 0.85 * most
 
 
 def test_a_space_without_anything_to_change_gives_its_only_genotype():
