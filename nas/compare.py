@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nas.csvtext import csv_text
 from nas.errors import InputError
 from nas.final import label
 from nas.report import facts
@@ -110,12 +110,7 @@ def _aligned(cells: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def _csv(found: Sequence[Compared]) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(CURVE)
-    for each in found:
-        writer.writerows((each.row["run"], *point) for point in each.curve)
-    return stream.getvalue()
+    return csv_text([CURVE, *((each.row["run"], *point) for each in found for point in each.curve)])
 
 
 def _png(found: Sequence[Compared]) -> bytes:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-import socket
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 from nas import interrupts
 from nas.database import check_database, storage_of
@@ -18,7 +19,7 @@ def dashboard(run: str | None, port: int, view: View) -> None:
     """Serve until Ctrl-C. Raises ConfigError if optuna-dashboard is not installed, RunFailed if the port is taken."""
     opened = Run.open(run)
     try:
-        from optuna_dashboard import run_server
+        from optuna_dashboard import wsgi
     except ImportError:
         raise ConfigError(f"needs optuna-dashboard, not installed here: {to_install('dashboard')}", "nas dashboard") from None
     if opened.read_settings()["settings"].get("storage") is not None:  # what is clicked there would be done to everybody's
@@ -27,13 +28,18 @@ def dashboard(run: str | None, port: int, view: View) -> None:
     if not opened.study.exists():
         raise RunError("there is no study", str(opened.study))
     check_database(opened.study)
-    storage = storage_of(opened.study)
     try:
-        with socket.create_server((HOST, port)):  # before the address is told
-            pass
+        server = make_server(HOST, port, wsgi(storage_of(opened.study)), handler_class=_Quiet)
     except OSError as problem:
         raise RunFailed(f"port {port} cannot be used: {problem.strerror}; give another by --port") from None
     view.note(f"{opened.folder}: http://{HOST}:{port}/ (Ctrl-C ends it; what is changed there is not kept)")
     for number in interrupts.SIGNALS:  # raised in the middle of an answer, it would be taken for a fault of that
         signal.signal(number, lambda *_: interrupts.leave())
-    run_server(storage, host=HOST, port=port)
+    server.serve_forever()
+
+
+class _Quiet(WSGIRequestHandler):
+    """Without a line for each request."""
+
+    def log_message(self, *_: Any) -> None:
+        pass

@@ -58,7 +58,11 @@ def drive(
         raise RunFailed(f"{problem}\n       every result so far is kept; when that is mended, go on with: {again}") from None
     records = tuple(ledger.records())
     if asking.refused:
-        view.note("refused before training: " + ", ".join(f"{count:,} {why}" for why, count in asking.refused.items()))
+        limits_ = {f"over max-{name}": getattr(chosen, f"max_{name}") for name in ("params", "flops", "memory")}
+        words = [
+            f"{count:,} {why}" + (f" ({limits_[why]:,})" if limits_.get(why) else "") for why, count in asking.refused.items()
+        ]
+        view.note(f"refused before training: {', '.join(words)}")
     if driver.ended == "time":
         done = sum(record.finished for record in records)
         view.note(f"the time is over: {done} of {counted(chosen.budget, asking.noun)} done")

@@ -12,7 +12,7 @@ import numpy as np
 
 from nas import plugins
 from nas.answers import HandedOver
-from nas.datasets import Arrays, Files, images
+from nas.datasets import DATASETS, Arrays, Files, images
 from nas.datasets.prepare import load
 from nas.errors import DatasetError, InputError, NasError, listing
 from nas.export.opened import located, open_model
@@ -76,13 +76,19 @@ def evaluate(
             hint = "; --part all takes every picture" if part == "test" else ""
             raise DatasetError(f"has no usable picture in this part{hint}", dataset)
         found = figures(np.concatenate(rows), np.concatenate(labels), opened.classes)
+        name = (opened.facts.get("data") or {}).get("name")
+        if part == "all" and name == Path(dataset).name and os.path.isdir(dataset) == (name not in DATASETS):
+            view.note(
+                "if these are the data of its training, it has learned from most of these pictures; on others it is worse"
+            )
         if any(_still_to_be_retrained(folder, dataset) for folder in located(Path(os.path.abspath(model)))[0].parents):
             view.note("this run is not retrained yet: what is chosen by these figures, its test part can no longer judge")
         if skipped:
             view.note(f"skipped {len(skipped)} files: {listing(skipped[:3])}{', …' if len(skipped) > 3 else ''}")
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            write_figures(folder / "figures.csv", found, {"model": str(model), "data": dataset, "part": part})
+            facts = {"model": str(model), "data": dataset, "part": part}
+            write_figures(folder / "figures.csv", found, facts, what="test pictures" if part == "test" else "pictures")
     return found
 
 

@@ -19,12 +19,14 @@ from string import Template
 
 import numpy as np
 from PIL import Image, ImageDraw
+from PIL.PngImagePlugin import PngInfo
 
 from nas.answers import HandedOver
 from nas.datasets import images
 from nas.errors import InputError
 from nas.export.opened import open_model
 from nas.preparing import interrupts_told
+from nas.report.page import MADE
 from nas.run import check_apart, disk_told, target_of, write_whole
 from nas.view import Plain, View
 
@@ -33,6 +35,7 @@ STEPS = 16  # and lies at about so many places along each
 TILE = 72  # pixels of a channel's picture in the sheet
 MOST = 24  # channels of a layer that are shown, the strongest ones
 ENDINGS = (".html", ".png")
+SOFTWARE = "made by nas"  # in the facts of every such picture
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def explain(model: str | Path, picture: str | Path, out: str | Path | None = Non
     """Write a sheet about one picture, as `.html` or `.png` (default: `<picture>-seen.html` here). Raises InputError."""
     view = view or Plain()
     own = f"{os.fsencode(Path(picture).stem)[:120].decode(errors='ignore')}-seen.html"
-    target = target_of(out if out is not None else own, "--out")
+    target = target_of(out if out is not None else own, "--out", MADE if str(out or own).endswith(ENDINGS[0]) else SOFTWARE)
     if target.suffix not in ENDINGS:
         raise InputError(f"a sheet is a page (.html) or a picture (.png); found '{target.suffix}'", f"--out {out}")
     if not os.path.isfile(picture):
@@ -77,14 +80,19 @@ def sheet(loaded: HandedOver, pixels: np.ndarray) -> Iterator[Strip]:
     for place in order:
         tiles.append(heat(pixels, evidence(loaded, pixels, int(place)), 4 * TILE))
         words.append(f"{loaded.classes[place]} {chances[place]:.1%}")
-    yield Strip(f"the picture as the network gets it, and what speaks (red) for {', for '.join(words)}", tuple(tiles))
+    title = f"the picture as the network gets it, and what speaks for (red) or against (blue): {', '.join(words)}"
+    yield Strip(title, tuple(tiles))
     filters = first_filters(loaded)
     if filters is not None:
+        count = filters.shape[-1]
+        few = f", {MOST} of {count}" if count > MOST else ""
         yield Strip(
-            "the filters of the first layer", tuple(_filter(filters[..., each]) for each in range(filters.shape[-1])[:MOST])
+            f"the filters of the first layer{few}", tuple(_filter(filters[..., each]) for each in range(min(count, MOST)))
         )
     for layer in seen(loaded, pixels):
         height, width, channels = layer.channels.shape
+        if height == width == 1:  # no picture any more
+            continue
         shown = np.argsort(-np.abs(layer.channels).mean(axis=(0, 1)), kind="stable")[:MOST]
         few = f", the strongest {MOST}" if channels > MOST else ""
         title = f"{layer.name} ({layer.kind}): {height}×{width}, {channels} channels{few}"
@@ -148,12 +156,17 @@ def _filter(weights: np.ndarray) -> Image.Image:
 
 
 def data_url(image: Image.Image, most: int = 0) -> str:
-    """A picture as it can stand in a page; its longer side at most so many pixels, unless that is 0."""
+    """A picture as it can stand in a page; its longer side at most so many pixels, unless that is 0: then, as a photograph, by
+    JPEG where that is smaller."""
+    written = []
     if most:
         image.thumbnail((most, most))
-    stream = io.BytesIO()
-    image.save(stream, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+    for kind, options in (("png", {"optimize": True}), ("jpeg", {"quality": 88}))[: 2 if most else 1]:
+        stream = io.BytesIO()
+        image.save(stream, kind, **options)
+        written.append((len(stream.getvalue()), kind, stream.getvalue()))
+    _, kind, content = min(written)
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def as_page(title: str, strips: Sequence[Strip]) -> str:
@@ -190,6 +203,7 @@ def as_png(strips: Sequence[Strip]) -> bytes:
             whole.paste(tile, (left, top))
             left += tile.width + gap
         top += max(tile.height for tile in tiles) + gap
-    stream = io.BytesIO()
-    whole.save(stream, "PNG")
+    stream, about = io.BytesIO(), PngInfo()
+    about.add_text("Software", SOFTWARE)
+    whole.save(stream, "PNG", pnginfo=about)
     return stream.getvalue()

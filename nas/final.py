@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.config import Settings
+from nas.csvtext import csv_text
 from nas.errors import RunError, first_line
 from nas.executors import Task
 from nas.jobs import WORKER
@@ -41,25 +42,24 @@ def last_score(run: Run, model: Path, chosen: Settings, card: DataCard, facts: d
     return found
 
 
-def write_figures(file: Path, score: Score, facts: dict[str, Any], model: Path | None = None) -> None:
-    """Write the figures to the CSV `file`, and the confusion matrix beside it; `facts` (what was trained, how long) are rows of
-    the same table. The CSV is written last: where it is, all is. Just before it `model` becomes the run's best: one that was
-    fitted on all pictures must not stand there without its figures."""
-    matrix: dict[str, str | bytes] = {"confusion.csv": _confusion_csv(score), "confusion.png": _confusion_png(score)}
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
+def write_figures(
+    file: Path, score: Score, facts: dict[str, Any], model: Path | None = None, what: str = "test pictures"
+) -> None:
+    """Write the figures to the CSV `file`, and the confusion matrix of `what` beside it; `facts` (what was trained, how long)
+    are rows of the same table. The CSV is written last: where it is, all is. Just before it `model` becomes the run's best: one
+    that was fitted on all pictures must not stand there without its figures."""
+    matrix: dict[str, str | bytes] = {"confusion.csv": _confusion_csv(score), "confusion.png": _confusion_png(score, what)}
+    rows: list[tuple[object, ...]] = [COLUMNS]
     for figure in score.figures:
         low, high = ("" if each is None else each for each in (figure.low, figure.high))
-        writer.writerow((figure.name, figure.of, figure.value, low, high))
-    writer.writerow(("pictures", "", score.pictures, "", ""))
-    for name, value in facts.items():
-        writer.writerow((name, "", value, "", ""))
+        rows.append((figure.name, figure.of, figure.value, low, high))
+    rows.append(("pictures", "", score.pictures, "", ""))
+    rows += [(name, "", value, "", "") for name, value in facts.items()]
     for name, content in matrix.items():
         write_whole(file.with_name(name), content)
     if model is not None:
         write_whole(file.with_name(BEST), model.read_bytes())
-    write_whole(file, stream.getvalue())
+    write_whole(file, csv_text(rows))
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,15 @@ class Final:
     @property
     def winner(self) -> int | None:
         """The candidate that was retrained; None for a training without a search."""
-        value = self.rows.get(("winner", ""), {}).get("value", "")
+        return self._whole("winner")
+
+    @property
+    def epochs(self) -> int | None:
+        """Of the last fit."""
+        return self._whole("epochs")
+
+    def _whole(self, name: str) -> int | None:
+        value = self.rows.get((name, ""), {}).get("value", "")
         return int(value) if value.isdecimal() else None
 
 
@@ -125,15 +133,11 @@ def _value(figure: Figure) -> str:
 
 
 def _confusion_csv(score: Score) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("class", *(f"answered {name}" for name in score.classes)))
-    for name, row in zip(score.classes, score.confusion, strict=True):
-        writer.writerow((name, *row))
-    return stream.getvalue()
+    rows = ((name, *row) for name, row in zip(score.classes, score.confusion, strict=True))
+    return csv_text([("class", *(f"answered {name}" for name in score.classes)), *rows])
 
 
-def _confusion_png(score: Score) -> bytes:
+def _confusion_png(score: Score, what: str) -> bytes:
     """Rows are classes, columns answers; the colour is the part of the row."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Drawing
@@ -147,7 +151,7 @@ def _confusion_png(score: Score) -> bytes:
     axes.imshow(parts, cmap="Blues", vmin=0, vmax=1)
     axes.set_xlabel("answered")
     axes.set_ylabel("class")
-    axes.set_title(f"accuracy {score.accuracy.value:.2%} on {score.pictures:,} test pictures")
+    axes.set_title(f"accuracy {score.accuracy.value:.2%} on {score.pictures:,} {what}")
     if count <= MOST_NAMED:
         names = [label(name, f"class {at + 1}") for at, name in enumerate(score.classes)]
         axes.set_xticks(range(count), names, rotation=90 if count > 5 else 0, parse_math=False)

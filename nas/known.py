@@ -22,6 +22,7 @@ from nas.space import Genotype, SearchSpace
 from nas.yamlfile import dumped, read
 
 BEST = 5  # candidates of an earlier run
+HEAD = "# Candidate "  # begins a file of one candidate
 
 
 def known(sources: Iterable[str], space: SearchSpace) -> list[Genotype]:
@@ -60,7 +61,7 @@ def written(run: Run, number: int) -> str:
         genotype = dict(ledger.record(number).genotype)
     names = ("space", "dataset", "data_dir", "image_size", "objective", "class_weight", "plugin")
     own = {name: facts["settings"][name] for name in names if facts["settings"].get(name)}
-    return f"# Candidate {number} of the run {printable(run.name)}\n{dumped({**own, 'genotype': genotype})}"
+    return f"{HEAD}{number} of the run {printable(run.name)}\n{dumped({**own, 'genotype': genotype})}"
 
 
 def _of(source: str) -> list[tuple[str, Genotype]]:

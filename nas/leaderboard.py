@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import io
 import re
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nas.csvtext import csv_text
 from nas.errors import InputError, unknown
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ RECIPE_COLUMNS = (
     "erasing",
 )
 LATER_RECIPE_COLUMNS = ("ema", "cutmix", "mixup", "randaugment", "mixing_epochs")  # columns are added at the end only
+RECIPE = (*RECIPE_COLUMNS, *LATER_RECIPE_COLUMNS)
 COLUMNS = (
     "rank",
     "number",
@@ -91,7 +92,7 @@ def rows(records: Sequence[Record]) -> list[Row]:
             "curve": " ".join(f"{value:g}" for value in record.curve),
             "score": _blank(record.value),
         }
-        row |= {column: record.recipe.get(column, "") for column in (*RECIPE_COLUMNS, *LATER_RECIPE_COLUMNS)}
+        row |= {column: record.recipe.get(column, "") for column in RECIPE}
         found.append({column: row[column] for column in COLUMNS})
     return found
 
@@ -123,11 +124,7 @@ def to_csv(records: Sequence[Record]) -> str:
 
 def as_csv(found: list[Row]) -> str:
     """Rows as the text of the file."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(found)
-    return stream.getvalue()
+    return csv_text([COLUMNS, *([row[column] for column in COLUMNS] for row in found)])
 
 
 def merged(first: list[Row], second: list[Row]) -> list[Row]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -11,9 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from nas.answers import TOGETHER, HandedOver
+from nas.csvtext import csv_text
 from nas.datasets import images
 from nas.errors import InputError
 from nas.export.opened import located, open_model
+
+COLUMN = "file"  # the first of a CSV; a picture's name is in it
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,13 @@ def _pictures(places: Iterable[str | Path]) -> Iterator[str]:
     for place in places:
         if not os.path.exists(place):  # unlike `Path.exists`, it takes any name, however long
             raise InputError("there is no such picture", str(place))
-        if not os.path.isdir(place):
+        if os.path.isfile(place):
             yield str(place)
             continue
+        if not os.path.isdir(place):  # a pipe would be waited for
+            raise InputError("is no regular file", str(place))
         found = images.files_below(place, _raise)
-        pictures = [str(file) for file in found if file.name[0] != "." and images.is_image_file(file)]
+        pictures = [str(file) for file in found if file.name[0] != "." and images.is_image_file(file) and file.is_file()]
         if not pictures:
             raise InputError("there is no picture in this folder", str(place))
         yield from pictures
@@ -84,12 +88,11 @@ def write_csv(found: Iterable[Prediction], file: Path, top: int) -> tuple[int, i
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as stream:
-            writer = csv.writer(stream, lineterminator="\n")
             names = [word for place in range(1, top + 1) for word in (f"class_{place}", f"probability_{place}")]
-            writer.writerow(("file", *names, "reason"))
+            stream.write(csv_text([(COLUMN, *names, "reason")]))
             for one in found:
                 likely = [word for name, share in list(one.probabilities.items())[:top] for word in (name, f"{share:.6f}")]
-                writer.writerow((one.file, *likely, *[""] * (2 * top - len(likely)), one.reason))
+                stream.write(csv_text([(one.file, *likely, *[""] * (2 * top - len(likely)), one.reason)]))
                 count += 1
                 failed += bool(one.reason)
         temporary.replace(file)

@@ -11,6 +11,8 @@ import shutil
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nas.pace import START
+
 if TYPE_CHECKING:
     from nas.blueprint import Blueprint
     from nas.messages import Candidate, Metrics, Record
@@ -84,7 +86,8 @@ def candidate_lines(record: Record, candidate: Candidate, epochs: Sequence[Metri
     parents = f"parents {', '.join(f'#{parent}' for parent in record.parents)}" if record.parents else "no parents"
     reason = f" ({record.reason})" if record.reason else ""
     yield f"candidate {record.number}: {record.state}{reason}, {record.operator}, {parents}"
-    yield f"digest {record.digest}, {record.seconds:.1f} s"
+    score = f"score {record.value:.4f}, " if record.value is not None else ""
+    yield f"{score}digest {record.digest}, {record.seconds:.1f} s"
     if candidate.blueprint is not None and candidate.recipe is not None:
         yield from ("", *_layer_lines(candidate.blueprint), "")
         facts = candidate.recipe.to_dict()
@@ -95,8 +98,12 @@ def candidate_lines(record: Record, candidate: Candidate, epochs: Sequence[Metri
         yield "genotype:  " + ", ".join(f"{key} {value}" for key, value in record.genotype.items())
     if record.curve:
         yield f"curve:   {sparkline(record.curve, 40)}"
+    best = max(range(len(record.curve)), key=record.curve.__getitem__, default=-1) + 1
     for epoch, metrics in enumerate(epochs, start=1):
-        yield f"  epoch {epoch:>3}  " + "  ".join(f"{key} {value:.4f}" for key, value in metrics.items())
+        told = [f"{key} {value:.4f}" for key, value in metrics.items() if key not in ("seconds", START)]
+        began = f" ({metrics[START]:.1f} until the first batch was done)" if metrics.get(START) else ""
+        took = f"  seconds {metrics['seconds']:.1f}{began}" if "seconds" in metrics else ""
+        yield f"  epoch {epoch:>3}  {'  '.join(told)}{took}{'  best' if epoch == best and len(record.curve) > 1 else ''}"
 
 
 def _layer_lines(blueprint: Blueprint) -> Iterator[str]:

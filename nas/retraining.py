@@ -20,6 +20,7 @@ from nas.driving import deadline_of
 from nas.errors import NothingTrained, RunError, RunFailed, TimeOver, counted
 from nas.final import last_score
 from nas.fitting import fit_listed
+from nas.joint import claim_retraining
 from nas.ledger import Ledger
 from nas.messages import LAST_FIT, LONGEST, SEED, Candidate, Score
 from nas.pace import epoch_seconds
@@ -43,6 +44,7 @@ from nas.retrainplan import (
     check_unseen,
     decided,
     ends,
+    given_up,
     limit_of,
     planned,
     training_threads,
@@ -50,7 +52,7 @@ from nas.retrainplan import (
 )
 from nas.run import Run, disk_told, write_whole
 from nas.salvage import check_ledger, examined
-from nas.shared import claim_retraining, reader_of
+from nas.shared import reader_of
 from nas.view import Plain, View
 from nas.yamlfile import dumped
 
@@ -107,7 +109,6 @@ def retrain(
             limit = before.time if before is not None and time is None else time
             back = reopened(run, view, SEARCH, time=limit_of(limit), **changes)
             check_test_part(back.chosen.dataset, back.card)
-            claim_retraining(back.chosen, back.facts)
             return _Retraining(run, back, view, again, deadline_of(back.chosen.time, began)).all(asked, before)
         finally:
             run.unlock()
@@ -123,6 +124,7 @@ class _Retraining:
 
     def all(self, asked: dict[str, int | None], before: RetrainPlan | None) -> Retrained:
         plan = before or self._planned(asked)
+        claim_retraining(self.back.chosen, self.back.facts, self.run.folder)
         if before is not None:
             self.view.note(f"going on with the retraining that began: {plan.words()}")
         plan = self._write(plan.model_copy(update={"time": self.back.chosen.time}))
@@ -146,6 +148,7 @@ class _Retraining:
             "parameters": candidate.blueprint.parameters,
             "flops": candidate.blueprint.flops,
         }
+        claim_retraining(self.back.chosen, self.back.facts, self.run.folder, opening=True)
         score = last_score(self.run, model, self.back.chosen, self.back.card, facts, self.view)
         return Retrained(self.run.folder, winner, plan.compared, score)
 
@@ -162,14 +165,14 @@ class _Retraining:
             found = [begun]
         if not found:
             raise RunError("has no candidate that was trained for an epoch", str(self.run.folder))
-        numbers = [record.number for record in found]
-        chosen = self.back.chosen
-        searched = (chosen.epochs or 1) * (chosen.train_part or 1.0)
+        numbers, chosen = [record.number for record in found], self.back.chosen
         if self.deadline < math.inf and asked["epochs"] is None:
             for number in numbers:
                 self._epoch_seconds(number, True)  # one of which none is known is told before anything is planned
-        plan = planned(asked, numbers, chosen.at_once, searched, self._left(), lambda each: self._epoch_seconds(each, True))
-        self.view.note(f"retraining: {plan.words()}")
+        plan = planned(
+            asked, numbers, chosen.at_once, self._searched(), self._left(), lambda each: self._epoch_seconds(each, True)
+        )
+        self.view.note(f"retraining: {plan.words()}{given_up(plan, numbers)}")
         return plan
 
     def _chosen(self, plan: RetrainPlan) -> RetrainPlan:
@@ -214,14 +217,14 @@ class _Retraining:
     def _fit_last(self, plan: RetrainPlan) -> Result:
         """The winner on all training pictures."""
         assert plan.winner is not None
-        listed = [
-            dataclasses.replace(self._candidate(plan.winner), number=0, parents=(plan.winner,), operator=LAST_FIT, refused=())
-        ]
+        own: dict[str, Any] = {"number": 0, "parents": (plan.winner,), "operator": LAST_FIT, "refused": ()}
+        listed = [dataclasses.replace(self._candidate(plan.winner), **own)]
         # What an epoch takes is foretold badly, and a schedule that is cut off before its end costs much.
         timed = self.deadline < math.inf and plan.asked.get("epochs") is None
         until = until_of(self.deadline) if timed else None
         about = "as many epochs as fit, about " if timed else ""
-        self.view.note(f"the last fit: #{plan.winner}, {about}{counted(plan.last_epochs or 1, 'epoch')}")
+        few = "" if (plan.last_epochs or 1) >= self._searched() else "; it saw more pictures in the search: give it more time"
+        self.view.note(f"the last fit: #{plan.winner}, {about}{counted(plan.last_epochs or 1, 'epoch')}{few}")
         result = self._fit(
             FINAL, {"epochs": plan.last_epochs, "validation_part": 0.0, "patience": 0}, listed, self.deadline, until
         )
@@ -259,6 +262,10 @@ class _Retraining:
             raise NothingTrained(f"{problem}\n       it is not tried again, unless you remove {part.folder}") from None
         finally:
             part.unlock()
+
+    def _searched(self) -> float:
+        """Epochs of a candidate in the search, counted in all training pictures."""
+        return (self.back.chosen.epochs or 1) * (self.back.chosen.train_part or 1.0)
 
     def _left(self) -> float | None:
         """Seconds that may be planned for; None without a limit."""

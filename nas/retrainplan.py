@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nas.config import Settings, seconds
 from nas.database import without_candidates
-from nas.errors import ConfigError, RunError, counted
+from nas.errors import ConfigError, RunError, counted, listing
 from nas.ledger import Ledger
 from nas.machine import default_threads
 from nas.messages import LONGEST, Candidate, Record
@@ -92,6 +92,15 @@ def planned(
         else:
             plan = plan.model_copy(update={"candidates": plan.candidates[:-1]})
     return plan
+
+
+def given_up(plan: RetrainPlan, numbers: Sequence[int]) -> str:
+    """What of the comparison of `numbers` the time was too short for, in words; empty if nothing."""
+    wanted = plan.model_copy(update={"candidates": list(numbers), "seeds": plan.asked["seeds"] or SEEDS})
+    if plan.trainings == wanted.trainings:
+        return ""
+    names, seeds = listing(f"#{number}" for number in numbers), counted(wanted.seeds, "seed")
+    return f"; the time is too short to compare {names} over {seeds}" + ("" if plan.trainings else ", or any")
 
 
 def check_asked(asked: dict[str, int | None]) -> None:

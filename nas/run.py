@@ -25,6 +25,7 @@ from nas.yamlfile import dumped, read
 RESULTS = Path("results")
 BEST = "best.keras"  # the best model, in a run folder
 PARTS = ("models", "checkpoints")
+BEGINNING = 1_000  # bytes of a file by which it is seen what made it
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9]+")  # as `write_whole` calls what it is writing
 
@@ -48,8 +49,9 @@ def write_whole(file: Path, data: str | bytes) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def target_of(out: str | Path, option: str) -> Path:
-    """The file that is meant by an output option, links followed: checked before hours of work. Raises InputError."""
+def target_of(out: str | Path, option: str, mark: str) -> Path:
+    """The file that is meant by an output option, links followed: checked before hours of work. What is there already is
+    replaced only if it was made the same way: `mark` stands in the beginning of such a file. Raises InputError."""
     file = Path(os.path.realpath(expanded(out)))
     if not str(out).strip() or os.path.isdir(file):
         raise InputError(f"a file is expected; found {'nothing' if not str(out).strip() else 'a folder'}", f"{option} {out}")
@@ -57,6 +59,11 @@ def target_of(out: str | Path, option: str) -> Path:
         raise InputError("is no regular file", f"{option} {out}")
     if not os.path.isdir(file.parent):
         raise InputError(f"there is no folder {file.parent}", f"{option} {out}")
+    if os.path.exists(file):
+        with file.open("rb") as stream:
+            begin = stream.read(BEGINNING)
+        if begin and mark.encode() not in begin:
+            raise InputError("is there already, and nothing that this would make; give another file", f"{option} {out}")
     return file
 
 
@@ -86,11 +93,13 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def disk_told() -> Iterator[None]:
-    """What the disk does not take, or does not have any more, is told as a sentence: RunFailed."""
+def disk_told(place: str | Path = "") -> Iterator[None]:
+    """What the disk does not take, or does not have any more, is told as a sentence: RunFailed. It names the file, or `place`
+    where the system does not say which one."""
     try:
         yield
     except OSError as problem:
+        problem.filename = problem.filename or str(place) or None
         where = f"{problem.filename}: " if problem.filename else ""
         raise RunFailed(disk_trouble(problem) or f"{where}{problem.strerror or problem}") from None
 

@@ -21,10 +21,13 @@ _BARS = "▁▂▃▄▅▆▇█"
 
 
 def sparkline(curve: Sequence[float], width: int = 12) -> str:
-    """A curve in a few characters, from its lowest point to its highest; of a long one the last `width` points."""
-    shown = [value for value in curve if math.isfinite(value)][-width:]
+    """A curve in a few characters, from its lowest point to its highest; of a long one `width` points, the first and the last
+    among them."""
+    shown = [value for value in curve if math.isfinite(value)]
     if not shown:
         return ""
+    if len(shown) > width:
+        shown = [shown[round(place * (len(shown) - 1) / (width - 1))] for place in range(width)]
     low, high = min(shown), max(shown)
     top = len(_BARS) - 1
     span = high / 2 - low / 2  # halves, for the difference of two huge numbers may be infinite

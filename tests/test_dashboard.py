@@ -11,6 +11,7 @@ import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ def free_port() -> int:
         return int(taken.getsockname()[1])
 
 
-def test_study_is_served_and_cannot_be_changed(small_run: Path, tmp_path: Path) -> None:
+def test_study_is_served_and_cannot_be_changed(small_run: Path, browser: Any, tmp_path: Path) -> None:
     run, port = Path(shutil.copytree(small_run, tmp_path / "run")), free_port()
     before = (run / "study.db").read_bytes()
     command = [sys.executable, "-m", "nas", "dashboard", str(run), f"--port={port}"]
@@ -35,9 +36,9 @@ def test_study_is_served_and_cannot_be_changed(small_run: Path, tmp_path: Path) 
 
         def answers() -> bool:
             try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/studies", timeout=5) as answer:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/studies", timeout=30) as answer:
                     found.append(answer.read())
-            except (urllib.error.URLError, ConnectionError):
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
                 assert server.poll() is None, server.communicate()
             return bool(found)
 
@@ -47,6 +48,17 @@ def test_study_is_served_and_cannot_be_changed(small_run: Path, tmp_path: Path) 
         delete = urllib.request.Request(f"http://127.0.0.1:{port}/api/studies/{study['study_id']}", method="DELETE")
         with pytest.raises(urllib.error.HTTPError):
             urllib.request.urlopen(delete, timeout=30)
+        trouble: list[str] = []
+        page = browser.new_page()
+        page.on("console", lambda message: trouble.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda problem: trouble.append(str(problem)))
+        page.on("request", lambda asked: trouble.append(asked.url) if f"127.0.0.1:{port}" not in asked.url else None)
+        page.goto(f"http://127.0.0.1:{port}/")
+        page.get_by_text("1. nas").first.wait_for(timeout=90_000)
+        page.goto(f"http://127.0.0.1:{port}/dashboard/studies/{study['study_id']}")
+        page.get_by_text("Hyperparameter Importance").first.wait_for(timeout=90_000)
+        page.close()
+        assert trouble == []
     finally:
         server.send_signal(signal.SIGINT)
         out, _ = server.communicate(timeout=30)

@@ -92,9 +92,13 @@ def test_what_cannot_be_explained_is_told(small_run: Path, scan: Path, tmp_path:
         explain(small_run, tmp_path / "damaged.jpg", tmp_path / "x.html", Silent())
     assert not (tmp_path / "x.html").exists()
     before = scan.read_bytes()
-    with pytest.raises(InputError, match="would be written over; give another file"):
+    with pytest.raises(InputError, match="is there already, and nothing that this would make; give another file"):
         explain(small_run, scan, scan, Silent())
     assert scan.read_bytes() == before
+    sheet = explain(small_run, scan, tmp_path / "sheet.png", Silent())
+    assert explain(small_run, scan, tmp_path / "sheet.png", Silent()) == sheet, "a sheet is replaced by another"
+    with pytest.raises(InputError, match="would be written over; give another file"):
+        explain(small_run, sheet, sheet, Silent())
 
 
 def test_exports_have_no_layers_to_show(scan: Path) -> None:

@@ -12,7 +12,7 @@ from tests.helpers import ROOT, python
 
 PACKAGE = ROOT / "nas"
 FLOORS: dict[str, tuple[str, ...]] = {
-    "words": ("errors", "registry", "paths", "quiet"),
+    "words": ("errors", "registry", "paths", "quiet", "csvtext"),
     "nouns": (
         *("space", "blueprint", "messages", "recipe", "config", "run", "yamlfile", "shipped", "plugins", "machine"),
         *("pace", "changes"),
@@ -20,7 +20,19 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "worker": ("training", "datasets", "answers", "figures"),
     "driver": (
         *("driver", "driving", "keeping", "interrupts", "strategies", "pruners", "ledger", "recorded", "salvage"),
-        *("distributions", "database", "shared", "server", "claims", "executors", "leaderboard", "result", "view", "logs"),
+        *(
+            "distributions",
+            "database",
+            "shared",
+            "joint",
+            "server",
+            "claims",
+            "executors",
+            "leaderboard",
+            "result",
+            "view",
+            "logs",
+        ),
     ),
     "stories": (
         "searching",
@@ -65,11 +77,11 @@ PLACES = {
     "ai_edge_litert": ("export/tflite.py",),
     "torch": ("training/",),
     "jax": ("training/",),
-    "optuna": ("ledger.py", "database.py", "shared.py", "server.py", "distributions.py", "strategies/optuna.py"),
+    "optuna": ("ledger.py", "database.py", "shared.py", "joint.py", "server.py", "distributions.py", "strategies/optuna.py"),
     "sqlalchemy": ("ledger.py", "database.py", "shared.py", "server.py", "claims.py"),
     "psycopg": ("server.py",),
     "deap": ("strategies/genetic.py", "strategies/variation.py"),
-    "ray": ("executors/ray.py",),
+    "ray": ("executors/cluster.py",),
     "sklearn": ("datasets/", "figures.py", "report/facts.py"),
     "matplotlib": ("final.py", "explain.py", "compare.py"),
     "plotly": ("report/",),

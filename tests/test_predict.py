@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -91,8 +92,26 @@ def test_a_picture_is_not_written_over(small_run: Path, scan: Path, tmp_path: Pa
     before = scan.read_bytes()
     found = nas("predict", small_run, scan, "--csv", scan, cwd=tmp_path)
     assert found.returncode == 2
-    assert "would be written over; give another file" in found.stderr
+    assert "is there already, and nothing that this would make; give another file" in found.stderr
     assert scan.read_bytes() == before
+
+
+def test_a_csv_of_the_same_kind_is_replaced_and_nothing_else(small_run: Path, scan: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(small_run, tmp_path / "run"))
+    before = (run / "study.db").read_bytes()
+    found = nas("predict", run, scan, "--csv", run / "study.db", cwd=tmp_path)
+    assert (found.returncode, (run / "study.db").read_bytes()) == (2, before)
+    (tmp_path / "out.csv").write_text("file,class_1,probability_1,reason\n")
+    assert nas("predict", run, scan, "--csv", "out.csv", "--top", 1, cwd=tmp_path).returncode == 0
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 2
+
+
+def test_a_pipe_is_not_waited_for(small_run: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(InputError, match=r"pipe\.png: is no regular file"):
+        predict(small_run, [tmp_path / "pipe.png"])
+    with pytest.raises(InputError, match="there is no picture in this folder"):
+        predict(small_run, [tmp_path])
 
 
 def test_command_line_with_a_damaged_picture_exits_2(small_run: Path, scan: Path, damaged: Path, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ from nas.predict import predict
 from nas.provenance import SEARCH
 from nas.resuming import reopened, resume
 from nas.retraining import FORWARD, SPARE, _Retraining, retrain
-from nas.retrainplan import AFTER, COMPARING, SLACK, START_UP, RetrainPlan, compared, decided, planned
+from nas.retrainplan import AFTER, COMPARING, SLACK, START_UP, RetrainPlan, compared, decided, given_up, planned
 from nas.run import Run
 from nas.searching import search
 from nas.single import train
@@ -426,7 +426,7 @@ def test_the_best_model_is_replaced_only_when_the_figures_are_there(copy: Run, m
             if (copy.folder / "final" / "best.keras").exists():
                 raise RuntimeError("here it ends")
 
-    def no_picture(score: Score) -> bytes:
+    def no_picture(score: Score, what: str) -> bytes:
         raise RuntimeError("or here")
 
     with pytest.raises(RuntimeError, match="here it ends"):
@@ -529,6 +529,13 @@ def test_a_plan_gives_up_seeds_then_candidates_before_it_says_no_more_than_the_s
     assert one.trainings == 0, "there is nothing to compare it with"
     assert planned({**asked, "number": 4, "seeds": 3}, [4], 1, 3, 1_200, lambda number: 1.0).trainings == 3
     assert made(30)[:2] == ([4], 1)
+
+    def told(left: float | None, numbers: list[int], **changes: int) -> str:
+        return given_up(planned({**asked, **changes}, numbers, 1, 3, left, lambda number: 1.0), numbers)
+
+    assert told(None, [4, 5, 6]) == told(1_200, [4, 5, 6]) == told(1_200, [4], number=4) == told(30, [4]) == ""
+    assert told(264, [4, 5, 6]) == "; the time is too short to compare #4, #5, #6 over 3 seeds"
+    assert told(30, [4, 5], seeds=1) == "; the time is too short to compare #4, #5 over 1 seed, or any"
 
 
 def test_all_candidates_are_compared_after_as_many_epochs_whatever_each_takes() -> None:

@@ -20,7 +20,7 @@ BROKEN = Record(4, {}, "infeasible", reason="out of memory [batch 256]", seconds
         ([0.0, 1.0], "▁█"),
         ([1, 2, 3, 4, 5, 6, 7, 8], "▁▂▃▄▅▆▇█"),
         ([-1.0, 0.0, -1.0], "▁█▁"),
-        ([9.0, *[0.0] * 11, 1.0], "▁▁▁▁▁▁▁▁▁▁▁█"),
+        ([9.0, *[0.0] * 11, 1.0], "█▁▁▁▁▁▁▁▁▁▁▂"),
     ],
 )
 def test_a_curve_becomes_bars(curve, bars):

@@ -63,11 +63,11 @@ def show(
 
     opened = Run.open(run)
     if save is not None:
-        from nas.known import written
+        from nas.known import HEAD, written
         from nas.run import disk_told, target_of, write_whole
 
         with disk_told():
-            write_whole(target_of(save, "--save"), written(opened, number))
+            write_whole(target_of(save, "--save", HEAD), written(opened, number))
         say(f"train it:  nas train {save}")
         return
     ledger = reader_of(opened, opened.read_settings())

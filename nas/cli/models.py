@@ -24,15 +24,14 @@ def predict(
 ) -> None:
     """Say what is in pictures, with one probability for each class."""
     from nas.errors import counted
-    from nas.predict import predictions, write_csv
+    from nas.predict import COLUMN, predictions, write_csv
     from nas.printing import printable
-    from nas.run import check_apart, disk_told, target_of
+    from nas.run import disk_told, target_of
 
     failed = 0
     with disk_told():
         if csv is not None:
-            file = target_of(csv, "--csv")
-            check_apart(file, [*pictures, model], "--csv")
+            file = target_of(csv, "--csv", f"{COLUMN},")
             count, failed = write_csv(predictions(model, pictures), file, top)
             say(f"{counted(count, 'picture')}, {failed:,} of them unreadable: {csv}")
         for prediction in predictions(model, pictures) if csv is None else ():

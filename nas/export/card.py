@@ -9,6 +9,7 @@ from typing import Any
 from nas import leaderboard
 from nas.blueprint import Blueprint
 from nas.blueprint.summary import summary
+from nas.errors import counted
 from nas.export.formats import FORMATS
 from nas.final import read_final
 from nas.provenance import SEARCH
@@ -27,6 +28,7 @@ def model_card(run: Run, facts: dict[str, Any], about: dict[str, Any], checked: 
         ("How good it is", _figures(run, about, last)),
         ("Data", _data(facts, about)),
         ("How it was found", _search(run, facts, about)),
+        ("How it was trained", _training(run, facts, about, last)),
         ("This file", [f"- {line}" for line in checked]),
         ("Limits", _limits(about)),
         ("Loading it", _loading(about)),
@@ -42,17 +44,24 @@ def _purpose(about: dict[str, Any]) -> Iterator[str]:
     yield f"It tells {len(classes)} classes apart: {shown}{', …' if len(classes) > MOST_NAMED else ''}."
     yield f"Input: {about['input']}; here {height}×{width}, {'colour' if channels == 3 else 'grey'}."
     yield f"Resizing: {about['resizing']}."
-    yield "Output: one probability for each class, in this order; of two classes, one output is that of the second."
+    one = "1 - " in _named(about)
+    yield f"Output: {'the probability of the second class' if one else 'one number for each class, in this order'}."
 
 
 def _figures(run: Run, about: dict[str, Any], last: bool) -> Iterator[str]:
     final = read_final(run) if last else None
+    if about["int8"]:
+        yield "These are figures of the original in float32; how far this file of whole numbers differs from it stands under"
+        yield "[This file](#this-file)."
+        yield ""
     if final is not None:
-        yield f"On the {final.pictures:,} pictures of the test part, which it was not chosen by and which were looked at once:"
+        yield f"On the {final.pictures:,} pictures of the test part, which it was not chosen by:"
         yield ""
         yield "| figure | class | value | 95% interval |"
         yield "|---|---|---|---|"
-        for (name, of), row in final.rows.items():
+        for (name, of), row in [each for each in final.rows.items() if not each[0][1]] + [
+            each for each in final.rows.items() if each[0][1]
+        ][:MOST_NAMED]:
             if name in ("accuracy", "balanced_accuracy", "f1", "auc", "calibration_error"):
                 interval = f"{float(row['low']):.4f} to {float(row['high']):.4f}" if row["low"] else ""
                 yield f"| {name.replace('_', ' ')} | {_safe(of)} | {float(row['value']):.4f} | {interval} |"
@@ -91,6 +100,24 @@ def _search(run: Run, facts: dict[str, Any], about: dict[str, Any]) -> Iterator[
     yield f"- space `{_code((facts['space'] or {}).get('name', own['space']))}`, seed {own['seed']}, {facts.get('created', '')}"
     yield f"- the network: `{summary(blueprint)}`, {blueprint.parameters:,} parameters, {blueprint.flops / 1e6:,.1f} MFLOPs"
     yield f"- versions: {', '.join(f'{name} {version}' for name, version in (facts.get('versions') or {}).items())}"
+
+
+def _training(run: Run, facts: dict[str, Any], about: dict[str, Any], last: bool) -> Iterator[str]:
+    final = read_final(run) if last else None
+    pictures, held = sum((facts.get("data") or {}).get("counts") or []), facts["settings"].get("validation_part") or 0.0
+    number = final.winner if final is not None else about.get("number")
+    row = next((row for row in leaderboard.read_csv(run.leaderboard) if row["number"] == number), None)
+    if final is not None:
+        yield f"- at full length, on all {pictures:,} training pictures, for {counted(final.epochs or 1, 'epoch')}"
+    elif row is not None:
+        part = facts["settings"].get("train_part") or 1.0
+        shown = f"{pictures * (1 - held) * part:,.0f} training pictures, for {counted(row['epochs'], 'epoch')}"
+        yield f"- as short as a search does, on {shown}"
+    if row is not None:
+        used = {name: row[name] for name in leaderboard.RECIPE if row[name] not in ("", 0, 0.0, "none", None)}
+        yield f"- {', '.join(f'{name} {value}' for name, value in used.items())}"
+    precision = facts["settings"].get("precision")
+    yield f"- in {precision}, batches drawn anew in each epoch" if precision else "- batches drawn anew in each epoch"
 
 
 def _limits(about: dict[str, Any]) -> Iterator[str]:

@@ -22,7 +22,7 @@ import psutil
 from nas import leaderboard, plugins
 from nas.blueprint import Blueprint
 from nas.config import settings
-from nas.errors import ConfigError, RunError, listing
+from nas.errors import ConfigError, RunError, counted, listing
 from nas.export import FORMATS
 from nas.export.card import model_card
 from nas.export.formats import FACTS, Order, check_packages, written
@@ -54,12 +54,13 @@ class Exported:
     blueprint: Blueprint
 
     def lines(self) -> list[str]:
-        """For the terminal."""
-        speed = ", ".join(f"{self.seconds[batch] * 1e3:.1f} ms for {batch}" for batch in BATCHES)
+        """For the terminal; all but the last for the card."""
+        speed = ", ".join(f"{_milliseconds(self.seconds[batch])} for {counted(batch, 'picture')}" for batch in BATCHES)
         costs = f"{self.blueprint.parameters:,} parameters, {self.blueprint.flops / 1e6:,.1f} MFLOPs a picture"
         return [
             *self.parity.lines(),
-            f"{self.size / 1e6:.2f} MB, {costs}, here {speed} (median)",
+            f"{self.size / 1e6:.2f} MB, {costs}",
+            f"on the machine that exported it: {speed} (medians)",
             f"written: {self.file}, {FACTS} and {CARD} beside it",
         ]
 
@@ -95,7 +96,7 @@ def export(
     read_final(opened)
     chosen = settings(None, facts["settings"], data_dir=data_dir)
     plugins.load_of_run(chosen.plugin, opened.folder)
-    with disk_told(), interrupts_told(view, "interrupted; nothing was exported"):
+    with disk_told(out or opened.folder / "export"), interrupts_told(view, "interrupted; nothing was exported"):
         target = _target(opened, out, f"{format}{'-int8' if int8 else ''}")
         found = validation_of(chosen, facts.get("data") or {}, view)
         places, what = _places(
@@ -139,6 +140,10 @@ def export(
     return result
 
 
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1e3:.1f} ms" if seconds >= 1e-3 else f"{seconds * 1e3:.2g} ms"
+
+
 def _target(run: Run, out: str | Path | None, name: str) -> Path:
     """The folder of an export, which is not there yet, or empty. Raises InputError. What earlier exports that were killed have
     left beside it is removed."""
@@ -170,7 +175,8 @@ def _places(found: Validation, many: bool, seen: bool) -> tuple[list[int], str]:
         return (places + found.others)[: max(len(places), COUNTED)], "training pictures, which its last fit has seen"
     if many and len(places) < COUNTED:
         more = found.others[: COUNTED - len(places)]
-        return places + more, f"pictures, {len(places)} of all of the validation part, the others trained on"
+        words = f"pictures ({len(places):,} of the validation part and {len(more):,} that it was trained on)"
+        return places + more, words
     return places, "validation pictures"
 
 

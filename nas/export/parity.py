@@ -45,12 +45,16 @@ class Parity:
             raise RunFailed(f"{file.name} does not answer as the original does: {words}")
 
     def lines(self) -> list[str]:
-        words = f"{self.pictures} {self.what}: largest difference of a probability {self.difference:.1e}"
-        found = [f"{words}, the same answer for {self.agreement:.1%}"]
-        if self.accuracy is not None:
-            pair = f"{self.exported_accuracy:.4f} (original {self.accuracy:.4f})"
-            found.append(f"accuracy on {self.counted:,} of them: {pair}")
-        return found
+        words = f"largest difference of a probability {self.difference:.1e}, the same answer for {self.agreement:.1%}"
+        if self.accuracy is None:
+            return [f"{self.pictures} {self.what}: {words}"]
+        pair = f"accuracy {self.exported_accuracy:.4f} (original {self.accuracy:.4f})"
+        few = (
+            f"; so few pictures say little: {WORSE:.0%} of them are {WORSE * self.counted:.1f}"
+            if self.counted < COUNTED
+            else ""
+        )
+        return [f"{self.counted:,} {self.what}: {pair}{few}", f"the first {self.pictures} of them: {words}"]
 
 
 def compared(

@@ -57,7 +57,7 @@ def picture_sections(run: Run, chosen: Settings, before: dict[str, Any], best: R
     wrong = sorted((look for look in looks if look.answer != look.truth), key=lambda look: -look.chances[look.answer])
     right = [look for look in looks if look.answer == look.truth]
     if wrong:
-        counted = f"{len(wrong):,} of {len(looks):,} validation pictures are answered wrongly"
+        counted = f"{len(wrong):,} of {len(looks):,} validation pictures {'is' if len(wrong) == 1 else 'are'} answered wrongly"
         words = f"{counted} by {whose}; these with the most confidence."
         tiles = [picture(data_url(scaled(pixels_of(look), 1), SIDE), _words(look, loaded, data)) for look in wrong[:WRONG]]
         yield Section("wrong", "Most wrong", words, f'<div class="pictures">{"".join(tiles)}</div>')
@@ -71,9 +71,10 @@ def picture_sections(run: Run, chosen: Settings, before: dict[str, Any], best: R
         for look in shown:
             pixels = pixels_of(look)
             found = evidence(loaded, pixels, look.answer)
-            tiles.append(picture(data_url(scaled(pixels, 1), SIDE), _words(look, loaded, data)))
-            tiles.append(picture(data_url(heat(pixels, found, 1), SIDE), f"for {loaded.classes[look.answer]}"))
-        yield Section("sees", "Where it looks", words, f'<div class="pictures">{"".join(tiles)}</div>')
+            pair = picture(data_url(scaled(pixels, 1), SIDE), _words(look, loaded, data))
+            pair += picture(data_url(heat(pixels, found, 1), SIDE), f"for {loaded.classes[look.answer]}")
+            tiles.append(f'<div class="pair">{pair}</div>')
+        yield Section("sees", "Where it looks", words, f'<div class="pairs">{"".join(tiles)}</div>')
 
 
 def _looks(loaded: HandedOver, data: Validation) -> Iterator[Look]:

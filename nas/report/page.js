@@ -29,7 +29,8 @@ function draw(place, figure) {
       if (layout[name].title) layout[name].title.standoff = 6;
     }
   }
-  if (narrow) stack(layout);
+  const high = narrow ? stack(layout) : 0;
+  if (high) place.style.minHeight = `${high}px`;
   Plotly.newPlot(place, figure.data, layout, { responsive: true, displaylogo: false, modeBarButtonsToRemove: ["lasso2d", "select2d"] });
   place.on("plotly_click", (event) => {
     const number = event.points[0].customdata;
@@ -40,7 +41,7 @@ function draw(place, figure) {
 // On a telephone, plots that stand side by side stand one below the other.
 function stack(layout) {
   const axes = Object.keys(layout).filter((name) => /^xaxis\d*$/.test(name) && layout[name].domain);
-  if (axes.length < 2) return;
+  if (axes.length < 2) return 0;
   axes.forEach((name, place) => {
     const part = 1 / axes.length;
     layout[name] = { ...layout[name], domain: [0, 1] };
@@ -48,6 +49,7 @@ function stack(layout) {
     layout[other] = { ...layout[other], domain: [1 - (place + 1) * part + 0.32 * part, 1 - place * part] };
   });
   layout.height = 300 * axes.length;
+  return layout.height;
 }
 
 function choose(number) {
@@ -76,9 +78,9 @@ function choose(number) {
     row.parents.forEach((parent) => {
       const link = document.createElement("a");
       link.href = "#family";
-      link.textContent = `#${parent} `;
+      link.textContent = `#${parent}`;
       link.addEventListener("click", (event) => { event.preventDefault(); choose(parent); });
-      parents.append(link);
+      parents.append(link, "  ");
     });
     add("parents", parents);
   }
@@ -95,9 +97,10 @@ function see(number) {
   document.getElementById("chosen").scrollIntoView({ block: "center" });
 }
 
-const COLUMNS = [
+// Those that are empty in every row are left out.
+let COLUMNS = [
   ["rank", "number"], ["number", "number"], ["state", ""], ["score", "number"], ["epochs", "number"], ["parameters", "number"],
-  ["flops", "number"], ["seconds", "number"], ["operator", ""], ["architecture", "text"], ["reason", "text"],
+  ["flops", "number"], ["seconds", "number"], ["operator", ""], ["from", ""], ["architecture", "text"], ["reason", "text"],
 ];
 let order = { column: "rank", up: true };
 
@@ -131,7 +134,7 @@ function fill() {
     line.addEventListener("keydown", (event) => { if (event.key === "Enter") see(row.number); });
     return line;
   }));
-  document.getElementById("count").textContent = `${rows.length} of ${facts.candidates.length}`;
+  document.getElementById("count").textContent = rows.length ? `${rows.length} of ${facts.candidates.length}` : "none has these words";
   document.querySelectorAll("#candidates thead th").forEach((cell) => {
     if (cell.dataset.column === column) cell.setAttribute("aria-sort", up ? "ascending" : "descending");
     else cell.removeAttribute("aria-sort");
@@ -150,12 +153,17 @@ async function begin() {
     return;
   }
   facts = await unpacked(document.getElementById("facts"));
+  facts.candidates.forEach((row) => { row.from = row.parents.map((parent) => `#${parent}`).join(" "); });
   byNumber = new Map(facts.candidates.map((row) => [row.number, row]));
+  COLUMNS = COLUMNS.filter(([name]) => facts.candidates.some((row) => row[name] !== "" && row[name] !== null));
   head();
   document.getElementById("words").addEventListener("input", fill);
   document.getElementById("state").addEventListener("input", fill);
   fill();
-  for (const [name, figure] of Object.entries(facts.plots)) draw(document.getElementById(`plot-${name}`), figure);
+  for (const [name, figure] of Object.entries(facts.plots)) {
+    const place = document.getElementById(`plot-${name}`);
+    if (place) draw(place, figure);
+  }
   if (facts.best !== null) choose(facts.best);
 }
 

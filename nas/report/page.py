@@ -14,6 +14,8 @@ from typing import Any
 
 from nas.printing import finite
 
+MADE = '<meta name="generator" content="nas">'  # stands in every page of nas's
+
 
 @dataclass(frozen=True)
 class Section:

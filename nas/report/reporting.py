@@ -7,8 +7,6 @@ part stays closed: what is shown of it stands in `final.csv` and `confusion.csv`
 from __future__ import annotations
 
 import html
-import json
-import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -23,11 +21,11 @@ from nas.final import Final, read_final
 from nas.leaderboard import rows as ranked
 from nas.messages import Candidate, Record
 from nas.preparing import interrupts_told
-from nas.provenance import SEARCH
 from nas.report import facts, plots
+from nas.report.again import again
 from nas.report.drawing import drawing
 from nas.report.looks import picture_sections
-from nas.report.page import Section, Tile, page, plot, table
+from nas.report.page import MADE, Section, Tile, page, plot, table
 from nas.result import at_rest, best_of
 from nas.run import Run, disk_told, target_of, write_whole
 from nas.shared import reader_of
@@ -37,6 +35,21 @@ from nas.view import Plain, View
 
 REPORT = "report.html"
 MOST = 2_000  # candidates in the page, the best ones: it has to stay small enough to be sent by mail
+POINTS = 40_000  # of all learning curves together: of the best candidates so many are in the page
+ABOUT = {  # rows of `final.csv` that are no figures of the test part
+    "winner": "winner, by its number",
+    "compared": "its mean score in the comparison",
+    "candidates": "compared, by their numbers",
+    "seeds": "trainings of each",
+    "epochs": "epochs of the last fit",
+    "parameters": "parameters",
+    "flops": "FLOPs of a picture",
+    "objective": "compared by",
+    "network": "network",
+    "validation_accuracy": "accuracy on validation pictures",
+    "train_accuracy": "accuracy in training",
+    "seconds": "seconds of training",
+}
 
 
 @dataclass(frozen=True)
@@ -69,7 +82,7 @@ def report(
     Raises RunError if the folder is no run, or has no candidate yet.
     """
     view, opened = view or Plain(), Run.open(run)
-    target = target_of(out, "--out") if out is not None else opened.folder / REPORT
+    target = target_of(out, "--out", MADE) if out is not None else opened.folder / REPORT
     with disk_told(), interrupts_told(view, "interrupted; no report was written"):
         told = read(opened)
         looks = _looks(told, settings(None, told.facts["settings"], data_dir=data_dir), view) if pictures else []
@@ -115,7 +128,7 @@ def whole(told: Told, looks: Sequence[Section]) -> str:
     drawn = {
         "progress": plots.progress(told.records, told.spans),
         "costs": plots.costs(told.records, best),
-        "curves": plots.curves(shown, told.best.number if told.best is not None else None),
+        "curves": plots.curves(_few(shown), told.best.number if told.best is not None else None),
         "family": plots.family(shown, facts.generations(told.records)),
     }
     if shares:
@@ -131,6 +144,16 @@ def whole(told: Told, looks: Sequence[Section]) -> str:
     return page(title, about, _tiles(told), sections, versions, data, get_plotlyjs())
 
 
+def _few(records: Sequence[Record]) -> list[Record]:
+    """So many of the best that their curves have no more than `POINTS` points."""
+    ranked_, left, found = sorted(records, key=lambda record: -(record.value or 0.0)), POINTS, []
+    for record in ranked_:
+        left -= len(record.curve)
+        if left >= 0:
+            found.append(record)
+    return found
+
+
 def _tiles(told: Told) -> list[Tile]:
     states = Counter(record.state for record in told.records)
     best, final = told.best_record, told.final
@@ -138,7 +161,7 @@ def _tiles(told: Told) -> list[Tile]:
     if final is not None:
         row = final.accuracy
         interval = f"{float(row['low']):.4f} to {float(row['high']):.4f}, {final.pictures:,} pictures"
-        tiles.append(Tile("test accuracy, looked at once", f"{float(row['value']):.4f}", interval))
+        tiles.append(Tile("test accuracy", f"{float(row['value']):.4f}", interval))
     if best is not None:
         held = told.facts["settings"].get("validation_part") != 0 or told.facts.get("evaluator")
         top = best_of(told.records)
@@ -151,14 +174,16 @@ def _tiles(told: Told) -> list[Tile]:
     words = ", ".join(f"{count} {state}" for state, count in states.most_common())
     tiles.append(Tile("candidates", f"{len(told.records):,}", words))
     tiles.append(
-        Tile("seconds of training", f"{sum(record.seconds for record in told.records):,.0f}", "of all workers together")
+        Tile("seconds of training", f"{sum(record.seconds for record in told.records):,.0f}", "of all workers in the search")
     )
     return tiles
 
 
 def _sections(told: Told, shares: Sequence[tuple[str, float]], looks: Sequence[Section]) -> Iterator[Section]:
+    networks = any(record.parameters is not None for record in told.records)
+    words = "Its layers, the size of what each gives, its genes, and the recipe that it was trained by."
     yield Section(
-        "best", "The best network", "Its layers, the size of what each gives, and what it was trained with.", _best(told)
+        "best", "The best network" if networks else "The best candidate", words if networks else "Its genes.", _best(told)
     )
     count = len(facts.drawn(told.records))
     dotted = (
@@ -172,20 +197,24 @@ def _sections(told: Told, shares: Sequence[tuple[str, float]], looks: Sequence[S
         f"Each point is a candidate. {dotted}",
         plot("progress"),
     )
-    yield Section(
-        "costs", "What accuracy costs", "Trained candidates. On the line are those that nothing beats in both.", plot("costs")
-    )
-    yield Section("curves", "Learning curves", "The best one is thick, those that were stopped are dotted.", plot("curves"))
+    if networks:
+        words = "Trained candidates. On the line are those that nothing beats in both."
+        yield Section("costs", "What accuracy costs", words, plot("costs"))
+    if any(record.curve for record in told.records):
+        words = "The best one is thick, those that were stopped are dotted."
+        yield Section("curves", "Learning curves", words, plot("curves"))
     if shares:
         words = "What a random forest on the genes loses without each: a hint, no proof, and with few candidates a weak one."
         yield Section("genes", "Genes", words, plot("genes", 200) + plot("where"))
     words = "Each line leads from a parent to its child; the colour is the score. Click a candidate to see it."
+    if not any(record.parents for record in told.records):
+        words = "None of these candidates has parents: all were drawn, or given. Click one to see it."
     if len(told.records) > MOST:
         words += f" Of this plot, the curves and the values of the genes only the best {MOST:,} candidates are in the page."
     family = plot("family") + '<div id="chosen" aria-live="polite"></div>'
     yield Section("family", "Family tree", words, family)
     if told.final is not None:
-        words = "Pictures that it was not chosen by, looked at once."
+        words = "Pictures by which neither this network nor any other was chosen."
         yield Section("final", "On the test part", words, _figures(told.final))
     yield from looks
     yield Section("all", "All candidates", "Click a title to sort, a row to see it above.", _table(told))
@@ -194,16 +223,19 @@ def _sections(told: Told, shares: Sequence[tuple[str, float]], looks: Sequence[S
     yield Section(
         "infeasible", "What could not be trained", "They count in the budget, and the strategy learns from them.", body
     )
-    yield Section("again", "To do it again", "The command, with the settings as they were resolved.", _again(told))
+    words = "With the settings as they were resolved."
+    yield Section("again", "To do it again", words, again(told.facts, told.final))
 
 
 def _best(told: Told) -> str:
     if told.best is None:
         return "<p>No candidate was trained to the end.</p>"
     genes = table(("gene", "value"), _free(told.space, told.best.genotype))
-    if told.best.blueprint is None:
+    if told.best.blueprint is None or told.best.recipe is None:
         return genes
-    return f'<div class="two"><div class="wide">{drawing(told.best.blueprint)}</div>{genes}</div>'
+    used = {name: value for name, value in told.best.recipe.to_dict().items() if value not in (0, "none", False)}
+    genes += table(("recipe", "value"), [(name.replace("_", " "), _short(value)) for name, value in used.items()])
+    return f'<div class="two"><div class="wide">{drawing(told.best.blueprint)}</div><div>{genes}</div></div>'
 
 
 def _free(space: SearchSpace, genotype: Genotype) -> list[tuple[str, str]]:
@@ -218,16 +250,24 @@ def _short(value: object) -> str:
 
 
 def _figures(final: Final) -> str:
-    shown = []
+    shown, facts_of_it = [], []
     for (name, of), row in final.rows.items():
+        value, title = row["value"], name.replace("_", " ")
+        if name in ABOUT:
+            if value != "":
+                facts_of_it.append((ABOUT[name], _number(value)))
+            continue
         interval = f"{float(row['low']):.4f} to {float(row['high']):.4f}" if row["low"] else ""
-        value = row["value"] if row["value"].isdecimal() or not _is_number(row["value"]) else f"{float(row['value']):.4f}"
-        shown.append((name.replace("_", " "), of, value, interval))
-    return f'<div class="two">{table(("figure", "class", "value", "95% interval"), shown)}{plot("confusion")}</div>'
+        shown.append((title, of, _number(value), interval))
+    tables = table(("figure", "class", "value", "95% interval"), shown) + table(("of the training", ""), facts_of_it)
+    return f'<div class="two"><div class="wide">{tables}</div>{plot("confusion")}</div>'
 
 
-def _is_number(text: str) -> bool:
-    return text.replace(".", "", 1).isdecimal()
+def _number(text: str) -> str:
+    """A number of a CSV for a reader; any other text as it is."""
+    if text.isdecimal():
+        return f"{int(text):,}"
+    return f"{float(text):.4f}" if text.replace(".", "", 1).isdecimal() else text
 
 
 def _table(told: Told) -> str:
@@ -252,42 +292,4 @@ def _rows(told: Told) -> list[dict[str, Any]]:
         costs = {"parameters": record.parameters, "flops": record.flops, "seconds": round(record.seconds, 1)}
         score = round(record.value, 5) if record.value is not None else None
         found.append({**shared, **costs, "score": score, "parents": list(record.parents), "genes": genes})
-    return found
-
-
-def _again(told: Told) -> str:
-    """How to begin the same search."""
-    kind = told.facts.get("kind", SEARCH)
-    if kind != SEARCH:
-        return f"<p>This is a {html.escape(kind)}, not a search: what was trained, and how, stands in run.yaml.</p>"
-    if told.facts.get("evaluator"):
-        words = f"scored by the Python function {told.facts['evaluator']!r}: call nas.search with it and these settings"
-        return f"<p>{html.escape(words)}</p><pre>{html.escape(json.dumps(told.facts['settings'], indent=1))}</pre>"
-    chosen, usual = settings(None, told.facts["settings"]), Settings()
-    note = "The seed is the same; "
-    if chosen.time is not None:
-        note += "but how many candidates there are depends on the time."
-    elif chosen.at_once > 1:
-        note += "but with several workers, who is done first decides what is proposed next."
-    else:
-        note += "with one worker, on one machine, so is every result."
-    extra = ""
-    if chosen.genetic != usual.genetic:
-        extra = f"<p>and in a file for --config: genetic: {html.escape(json.dumps(chosen.genetic.model_dump(mode='json')))}</p>"
-    return f"<pre>{html.escape(shlex.join(command(chosen)))}</pre>{extra}<p>{note}</p>"
-
-
-def command(chosen: Settings) -> list[str]:
-    """The words that begin a search with these settings, which are resolved; but for what a file alone can say."""
-    usual, found = Settings().model_dump(mode="json"), ["nas", "search"]
-    for name, value in chosen.model_dump(mode="json").items():
-        option = f"--{name.replace('_', '-')}"
-        if name in ("genetic", "train_pictures", "seen_pictures") or value == usual[name]:
-            continue  # the latter two have become `train_part` and `epochs`
-        if value is True:
-            found.append(option)
-        elif isinstance(value, list):
-            found += [f"{option}={each}" for each in value]
-        else:
-            found.append(f"{option}={'none' if value is None else value}")
     return found

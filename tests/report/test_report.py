@@ -6,7 +6,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import os
 import random
 import re
 import shutil
@@ -14,11 +13,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from nas.errors import RunError
+from nas.explain import data_url
 from nas.leaderboard import read_csv
 from nas.messages import Record
+from nas.report.page import Section, picture
 from nas.report.reporting import report
 from nas.run import Run
 from nas.space import read_space
@@ -27,7 +30,6 @@ from tests.helpers import class_folder, nas
 
 pytestmark = pytest.mark.slow
 HOSTILE = ("<img src=x onerror='window.pwned=1'>", "<script>window.pwned=1<script>", "&quot;\"'")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 
 @pytest.fixture(scope="module")
@@ -44,23 +46,6 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = nas("report", "run", cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder / "run"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium of the distribution, without a window."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        words = "no Chromium here: the report cannot be opened"
-        if os.environ.get("NAS_NO_SKIP"):
-            pytest.fail(words)
-        pytest.skip(words)
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(params=[(1280, 900), (390, 844)], ids=["laptop", "telephone"])
@@ -116,6 +101,10 @@ def test_table_sorts_and_filters(page: Any, hostile: Path) -> None:
     drawn = [row for row in rows if "random" in row["operator"]]
     assert page.locator(numbers).count() == len(drawn) < len(rows)
     assert page.inner_text("#count") == f"{len(drawn)} of {len(rows)}"
+    parent = next(str(row["parents"]).split()[0] for row in rows if row["parents"] != "")
+    page.fill("#words", f"#{parent}")
+    children = [row for row in rows if any(f"#{each}".startswith(f"#{parent}") for each in str(row["parents"]).split())]
+    assert page.locator(numbers).count() == len(children) > 0
     page.select_option("#state", "trained")
     page.fill("#words", "no such words")
     assert page.locator(numbers).count() == 0
@@ -176,8 +165,37 @@ def test_report_of_somebodys_own_evaluator(tmp_path: Path) -> None:
     space = {"name": "toy", "genes": {"x": {"range": [0.0, 1.0]}, "kind": {"choice": ["<i>a", "b"]}}}
     search(space=space, evaluate=lambda genes, _: genes["x"], budget=15, out=tmp_path / "run", view=Silent())
     text = report(tmp_path / "run", view=Silent()).read_text(encoding="utf-8")
-    assert "scored by the Python function" in text
+    assert "Scored by the Python function" in text
     assert "<i>a" not in text
+    assert 'id="costs"' not in text, "nothing is known of what these cost"
+    assert 'id="curves"' not in text
+    assert "max_flops" not in text
+
+
+def test_pages_are_replaced_by_pages_alone(hostile: Path, tmp_path: Path) -> None:
+    from nas.errors import InputError
+
+    run = Path(shutil.copytree(hostile, tmp_path / "run"))
+    before = (run / "study.db").read_bytes()
+    with pytest.raises(InputError, match=r"study\.db: is there already, and nothing that this would make"):
+        report(run, run / "study.db", pictures=False, view=Silent())
+    assert (run / "study.db").read_bytes() == before
+    assert report(run, run / "report.html", pictures=False, view=Silent()) == run / "report.html"
+
+
+def test_card_of_the_retrained_model_has_the_figures_of_the_test_part(hostile: Path, tmp_path: Path) -> None:
+    from nas.export.exporting import export
+    from nas.final import read_final
+
+    found = export(hostile, "onnx", final=True, out=tmp_path / "model", view=Silent())
+    card, final = (found.folder / "MODEL_CARD.md").read_text(encoding="utf-8"), read_final(Run(hostile))
+    assert final is not None
+    assert f"On the {final.pictures:,} pictures of the test part" in card
+    value, low, high = (float(final.accuracy[name]) for name in ("value", "low", "high"))
+    assert f"| accuracy |  | {value:.4f} | {low:.4f} to {high:.4f} |" in card
+    assert "- at full length, on all 78 training pictures, for 1 epoch" in card
+    assert found.parity.what == "training pictures, which its last fit has seen"
+    assert "<script>" not in card
 
 
 def test_folders_that_are_no_run_are_refused(tmp_path: Path) -> None:
@@ -191,7 +209,7 @@ def test_command_to_do_it_again_means_the_same_search(small_run: Path) -> None:
 
     from nas.cli import app
     from nas.config import settings
-    from nas.report.reporting import command
+    from nas.report.again import command
     from nas.run import Run
 
     chosen = settings(None, Run(small_run).read_settings()["settings"], workers=2, tensorboard=True, start_from=("a b", "c"))
@@ -241,14 +259,17 @@ def test_page_of_a_large_run_is_small_enough_to_be_sent(hostile: Path) -> None:
     """Of thousands of candidates the best are in it, with the generation that they really have."""
     from nas.report.reporting import MOST, Told, whole
 
+    noise = np.random.default_rng(0)
+    tiles = [data_url(Image.fromarray(noise.integers(0, 256, (160, 160, 3), dtype=np.uint8)), 160) for _ in range(20)]
+    looks = [Section("wrong", "Most wrong", "", "".join(picture(tile, "noise") for tile in tiles))]
     rng, space, records = random.Random(0), read_space("modern"), []
     for number in range(3_000):
         genotype, score = space.sample(rng), number / 3_000
         parents = (number - 1,) if number else ()
-        curve = tuple(score * part for part in (0.5, 0.8, 1.0))
+        curve = tuple(score * rng.random() for _ in range(30))
         records.append(Record(number, genotype, "trained", score, parents=parents, curve=curve, digest=f"{number:012d}"))
     facts = Run(hostile).read_settings()
-    text = whole(Told(Run(hostile), facts, space, tuple(records), {}, None, None), [])
+    text = whole(Told(Run(hostile), facts, space, tuple(records), {}, None, None), looks)
     assert len(text.encode()) < 6_000_000
     told = json.loads(unpacked(text))
     assert len(told["candidates"]) == MOST
