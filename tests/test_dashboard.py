@@ -29,7 +29,7 @@ def free_port() -> int:
 def test_study_is_served_and_cannot_be_changed(small_run: Path, browser: Any, tmp_path: Path) -> None:
     run, port = Path(shutil.copytree(small_run, tmp_path / "run")), free_port()
     before = (run / "study.db").read_bytes()
-    command = [sys.executable, "-m", "nas", "dashboard", str(run), f"--port={port}"]
+    command = [sys.executable, "-X", "faulthandler", "-m", "nas", "dashboard", str(run), f"--port={port}"]
     server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
     try:
         found: list[bytes] = []
@@ -42,7 +42,11 @@ def test_study_is_served_and_cannot_be_changed(small_run: Path, browser: Any, tm
                 assert server.poll() is None, server.communicate()
             return bool(found)
 
-        until(answers, "the dashboard")
+        try:
+            until(answers, "the dashboard", seconds=240)
+        except AssertionError:  # it says where it is
+            server.send_signal(signal.SIGABRT)
+            raise AssertionError(server.communicate()) from None
         (study,) = json.loads(found[0])["study_summaries"]
         assert study["study_name"] == "nas"
         delete = urllib.request.Request(f"http://127.0.0.1:{port}/api/studies/{study['study_id']}", method="DELETE")
