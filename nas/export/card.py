@@ -114,7 +114,8 @@ def _training(run: Run, facts: dict[str, Any], about: dict[str, Any], last: bool
         shown = f"{pictures * (1 - held) * part:,.0f} training pictures, for {counted(row['epochs'], 'epoch')}"
         yield f"- as short as a search does, on {shown}"
     if row is not None:
-        used = {name: row[name] for name in leaderboard.RECIPE if row[name] not in ("", 0, 0.0, "none", None)}
+        idle = () if row["optimizer"] == "sgd" else ("momentum",)
+        used = {n: row[n] for n in leaderboard.RECIPE if n not in idle and row[n] not in ("", 0, 0.0, "none", None)}
         yield f"- {', '.join(f'{name} {value}' for name, value in used.items())}"
     precision = facts["settings"].get("precision")
     yield f"- in {precision}, batches drawn anew in each epoch" if precision else "- batches drawn anew in each epoch"
