@@ -15,7 +15,7 @@ from nas.messages import Candidate, Limits
 from nas.pruners import PRUNERS
 from nas.result import Result, best_of
 from nas.run import Run
-from nas.strategies.asking import Asks
+from nas.strategies.asking import Asks, refused_words
 from nas.view import View
 
 
@@ -58,11 +58,7 @@ def drive(
         raise RunFailed(f"{problem}\n       every result so far is kept; when that is mended, go on with: {again}") from None
     records = tuple(ledger.records())
     if asking.refused:
-        limits_ = {f"over max-{name}": getattr(chosen, f"max_{name}") for name in ("params", "flops", "memory")}
-        words = [
-            f"{count:,} {why}" + (f" ({limits_[why]:,})" if limits_.get(why) else "") for why, count in asking.refused.items()
-        ]
-        view.note(f"refused before training: {', '.join(words)}")
+        view.note(f"refused before training: {refused_words(asking.refused, chosen)}")
     if driver.ended == "time":
         done = sum(record.finished for record in records)
         view.note(f"the time is over: {done} of {counted(chosen.budget, asking.noun)} done")

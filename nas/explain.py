@@ -27,7 +27,7 @@ from nas.errors import InputError
 from nas.export.opened import open_model
 from nas.preparing import interrupts_told
 from nas.report.page import MADE
-from nas.run import check_apart, disk_told, target_of, write_whole
+from nas.run import disk_told, target_of, write_whole
 from nas.view import Plain, View
 
 PATCH = 5  # the patch is a fifth of the picture's sides
@@ -55,7 +55,8 @@ def explain(model: str | Path, picture: str | Path, out: str | Path | None = Non
         raise InputError(f"a sheet is a page (.html) or a picture (.png); found '{target.suffix}'", f"--out {out}")
     if not os.path.isfile(picture):
         raise InputError("there is no such picture", str(picture))
-    check_apart(target, [picture], "--out")
+    if os.path.exists(target) and os.path.samefile(target, picture):  # a sheet that is explained itself
+        raise InputError("would be written over; give another file", f"--out {target}")
     with disk_told(), interrupts_told(view, "interrupted; nothing was written"):
         loaded = open_model(model)
         try:

@@ -62,17 +62,14 @@ def claim_retraining(chosen: Settings, facts: dict[str, Any], folder: Path, open
             if study.user_attrs.get(OPENED, own) != own:
                 words = f"was retrained elsewhere before ({before.get('where')}), and its test part opened"
                 raise RunError(f"the study '{chosen.study}' {words}", OPTION)
+            if not opening and before.get("driver", own) != own and time.time() - before["since"] < STALE:
+                since = datetime.datetime.fromtimestamp(before["since"]).astimezone().isoformat(" ", "minutes")
+                words = f"is being retrained elsewhere ({before['where']}, since {since}); go on there, or here a day later"
+                raise RunError(f"the study '{chosen.study}' {words}", OPTION)
+            mine = {"driver": own, "where": f"{socket.gethostname()}:{folder.absolute()}", "since": time.time()}
+            study.set_user_attr(RETRAINED, mine)
             if opening:
                 study.set_user_attr(OPENED, own)
-            elif before.get("driver", own) != own and time.time() - before["since"] < STALE:
-                since = datetime.datetime.fromtimestamp(before["since"]).astimezone().isoformat(" ", "minutes")
-                words = (
-                    f"is being retrained elsewhere ({before['where']}, since {since}); go on there, or here a day after that"
-                )
-                raise RunError(f"the study '{chosen.study}' {words}", OPTION)
-            else:
-                mine = {"driver": own, "where": f"{socket.gethostname()}:{folder.absolute()}", "since": time.time()}
-                study.set_user_attr(RETRAINED, mine)
     finally:
         engine.dispose()
 

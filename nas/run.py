@@ -13,7 +13,7 @@ import os
 import re
 import shlex
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +65,6 @@ def target_of(out: str | Path, option: str, mark: str) -> Path:
         if begin and mark.encode() not in begin:
             raise InputError("is there already, and nothing that this would make; give another file", f"{option} {out}")
     return file
-
-
-def check_apart(target: Path, sources: Iterable[str | Path], option: str) -> None:
-    """Raise InputError if a file that is to be written is one of those that are read."""
-    for source in sources:
-        if os.path.exists(target) and os.path.exists(source) and os.path.samefile(target, source):
-            raise InputError("would be written over; give another file", f"{option} {target}")
 
 
 def folder_of(out: str | Path, option: str) -> Path:

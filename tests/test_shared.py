@@ -292,7 +292,7 @@ def test_the_test_part_is_opened_in_one_run_folder_of_a_study(chosen: Settings, 
     claim_retraining(chosen, FACTS, here)
     claim_retraining(chosen, FACTS, here)
     with pytest.raises(
-        RunError, match=r"is being retrained elsewhere \(.*/here, since 20.*\); go on there, or here a day after"
+        RunError, match=r"is being retrained elsewhere \(.*/here, since 20.*\); go on there, or here a day later"
     ):
         claim_retraining(chosen, other, there)
     claim_retraining(chosen, FACTS, here, opening=True)

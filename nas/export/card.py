@@ -105,20 +105,19 @@ def _search(run: Run, facts: dict[str, Any], about: dict[str, Any]) -> Iterator[
 def _training(run: Run, facts: dict[str, Any], about: dict[str, Any], last: bool) -> Iterator[str]:
     final = read_final(run) if last else None
     pictures, held = sum((facts.get("data") or {}).get("counts") or []), facts["settings"].get("validation_part") or 0.0
-    number = final.winner if final is not None else about.get("number")
+    number = final.winner if final is not None and final.winner is not None else about.get("number")
     row = next((row for row in leaderboard.read_csv(run.leaderboard) if row["number"] == number), None)
-    if final is not None:
+    if final is not None and final.winner is not None:
         yield f"- at full length, on all {pictures:,} training pictures, for {counted(final.epochs or 1, 'epoch')}"
     elif row is not None:
         part = facts["settings"].get("train_part") or 1.0
         shown = f"{pictures * (1 - held) * part:,.0f} training pictures, for {counted(row['epochs'], 'epoch')}"
-        yield f"- as short as a search does, on {shown}"
+        yield f"- {'as short as a search does, ' if facts.get('kind', SEARCH) == SEARCH else ''}on {shown}"
     if row is not None:
         idle = () if row["optimizer"] == "sgd" else ("momentum",)
         used = {n: row[n] for n in leaderboard.RECIPE if n not in idle and row[n] not in ("", 0, 0.0, "none", None)}
         yield f"- {', '.join(f'{name} {value}' for name, value in used.items())}"
-    precision = facts["settings"].get("precision")
-    yield f"- in {precision}, batches drawn anew in each epoch" if precision else "- batches drawn anew in each epoch"
+    yield f"- precision {facts['settings'].get('precision')}"
 
 
 def _limits(about: dict[str, Any]) -> Iterator[str]:

@@ -134,11 +134,8 @@ class Asking:
 
     def _numbers(self, refused: Counter[str], number: int) -> str:
         """What was turned down in vain, with the limits that did it."""
-        counts = []
-        for why, count in refused.most_common():
-            limit = getattr(self.settings, why.removeprefix("over ").replace("-", "_"), None)
-            counts.append(f"{count:,} {why}{f' ({limit:,})' if limit else ''}")
-        return f"of {refused.total():,} proposals for candidate {number} none was new and within the limits: {listing(counts)}"
+        counts = refused_words(refused, self.settings)
+        return f"of {refused.total():,} proposals for candidate {number} none was new and within the limits: {counts}"
 
     def _proposals(self, shown: list[Record], turned_down: list[Record], number: int) -> Iterator[Proposal]:
         for genotype in self.first[number:]:
@@ -154,6 +151,15 @@ class Asking:
             around = itertools.chain(self.space.enumerate(), self.space.enumerate())
             for genotype in itertools.islice(around, start, start + size):
                 yield Proposal(genotype, operator="random")
+
+
+def refused_words(refused: Counter[str], settings: Settings) -> str:
+    """How many were refused and why, with the limits that did it."""
+    counts = []
+    for why, count in refused.most_common():
+        limit = getattr(settings, why.removeprefix("over ").replace("-", "_"), None)
+        counts.append(f"{count:,} {why}{f' ({limit:,})' if limit else ''}")
+    return listing(counts)
 
 
 def _refused(place: int, genotype: Genotype, why: str) -> Record:
