@@ -92,6 +92,7 @@ def test_missing_batch_is_named(tmp_path: Path) -> None:
 def test_without_a_network_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.setattr("urllib.request._opener", None)  # which would learn of it for the rest of this process
     with pytest.raises(DatasetError, match="cannot be downloaded") as problem:
         prepare("cifar10", str(tmp_path))
     assert "--data-dir" in str(problem.value)
