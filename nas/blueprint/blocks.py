@@ -7,6 +7,7 @@ that a space may give it; an argument with a default may be left out of a space.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from nas.blueprint.sketch import Sketch
@@ -118,7 +119,12 @@ def _shrink(net: Sketch, pool: str, size: int, stride: int) -> None:
 
 def block_genes(name: str) -> dict[str, Any]:
     """Gene → its default for one block; `inspect.Parameter.empty` where a space must give it."""
+    return dict(_keywords(BLOCKS[name]))
+
+
+@cache
+def _keywords(block: Block) -> dict[str, Any]:
     import inspect
 
-    parameters = inspect.signature(BLOCKS[name]).parameters.values()
+    parameters = inspect.signature(block).parameters.values()
     return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}

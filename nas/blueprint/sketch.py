@@ -48,6 +48,7 @@ class Sketch:
         self.momentum = BATCH_MOMENTUM  # of every batch normalisation
         self._nodes: list[Node] = []
         self._shapes: dict[str, Shape] = {"input": picture}
+        self._counts: dict[str, int] = {}  # how many layers of a stage and kind there are
 
     @property
     def shape(self) -> Shape:
@@ -61,10 +62,10 @@ class Sketch:
         """Any primitive layer, behind the tip or behind the nodes named. Raises BlueprintError if it does not fit."""
         inputs = inputs or (self.tip,)
         kind = f"{self.stage}{layer.kind}"
-        name, count = kind, 1
-        while name in self._shapes:
+        count = self._counts.get(kind, 0) + 1
+        while (name := kind if count == 1 else f"{kind}{count}") in self._shapes:
             count += 1
-            name = f"{kind}{count}"
+        self._counts[kind] = count
         if len(self._nodes) >= MOST_LAYERS:
             raise BlueprintError(f"a network has at most {MOST_LAYERS:,} layers; use fewer blocks, or smaller ones")
         self._shapes[name] = layer.output(*(self._shapes[key] for key in inputs))
@@ -120,11 +121,10 @@ class Sketch:
         if type == "none":
             return self
         _one_of("normalisation", type, (*NORMS, "none"))
-        channels = self.shape[-1]
-        groups = channels // next(size for size in range(GROUP_CHANNELS, 0, -1) if channels % size == 0)
         kind = cast(Literal["batch", "layer", "group"], type)
         if kind == "group":
-            return self.add(Norm(kind, groups))
+            channels = self.shape[-1]
+            return self.add(Norm(kind, channels // next(n for n in range(GROUP_CHANNELS, 0, -1) if channels % n == 0)))
         return self.add(Norm(kind, momentum=self.momentum) if kind == "batch" else Norm(kind))
 
     def activation(self, type: str) -> Sketch:

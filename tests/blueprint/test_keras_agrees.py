@@ -44,7 +44,7 @@ def _clear():
     yield
     import keras
 
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)  # which would take longer than most of these tests
 
 
 def built(blueprint):
