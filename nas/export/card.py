@@ -131,6 +131,7 @@ def _loading(about: dict[str, Any]) -> Iterator[str]:
     height, width, channels = about["shape"]
     mode, grey = ("RGB", "") if channels == 3 else ("L", ", :, :, None")
     own = FORMATS[about["format"]].loading.splitlines()
+    kind = "uint8" if about["int8"] else "float32"
     yield "In this folder:"
     yield ""
     yield "```python"
@@ -139,12 +140,10 @@ def _loading(about: dict[str, Any]) -> Iterator[str]:
     yield "from PIL import Image, ImageOps"
     yield from (line for line in own if line.startswith(("import ", "from ")))
     yield ""
-    yield 'image = ImageOps.exif_transpose(Image.open("picture.jpg"))'
-    yield f'image = image.convert("{mode}").resize(({width}, {height}), Image.Resampling.BILINEAR)'
-    yield f"picture = np.asarray(image, np.float32)[None{grey}]"
+    yield f'image = ImageOps.exif_transpose(Image.open("picture.jpg")).convert("{mode}")'
+    yield f"picture = np.asarray(image.resize(({width}, {height}), Image.Resampling.BILINEAR), np.{kind})[None{grey}]"
     yield from (line for line in own if not line.startswith(("import ", "from ")))
-    yield 'classes = json.load(open("model.json", encoding="utf-8"))["classes"]'
-    yield f"print(dict(zip(classes, {_named(about)})))"
+    yield f'print(dict(zip(json.load(open("model.json", encoding="utf-8"))["classes"], {_named(about)})))'
     yield "```"
     yield ""
     yield "`nas predict` does the same; it takes pictures of 16 bits too, and lays transparent ones on white, as in training."

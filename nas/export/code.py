@@ -1,7 +1,7 @@
-"""A blueprint as the Keras code that a person would have written: chains of layers that come again and again become functions.
+"""A blueprint as the Keras code that a person would have written: what comes again and again becomes a function.
 
-Only text is made here, without Keras. The layers are made in the order of the blueprint's nodes, which is how `python.py` knows
-whose weights are whose.
+Only text is made here, without Keras, of the parts that `parts.py` finds. The layers are made in the order of the blueprint's
+nodes, which is how `python.py` knows whose weights are whose.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from nas.blueprint import Blueprint
-from nas.blueprint.blueprint import Node
 from nas.blueprint.layers import (
     EPSILON,
     LEAK,
@@ -32,22 +31,15 @@ from nas.blueprint.layers import (
     Rescale,
     Shape,
 )
+from nas.export.parts import Chain, Part, Region, parts_of
 
-STARTS = (Conv, Depthwise)  # a chain begins with one
-FOLLOWS = (Norm, Activation, Pool, Dropout)
+JOINS = (Add, Concat, Multiply)
 KEPT_FOR = {Add: "shortcut", Concat: "before", Multiply: "features"}  # the name of what such a layer reads again
 NORMS = {"batch": "BatchNormalization", "layer": "LayerNormalization", "group": "GroupNormalization"}
 
 
 def code(blueprint: Blueprint, about: dict[str, Any], weights: str) -> str:
     """Python with one function `build()`; `about` gives the classes, `weights` the file beside it."""
-    chains = _chains(blueprint)
-    counts = Counter(_signature(blueprint, chain) for chain in chains if len(chain) > 1)
-    often = [signature for signature, count in counts.items() if count > 1]
-    helpers: dict[str, _Helper] = {}
-    for signature in often:
-        alike = [chain for chain in chains if _signature(blueprint, chain) == signature]
-        helpers[signature] = _Helper(_unused(_name(alike[0]), helpers), blueprint, alike)
     height, width, channels = blueprint.picture
     classes = [str(name) for name in about["classes"]]
     shown = ", ".join(name if name.isprintable() else ascii(name)[1:-1] for name in classes[:20])
@@ -56,7 +48,7 @@ def code(blueprint: Blueprint, about: dict[str, Any], weights: str) -> str:
         f'"""A network that nas found: {blueprint.parameters:,} parameters, {blueprint.flops / 1e6:,.1f} MFLOPs a picture.',
         "",
         f"Classes, in the order of its outputs: {told}.",
-        f"Its weights: `model = build()`, then `model.load_weights({weights!r})`.",
+        f"With its weights: `build({weights!r})`.",
         '"""',
         "",
         "import keras",
@@ -64,101 +56,173 @@ def code(blueprint: Blueprint, about: dict[str, Any], weights: str) -> str:
         "",
         "",
     ]
-    for helper in helpers.values():
-        lines += [*helper.definition(), "", ""]
-    lines += ["def build():", f"    inputs = keras.Input(({height}, {width}, {channels}))  # raw pixels 0–255"]
-    lines += [f"    {line}" for line in _body(blueprint, chains, helpers)]
-    lines += ["    return keras.Model(inputs, x)", "", "", 'if __name__ == "__main__":', "    build().summary()", ""]
+    writer = _Writer(blueprint)
+    for helper in writer.helpers.values():
+        lines += [*writer.definition(helper), "", ""]
+    lines += ["def build(weights=None):", f"    inputs = keras.Input(({height}, {width}, {channels}))  # raw pixels 0–255"]
+    lines += [f"    {line}" for line in writer.body()]
+    lines += [
+        "    model = keras.Model(inputs, x)",
+        "    if weights:",
+        "        model.load_weights(weights)",
+        "    return model",
+        "",
+    ]
     return "\n".join(lines)
 
 
-def _chains(blueprint: Blueprint) -> list[list[Node]]:
-    """All nodes in their order, those together that follow a convolution one by one and that nobody else reads between."""
-    readers = Counter(name for node in blueprint.nodes for name in node.inputs)
-    chains: list[list[Node]] = []
-    for node in blueprint.nodes:
-        last = chains[-1] if chains else []
-        follows = last and isinstance(last[0].layer, STARTS) and node.inputs == (last[-1].name,)
-        if follows and isinstance(node.layer, FOLLOWS) and readers[last[-1].name] == 1:
-            last.append(node)
-        else:
-            chains.append([node])
-    return chains
-
-
-def _signature(blueprint: Blueprint, chain: Sequence[Node]) -> str:
-    """Equal for chains that differ in nothing but what a function can be told: filters, kernel, stride."""
-    return repr([_call(node.layer, blueprint.inputs_of(node)[0], "filters", "kernel", "stride") for node in chain])
-
-
-def _name(chain: Sequence[Node]) -> str:
-    words = [node.layer.type if isinstance(node.layer, Activation) else node.layer.kind for node in chain]
-    return "_".join(words)
-
-
-def _unused(name: str, helpers: dict[str, _Helper]) -> str:
-    taken = {helper.name for helper in helpers.values()}
-    return next(each for each in (name, *(f"{name}_{count}" for count in range(2, 1000))) if each not in taken)
-
-
 class _Helper:
-    """A function for chains that are alike; what differs among them is an argument."""
+    """A function for parts that are alike; what differs among them is an argument."""
 
-    def __init__(self, name: str, blueprint: Blueprint, alike: Sequence[Sequence[Node]]) -> None:
-        self.name, self.blueprint, self.pattern = name, blueprint, alike[0]
-        told = [_told(chain[0].layer) for chain in alike]
-        # What most have is the argument's default; what all have is none.
-        self.usual = {key: Counter(each[key] for each in told).most_common(1)[0][0] for key in told[0]}
-        self.free = [key for key in told[0] if key == "filters" or len({each[key] for each in told}) > 1]
+    def __init__(self, name: str, alike: Sequence[Part]) -> None:
+        self.name, self.pattern = name, alike[0]
+        groups: dict[tuple[tuple[str, int], ...], list[int]] = {}  # what is equal in each of them is one argument
+        for place, column in enumerate(zip(*(part.numbers for part in alike), strict=True)):
+            groups.setdefault(column, []).append(place)
+        self.places: dict[str, list[int]] = {}  # argument → which numbers of the part it stands for
+        self.usual: dict[str, str] = {}  # argument → its default: what most have
+        for column, places in sorted(groups.items(), key=lambda item: (item[0][0][0] != "filters", -item[1][-1])):
+            key = column[0][0]
+            if key == "filters" or len(set(column)) > 1:  # what all have is no argument
+                word = "hidden" if key in self.places and key == "filters" else key
+                name = next(each for each in (word, *(f"{word}_{n}" for n in range(2, 1000))) if each not in self.places)
+                self.places[name] = places
+                if key != "filters":
+                    self.usual[name] = str(Counter(value for _, value in column).most_common(1)[0][0])
 
-    def definition(self) -> Iterator[str]:
-        arguments = [key if key == "filters" else f"{key}={self.usual[key]}" for key in self.free]
-        yield f"def {self.name}({', '.join(['x', *arguments])}):"
-        names = {key: key if key in self.free else str(value) for key, value in self.usual.items()}
-        for place, node in enumerate(self.pattern):
-            call = _call(node.layer, self.blueprint.inputs_of(node)[0], **names)
-            yield f"    {'return' if place == len(self.pattern) - 1 else 'x ='} {call}(x)"
+    @property
+    def arguments(self) -> str:
+        return ", ".join(["x", *(f"{name}={self.usual[name]}" if name in self.usual else name for name in self.places)])
 
-    def call(self, chain: Sequence[Node], argument: str) -> str:
-        told = _told(chain[0].layer)
-        other = [f"{key}={told[key]}" for key in self.free if key != "filters" and told[key] != self.usual[key]]
-        filters = [str(told["filters"])] if "filters" in told else []
-        return f"{self.name}({', '.join([argument, *filters, *other])})"
+    @property
+    def words(self) -> list[str]:
+        """The numbers of the part as they stand in the function."""
+        words = [str(value) for _, value in self.pattern.numbers]
+        for name, places in self.places.items():
+            for place in places:
+                words[place] = name
+        return words
 
-
-def _told(layer: Layer) -> dict[str, int]:
-    """What a function may be told of a chain's first layer."""
-    if isinstance(layer, Conv):
-        return {"filters": layer.filters, "kernel": layer.kernel, "stride": layer.stride}
-    assert isinstance(layer, Depthwise)
-    return {"kernel": layer.kernel, "stride": layer.stride}
+    def call(self, argument: str, words: Sequence[str]) -> str:
+        given = {name: words[places[0]] for name, places in self.places.items()}
+        own = [word for name, word in given.items() if name not in self.usual]
+        other = [f"{name}={word}" for name, word in given.items() if name in self.usual and word != self.usual[name]]
+        return f"{self.name}({', '.join([argument, *own, *other])})"
 
 
-def _body(blueprint: Blueprint, chains: Sequence[Sequence[Node]], helpers: dict[str, _Helper]) -> Iterator[str]:
-    """The statements between input and model. `x` is what was computed last; what is read again later gets a name first."""
-    holds: dict[str, str] = {"input": "inputs"}  # node → variable
-    last_read = {name: place for place, chain in enumerate(chains) for node in chain for name in node.inputs}
-    current = "input"
-    for place, chain in enumerate(chains):
-        if current != "input" and last_read.get(current, -1) > place:
-            reader = next(node for each in chains[place + 1 :] for node in each if current in node.inputs)
-            word = KEPT_FOR.get(type(reader.layer), "branch")
-            busy = {holds[name] for name, until in last_read.items() if until >= place and name in holds}
-            name = next(each for each in (word, *(f"{word}_{count}" for count in range(2, 1000))) if each not in busy)
-            yield f"{name} = x"
-            holds[current] = name
-        arguments = ["x" if name == current and name != "input" else holds[name] for name in chain[0].inputs]
-        helper = helpers.get(_signature(blueprint, chain))
-        if helper is not None:
-            yield f"x = {helper.call(chain, arguments[0])}"
-        else:
-            for node in chain:
-                many = isinstance(node.layer, Add | Multiply | Concat)
-                given = f"[{', '.join(arguments)}]" if many else arguments[0]
-                own = {key: str(value) for key, value in _told(node.layer).items()} if isinstance(node.layer, STARTS) else {}
-                yield f"x = {_call(node.layer, blueprint.inputs_of(node)[0], **own)}({given})"
-                arguments = ["x"]
-        current = chain[-1].name
+class _Writer:
+    """Statements, and the functions that make them fewer."""
+
+    def __init__(self, blueprint: Blueprint) -> None:
+        self.blueprint = blueprint
+        self.parts = parts_of(blueprint)
+        alike: dict[str, list[Part]] = {}
+        for part in _all(self.parts):
+            alike.setdefault(self._signature(part), []).append(part)
+        self.helpers: dict[str, _Helper] = {}  # those that others call come first
+        taken = {"x", "build", "keras", "layers", "inputs", *KEPT_FOR.values()}
+        for signature, parts in sorted(alike.items(), key=lambda item: len(list(item[1][0].chains()))):
+            if len(parts) > 1:
+                word = parts[0].name
+                name = next(each for each in (word, *(f"{word}_{count}" for count in range(2, 1000))) if each not in taken)
+                taken.add(name)
+                self.helpers[signature] = _Helper(name, parts)
+        while self.helpers:
+            saved = self._saved()
+            least = min(saved, key=lambda signature: saved[signature])
+            if saved[least] > 0:
+                break
+            del self.helpers[least]
+
+    def _saved(self) -> dict[str, int]:
+        """Signature → lines that its function saves."""
+        bodies = {signature: list(self.definition(helper)) for signature, helper in self.helpers.items()}
+        text = "\n".join([*self.body(), *(line for lines in bodies.values() for line in lines[1:])])
+        saved = {}
+        for signature, lines in bodies.items():
+            calls, inside = text.count(f" {self.helpers[signature].name}("), len(lines) - 1
+            saved[signature] = calls * inside - (calls + inside + 3)
+        return saved
+
+    def definition(self, helper: _Helper) -> Iterator[str]:
+        pattern = helper.pattern
+        *statements, last = self._statements([pattern], {pattern.first.inputs[0]: "x"}, helper.words, inside=True)
+        yield f"def {helper.name}({helper.arguments}):"
+        yield from (f"    {line}" for line in statements)
+        yield f"    return {last.removeprefix('x = ')}"
+
+    def body(self) -> Iterator[str]:
+        words = [str(value) for part in self.parts for _, value in part.numbers]
+        return self._statements(self.parts, {"input": "inputs"}, words)
+
+    def _statements(self, parts: list[Part], holds: dict[str, str], words: list[str], inside: bool = False) -> Iterator[str]:
+        """What computes the parts one after the other. `holds`: node → variable. `x` is what was computed last; what is read
+        again later gets a name first. `inside`: of the part itself, not a call of its function."""
+        steps = list(self._steps(parts, inside))
+        last_read = {name: place for place, step in enumerate(steps) for name in _reads(step)}
+        ((current, variable),) = holds.items()
+        for place, step in enumerate(steps):
+            if variable == "x" and last_read.get(current, -1) > place:
+                layer = next(each.first.layer for each in steps[place + 1 :] if current in _reads(each))
+                word = KEPT_FOR.get(type(layer), "branch")
+                busy = {holds[name] for name, until in last_read.items() if until >= place and name in holds}
+                name = next(each for each in (word, *(f"{word}_{count}" for count in range(2, 1000))) if each not in busy)
+                yield f"{name} = x"
+                holds[current] = name
+            arguments = ["x" if name == current and variable == "x" else holds[name] for name in _reads(step)]
+            own, words = words[: len(step.numbers)], words[len(step.numbers) :]
+            helper = None if inside and step is parts[0] else self.helpers.get(self._signature(step))
+            if helper is not None:
+                yield f"x = {helper.call(arguments[0], own)}"
+            else:
+                assert isinstance(step, Chain)
+                yield from self._layers(step, arguments, own)
+            current, variable = step.last.name, "x"
+
+    def _steps(self, parts: Sequence[Part], inside: bool = False) -> Iterator[Part]:
+        """Parts, those without a function taken apart."""
+        for part in parts:
+            if isinstance(part, Region) and (inside or self._signature(part) not in self.helpers):
+                yield from self._steps(part.parts)
+            else:
+                yield part
+
+    def _layers(self, chain: Chain, arguments: list[str], words: Sequence[str]) -> Iterator[str]:
+        for node in chain.nodes:
+            given = f"[{', '.join(arguments)}]" if isinstance(node.layer, JOINS) else arguments[0]
+            own = dict(zip((key for key, _ in chain.numbers), words, strict=True)) if node is chain.first else {}
+            yield f"x = {_call(node.layer, self.blueprint.inputs_of(node)[0], **own)}({given})"
+            arguments = ["x"]
+
+    def _signature(self, part: Part) -> str:
+        """Equal for parts that differ in nothing but what a function can be told."""
+        places = {part.first.inputs[0]: -1}
+        facts = []
+        for place, chain in enumerate(part.chains()):
+            read = [places[name] for name in chain.first.inputs] if isinstance(part, Region) else []
+            blanks = {key: key for key, _ in chain.numbers}
+            calls = [
+                _call(node.layer, self.blueprint.inputs_of(node)[0], **(blanks if node is chain.first else {}))
+                for node in chain.nodes
+            ]
+            facts.append((read, calls))
+            places[chain.last.name] = place
+        return repr(facts)
+
+
+def _all(parts: Sequence[Part]) -> Iterator[Part]:
+    """Parts and what they are made of, where a function could be made of it."""
+    for part in parts:
+        if isinstance(part, Region):
+            yield part
+            yield from _all(part.parts)
+        elif len(part.nodes) > 1:
+            yield part
+
+
+def _reads(part: Part) -> tuple[str, ...]:
+    """The nodes that a part reads from outside."""
+    return part.first.inputs
 
 
 def _call(layer: Layer, shape: Shape, filters: str = "", kernel: str = "", stride: str = "") -> str:

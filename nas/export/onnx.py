@@ -47,7 +47,7 @@ def read(file: Path) -> Answer:
 
 _LOADING = f"""import onnxruntime
 session = onnxruntime.InferenceSession("{FILE}")
-(answers,) = session.run(None, {{session.get_inputs()[0].name: picture}})"""
+answers = session.run(None, {{"pixels": picture}})[0]"""
 
 FORMATS.register("onnx")(
     Format(

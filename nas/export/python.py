@@ -57,7 +57,7 @@ def read(file: Path) -> Answer:
 FORMATS.register("python")(
     Format(
         file=FILE,
-        loading=f'from model import build\nmodel = build()\nmodel.load_weights("{WEIGHTS}")\nanswers = model.predict(picture)',
+        loading=f'from model import build\nanswers = build("{WEIGHTS}").predict(picture)',
         write=write,
         read=read,
     )

@@ -59,9 +59,7 @@ def read(file: Path) -> Answer:
 
 _LOADING = f"""from ai_edge_litert.interpreter import Interpreter
 interpreter = Interpreter(model_path="{FILE}")
-run = interpreter.get_signature_runner()
-((name, entry),) = run.get_input_details().items()
-(answers,) = run(**{{name: picture.astype(entry["dtype"])}}).values()"""
+answers = interpreter.get_signature_runner()(pixels=picture)["output_0"]"""
 
 FORMATS.register("tflite")(
     Format(

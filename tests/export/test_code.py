@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import statistics
 from typing import Any
 
 import numpy as np
@@ -75,8 +76,29 @@ def test_code_is_short_and_has_functions_for_what_comes_again() -> None:
     text = code(express({"blocks": [stage] * 3, "head": "average"}, PICTURES)[0], ABOUT, "w.h5")
     lines = [line for line in text.splitlines() if line.strip()]
     assert len(lines) < 50
-    assert text.count("layers.Conv2D(") == 2, "one in each function, for nine convolutions"
+    assert text.count("layers.Conv2D(") == 3, "for nine convolutions"
     assert "def conv_pool_norm_relu(x, filters):" in text
+    assert "def residual(x, filters):" in text
+    assert text.count("x = residual(x, ") == 3
+
+
+def test_code_of_modern_networks_is_some_forty_lines() -> None:
+    space, lengths = read_space("modern"), []
+    for seed in range(30):
+        text = code(express(space.sample(random.Random(seed)), PICTURES)[0], ABOUT, "w.h5")
+        lengths.append(len([line for line in text.splitlines() if line.strip()]))
+    assert statistics.median(lengths) < 50
+    assert max(lengths) < 80
+
+
+def test_functions_for_what_comes_again_call_each_other() -> None:
+    """A squeeze is in residual units of one stage and in dense ones of another: three functions, the inner one for both."""
+    own = {"block": "stage", "depth": 2, "squeeze": 0.25}
+    stages = [{**own, "unit": "residual"}, {**own, "unit": "dense"}] * 2
+    text = code(express({"blocks": stages}, PICTURES)[0], ABOUT, "w.h5")
+    assert "def squeeze(x, filters, hidden):" in text
+    assert text.count("GlobalAveragePooling2D(keepdims=True)") == 1
+    assert text.index("def squeeze(") < text.index("def residual(") < text.index("def build(")
 
 
 def test_class_names_cannot_end_the_text_they_stand_in() -> None:

@@ -76,15 +76,21 @@ def test_what_is_known_goes_with_it(name: str, exported: dict[str, Exported], ru
 @pytest.mark.parametrize("name", NAMES)
 def test_lines_of_the_card_load_it(name: str, exported: dict[str, Exported], scans: list[Path], tmp_path: Path) -> None:
     """As somebody would who has the folder and the card, and not nas."""
-    folder = Path(shutil.copytree(exported[name].folder, tmp_path / "given"))
-    shutil.copy(scans[0], folder / "picture.jpg")
+    as_the_card_says(exported[name].folder, scans[0], tmp_path)
+
+
+def as_the_card_says(export: Path, scan: Path, tmp_path: Path) -> None:
+    """Run the lines of an export's card on a scan, and compare what they print with what `nas predict` does."""
+    folder = Path(shutil.copytree(export, tmp_path / "given"))
+    shutil.copy(scan, folder / "picture.jpg")
     (lines,) = re.findall(r"```python\n(.*?)```", (folder / "MODEL_CARD.md").read_text(), re.DOTALL)
     assert "nas" not in lines.split()
+    assert len([line for line in lines.splitlines() if line and not line.startswith(("import ", "from "))]) <= 5
     (folder / "load.py").write_text(lines)
     found = subprocess.run([sys.executable, "load.py"], cwd=folder, capture_output=True, text=True, check=False, timeout=120)
     assert found.returncode == 0, found.stderr
     told: dict[str, float] = json.loads(found.stdout.splitlines()[-1].replace("'", '"'))
-    assert told == pytest.approx(predict(folder, [scans[0]])[0].probabilities, abs=CLOSE)
+    assert told == pytest.approx(predict(folder, [scan])[0].probabilities, abs=CLOSE)
 
 
 @pytest.mark.parametrize("name", ["keras", "onnx"])
@@ -99,7 +105,7 @@ def test_lines_of_the_card_give_probabilities(name: str, output: str, two_classe
     save_model(job, weights_of(build(job.blueprint, 3)), {"number": 1})
     original = load_model(Path(job.model))
     written(name, Order(original, original.facts, np.empty(0)), tmp_path)
-    about = {**original.facts, "format": name}
+    about = {**original.facts, "format": name, "int8": False}
     (tmp_path / "model.json").write_text(json.dumps(about))
     height, width, channels = original.shape
     pixels = np.random.default_rng(1).integers(0, 256, (height, width, channels), dtype=np.uint8)
@@ -259,11 +265,14 @@ def test_what_a_killed_export_left_is_swept_up_by_the_next(run: Path, tmp_path: 
     assert [each.name for each in tmp_path.iterdir()] == ["new"]
 
 
-def test_whole_numbers_are_smaller_and_as_good(run: Path, exported: dict[str, Exported], scans: list[Path]) -> None:
+def test_whole_numbers_are_smaller_and_as_good(
+    run: Path, exported: dict[str, Exported], scans: list[Path], tmp_path: Path
+) -> None:
     found = export(run, "tflite", int8=True, view=Silent())
     assert found.folder == run / "export" / "tflite-int8"
     assert found.parity.counted == 1_000
     assert found.size < exported["tflite"].size
+    as_the_card_says(found.folder, scans[0], tmp_path)
     ours, theirs = predict(run, scans), predict(found.folder, scans)
     same = sum(
         next(iter(one.probabilities)) == next(iter(other.probabilities)) for one, other in zip(ours, theirs, strict=True)
