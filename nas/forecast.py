@@ -1,7 +1,7 @@
 """The rehearsal: some networks of the space are trained for a moment, so that mistakes show now and the time is foretold.
 
-Before a search two networks are rehearsed, the middle one and the largest of sixty; for `nas plan` (`planning.py`) more, and
-longer.
+Before a search two networks are rehearsed, the largest and the middle one of sixty (before one of a minute or so the largest
+alone: each takes as long as training a candidate there); for `nas plan` (`planning.py`) more, and longer.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from nas.errors import BlueprintError, ConfigError, OverMemory, RunFailed, count
 from nas.executors import Executor, Task
 from nas.jobs import WORKER, job_for, limits_of, networks_of, search_deadline, training_pictures
 from nas.machine import cores, default_memory
-from nas.messages import Candidate, DataCard, Job, Limits, Proposal, Record, Rehearsal, Rehearsed
+from nas.messages import Candidate, DataCard, Job, Limits, Record, Rehearsal, Rehearsed
 from nas.preparing import time_left
 from nas.pruners import PRUNERS
 from nas.space import SearchSpace
-from nas.strategies.asking import make_candidate, over_limit
+from nas.strategies.asking import over_limit
 from nas.view import duration
 
 MEASURES = {"balanced_accuracy": "balanced accuracy", "f1": "macro F1", "auc": "AUC", "accuracy": "accuracy", "loss": "loss"}
@@ -31,6 +31,7 @@ CONTEXT = 500_000_000  # bytes of a GPU that a process takes beside what it comp
 AROUND = 1.5  # seconds of a candidate before and after its training: its process, its model's file
 WANTED = 60  # random networks within the limits, from which those to be rehearsed are taken
 DRAWN = 3_000  # draws to find them
+SHORT = 1e11  # FLOPs of all forward passes of a search that takes about a minute or less, most of it in starting
 PLAYED = 8  # searches that are played through to see how many epochs a pruner leaves
 MOST_PLAYED = 200  # candidates of such a search
 
@@ -57,13 +58,15 @@ def forecast(
 ) -> tuple[Settings, str]:
     """Rehearse, and say how long the search will take; the settings with so many workers as were found to have room.
 
-    Raises ConfigError if no network of the space is within the limits, RunFailed if none of the two could be trained.
+    Raises ConfigError if no network of the space is within the limits, RunFailed if none of those could be trained.
     """
     within = within_limits(space, chosen, card)
-    tries, failed = rehearsed((within[-1], within[len(within) // 2]), chosen, card, hands, deadline)
-    chosen = with_room(chosen, machine, tries, all_told=not failed)
-    # Seconds for one FLOP of one picture, from whichever of the two networks uses the machine less well.
     pictures, validation = training_pictures(card, chosen), validation_pictures(card, chosen)
+    short = chosen.budget * (chosen.epochs or 1) * pictures * sum(map(_flops, within)) / len(within) < SHORT
+    tried = (within[-1], within[len(within) // 2])
+    tries, failed = rehearsed(tried, chosen, card, hands, deadline, enough=1 if short else 2)
+    chosen = with_room(chosen, machine, tries, all_told=not failed)
+    # Seconds for one FLOP of one picture, from whichever of the networks uses the machine less well.
     each_flop = max(each.epoch_seconds(pictures, validation) / each.job.blueprint.flops for each in tries)
     epoch = each_flop * statistics.mean(map(_flops, within))
     start = max(each.found.start for each in tries)
@@ -95,12 +98,21 @@ def with_room(chosen: Settings, machine: dict[str, str], tries: Sequence[Try], a
 
 
 def rehearsed(
-    candidates: Sequence[Candidate], chosen: Settings, card: DataCard, hands: Executor, deadline: float, seconds: float = 0.0
+    candidates: Sequence[Candidate],
+    chosen: Settings,
+    card: DataCard,
+    hands: Executor,
+    deadline: float,
+    seconds: float = 0.0,
+    enough: int | None = None,
 ) -> tuple[list[Try], str]:
-    """Rehearse each of some candidates, and say which (the last one) could not be trained. Raises RunFailed if none could."""
+    """Rehearse candidates, all or until `enough` of them are, and say which (the last one) could not be trained. Raises
+    RunFailed if none could."""
     tries: list[Try] = []
     failed = ""
     for candidate in candidates:
+        if len(tries) == enough:
+            break
         job = job_for(candidate, chosen, card)
         try:
             tries.append(_try(job, chosen, hands, deadline, seconds))
@@ -131,17 +143,16 @@ def within_limits(space: SearchSpace, chosen: Settings, card: DataCard) -> list[
     within: list[Candidate] = []
     least = [math.inf] * 3
     for _ in range(DRAWN):
-        proposal = Proposal(space.sample(rng))
+        genotype = space.sample(rng)
         try:
-            candidate = make_candidate(space, proposal, 0, network)
+            blueprint, recipe = network(genotype)
         except BlueprintError:  # a block may refuse a combination of genes that are each fine
             continue
+        candidate = Candidate(0, genotype, "", blueprint=blueprint, recipe=recipe)
         if over_limit(candidate, chosen) is None:
             within.append(candidate)
-        if candidate.blueprint is not None and candidate.recipe is not None:
-            blueprint = candidate.blueprint
-            costs = (blueprint.parameters, blueprint.flops, blueprint.memory(candidate.recipe.batch_size))
-            least = [min(pair) for pair in zip(least, costs, strict=True)]
+        costs = (blueprint.parameters, blueprint.flops, blueprint.memory(recipe.batch_size))
+        least = [min(pair) for pair in zip(least, costs, strict=True)]
         if len(within) == WANTED:
             break
     if not within:

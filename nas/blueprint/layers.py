@@ -8,7 +8,7 @@ Shapes are without the batch: `(height, width, channels)` for pictures, `(featur
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from nas.errors import BlueprintError, listing, unknown
@@ -282,7 +282,7 @@ KINDS: dict[str, type[Layer]] = {
 
 def to_dict(layer: Layer) -> dict[str, Any]:
     """Plain data: `kind` and the layer's fields."""
-    return {"kind": layer.kind, **asdict(layer)}
+    return {"kind": layer.kind, **vars(layer)}
 
 
 def from_dict(data: dict[str, Any]) -> Layer:
