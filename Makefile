@@ -22,7 +22,7 @@ demo: install
 	$(BIN)/nas predict $(OUT) docs/pictures/digit-3.png docs/pictures/digit-5.png docs/pictures/digit-8.png
 
 test: install
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Keras on its other backends, each beside the installed packages, in a folder of its own: `pip` would never take it out again.
 BACKENDS := .backends

@@ -2,6 +2,7 @@
 
     NAS_DATA_DIR=… python benchmarks/fidelity.py --csv fidelity.csv [--space modern] [--candidates 24] [--epochs 20]
         [--max-flops 60M] [--workers 2]
+    NAS_DATA_DIR=… python benchmarks/fidelity.py --csv equal.csv --time 4m --candidates 16
     python benchmarks/fidelity.py --csv fidelity.csv --report
 
 Every training is a row of the CSV when it is done, and is not done again: the benchmark goes on where it was ended (with the
@@ -10,6 +11,10 @@ the long score (95% interval by bootstrap, 2,000 draws), that within the better 
 cost, counted in pictures: those that were trained on, and a third of those that were looked at in validation; and, on average
 over 2,000 draws of half of the networks, the long score of the one among them whose cheap score is best. Scores are of
 validation pictures; no test part is opened.
+
+With `--time` the long training of each takes as long, not as many epochs: what a network reaches in a given time. A cheap score
+after equal pictures does not know what a picture costs, so the report also corrects it: an error that falls with the pictures
+to the power of -a is multiplied by the seconds of a picture to the power of a.
 """
 
 from __future__ import annotations
@@ -21,13 +26,15 @@ import random
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rows import append, rows
 
-from nas.config import Settings, settings
+from nas.config import Settings, seconds, settings
 from nas.executors import EXECUTORS, Task, Work
 from nas.forecast import validation_pictures, within_limits
 from nas.jobs import MOST_EPOCHS, WORKER, job_for, resolved, training_pictures
@@ -38,6 +45,7 @@ from nas.retraining import FORWARD
 from nas.space import read_space
 from nas.view import Plain
 
+POWERS = (0.1, 0.2, 0.3, 0.5)  # a, as above
 COLUMNS = ("candidate", "way", "architecture", "parameters", "flops", "batch_size", "pictures", "seconds", "curve")
 DRAWS = 2_000
 LONG = "long"
@@ -75,6 +83,7 @@ def main() -> None:
     parser.add_argument("--space", default="modern")
     parser.add_argument("--candidates", type=int, default=24)
     parser.add_argument("--epochs", type=int, default=20, help="of the long training, on all training pictures")
+    parser.add_argument("--time", help="of the long training, instead of epochs; one at a time")
     parser.add_argument("--presets", nargs="+", default=["quick", "standard"], help="that are compared with it")
     parser.add_argument("--ways", nargs="*", default=[], help="and so many epochs of so many pictures: 3x10000")
     parser.add_argument("--max-flops", default=str(Settings().max_flops))
@@ -96,7 +105,7 @@ def train(options: argparse.Namespace) -> None:
         max_flops=options.max_flops,
         seed=options.seed,
         pruner="none",
-        workers=options.workers,
+        workers=1 if options.time else options.workers,
     )
     space = read_space(options.space)
     chosen, card = ready(chosen)
@@ -107,7 +116,7 @@ def train(options: argparse.Namespace) -> None:
         sys.exit(f"--max-flops: only {len(drawn)} random networks are within it, {options.candidates} are needed")
     picked = random.Random(options.seed).sample(drawn, options.candidates)
     cheap = [*(way_of(preset, every) for preset in options.presets), *(Way(*map(int, way.split("x"))) for way in options.ways)]
-    ways = {LONG: Way(options.epochs), **{way.name: way for way in cheap}}
+    ways = {**{way.name: way for way in cheap}, LONG: Way(options.epochs)}
     done = {(row["candidate"], row["way"]) for row in rows(options.csv)}
     wanted: dict[int, tuple[int, str, float]] = {}
     jobs = []
@@ -118,10 +127,11 @@ def train(options: argparse.Namespace) -> None:
                 part = min(1.0, (way.pictures or math.inf) / every)
                 jobs.append((dataclasses.replace(job, epochs=way.epochs, train_part=part), way.until))
                 wanted[job.number] = (number, name, part * every + looked)
-    for ended, curve, seconds in trained_all(jobs, options.workers):
+    times = {number: float(seconds(options.time)) for number, (_, name, _) in wanted.items() if options.time and name == LONG}
+    for ended, curve, took in trained_all(jobs, chosen.at_once, times):
         number, name, pictures = wanted[ended]
-        enter(options.csv, number, name, picked[number], pictures * len(curve), curve, seconds)
-        print(f"#{number} {name}: {max(curve):.4f} in {seconds:.0f} s", file=sys.stderr, flush=True)
+        enter(options.csv, number, name, picked[number], pictures * len(curve), curve, took)
+        print(f"#{number} {name}: {max(curve):.4f} in {took:.0f} s", file=sys.stderr, flush=True)
 
 
 def ready(chosen: Settings) -> tuple[Settings, DataCard]:
@@ -139,10 +149,13 @@ def trained(job: Job) -> tuple[list[float], float]:
     return curve, seconds
 
 
-def trained_all(jobs: Sequence[tuple[Job, int | None]], workers: int = 1) -> Iterator[tuple[int, list[float], float]]:
-    """Number, curve and seconds of jobs, `workers` at a time, as they end; each with the epoch after which it is stopped."""
+def trained_all(
+    jobs: Sequence[tuple[Job, int | None]], workers: int = 1, times: Mapping[int, float] | None = None
+) -> Iterator[tuple[int, list[float], float]]:
+    """Number, curve and seconds of jobs, `workers` at a time, as they end; each with the epoch after which it is stopped, and
+    some with the `times` (seconds) that they have instead of epochs."""
     curves: dict[int, list[float]] = {job.number: [] for job, _ in jobs}
-    seconds = dict.fromkeys(curves, 0.0)
+    took = dict.fromkeys(curves, 0.0)
     stops = {job.number: until for job, until in jobs}
     left = list(jobs)
 
@@ -150,7 +163,7 @@ def trained_all(jobs: Sequence[tuple[Job, int | None]], workers: int = 1) -> Ite
         if isinstance(news, Pulse):
             return True
         curves[news.number].append(news.value)
-        seconds[news.number] += news.metrics["seconds"]
+        took[news.number] += news.metrics["seconds"]
         return news.epoch != stops[news.number]
 
     with tempfile.TemporaryDirectory() as folder:
@@ -159,14 +172,16 @@ def trained_all(jobs: Sequence[tuple[Job, int | None]], workers: int = 1) -> Ite
         while left or running:
             while left and executor.free:
                 job, _ = left.pop(0)
-                files = {name: str(Path(folder) / f"{job.number}{end}") for name, end in FILES.items()}
-                executor.submit(job.number, dataclasses.replace(job, **files))
+                own: dict[str, Any] = {name: str(Path(folder) / f"{job.number}{end}") for name, end in FILES.items()}
+                if times and job.number in times:
+                    own["until"] = time.time() + times[job.number]
+                executor.submit(job.number, dataclasses.replace(job, **own))
                 running += 1
             for ended in executor.finished(5.0):
                 running -= 1
                 if not isinstance(ended.outcome, Trained | Stopped):
                     sys.exit(f"not trained: {ended.outcome}")
-                yield ended.number, curves[ended.number], seconds[ended.number]
+                yield ended.number, curves[ended.number], took[ended.number]
         executor.close()
 
 
@@ -188,8 +203,10 @@ def report(file: Path) -> None:
     from scipy.stats import spearmanr
 
     table: dict[str, dict[str, tuple[list[float], float]]] = {}
+    prices: dict[str, dict[str, float]] = {}  # seconds of a picture
     for row in rows(file):
         table.setdefault(row["way"], {})[row["candidate"]] = ([float(v) for v in row["curve"].split()], float(row["pictures"]))
+        prices.setdefault(row["way"], {})[row["candidate"]] = float(row["seconds"]) / float(row["pictures"])
     long = {number: max(curve) for number, (curve, _) in table.get(LONG, {}).items() if curve}
     rng = random.Random(0)
     if long:
@@ -214,6 +231,9 @@ def report(file: Path) -> None:
                 f"{way},{epoch},{len(pairs)},{_rank(pairs, spearmanr):.3f},{low:.3f},{high:.3f},"
                 f"{_rank(half, spearmanr):.3f},{cost:.3f},{chosen:.4f}"
             )
+        for power in POWERS:
+            errors = {number: (1 - max(found[number][0])) * prices[way][number] ** power for number in shared}
+            print(f"{way} corrected by {power}: {_rank([(-errors[number], long[number]) for number in shared], spearmanr):.3f}")
 
 
 def _rank(pairs: Sequence[tuple[float, float]], spearmanr: object) -> float:

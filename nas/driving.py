@@ -38,7 +38,7 @@ def drive(
     hand_over: Callable[[Executor, Candidate], None] | None = None,
     again: str = "",
 ) -> Result:
-    """Set a driver going and sum up. `again` is the command that goes on with it, where it is not `nas resume`.
+    """Set a driver going and sum up. `again` is the command that goes on with it, by default `nas.search(…)`.
 
     Raises RunFailed if the disk does not take what is written, or if candidates ended and none of them could be trained.
     """

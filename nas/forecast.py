@@ -62,9 +62,8 @@ def forecast(
     """
     within = within_limits(space, chosen, card)
     pictures, validation = training_pictures(card, chosen), validation_pictures(card, chosen)
-    short = chosen.budget * (chosen.epochs or 1) * pictures * sum(map(_flops, within)) / len(within) < SHORT
-    tried = (within[-1], within[len(within) // 2])
-    tries, failed = rehearsed(tried, chosen, card, hands, deadline, enough=1 if short else 2)
+    tried, enough = (within[-1], within[len(within) // 2]), rehearsals(chosen, pictures, within)
+    tries, failed = rehearsed(tried, chosen, card, hands, deadline, enough=enough)
     chosen = with_room(chosen, machine, tries, all_told=not failed)
     # Seconds for one FLOP of one picture, from whichever of the networks uses the machine less well.
     each_flop = max(each.epoch_seconds(pictures, validation) / each.job.blueprint.flops for each in tries)
@@ -80,6 +79,11 @@ def forecast(
     words += f": {pictures:,.0f} pictures for up to {counted(chosen.epochs or 1, 'epoch')} each, {chosen.at_once} at a time,"
     words += f" scored by {MEASURES[chosen.objective]} on {validation:,.0f} others"
     return chosen, f"{words}\n{failed}; such candidates may be infeasible" if failed else words
+
+
+def rehearsals(chosen: Settings, pictures: float, within: Sequence[Candidate]) -> int:
+    """How many networks a search rehearses."""
+    return 1 if chosen.budget * (chosen.epochs or 1) * pictures * statistics.mean(map(_flops, within)) < SHORT else 2
 
 
 def with_room(chosen: Settings, machine: dict[str, str], tries: Sequence[Try], all_told: bool = True) -> Settings:

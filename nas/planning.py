@@ -18,7 +18,17 @@ from nas import plugins
 from nas.blueprint import check_networks
 from nas.config import Settings, settings
 from nas.errors import counted
-from nas.forecast import AROUND, Try, expected_epochs, rehearsed, total_seconds, validation_pictures, with_room, within_limits
+from nas.forecast import (
+    AROUND,
+    Try,
+    expected_epochs,
+    rehearsals,
+    rehearsed,
+    total_seconds,
+    validation_pictures,
+    with_room,
+    within_limits,
+)
 from nas.jobs import search_part, training_pictures
 from nas.keeping import models_kept
 from nas.messages import DataCard
@@ -33,7 +43,6 @@ REHEARSED = 8  # networks
 EACH = 3.0  # seconds of steps of one
 WEIGHTS = 4  # times its parameters a candidate in flight keeps on disk: its own and its best weights, two moments
 ROW = 25_000  # bytes of ledger, leaderboard and log for each candidate
-BEFORE = 2  # rehearsals that a search begins with
 SERVER = 0.5  # gigabytes of driver and server beside the workers; most of the server's memory is shared with them
 
 
@@ -104,7 +113,7 @@ def _foretold(read: SearchSpace, chosen: Settings, view: View) -> Plan:
         each=mean,
         low=min(each),
         high=max(each),
-        before=BEFORE * statistics.mean(AROUND + one.found.start for one in tries),
+        before=rehearsals(chosen, pictures, within) * statistics.mean(AROUND + one.found.start for one in tries),
         seconds=total_seconds(chosen, mean),
         retraining=_retraining_seconds(chosen, card, tries) if chosen.retrain else 0.0,
         epochs=epochs,

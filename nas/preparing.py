@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import shutil
@@ -17,10 +18,10 @@ from nas.blueprint.backbone import application_file, is_application
 from nas.config import Settings
 from nas.datasets import DATASETS
 from nas.datasets.prepare import describe
-from nas.errors import RunFailed
+from nas.errors import ConfigError, RunFailed
 from nas.executors import EXECUTORS, Executor, Task, Work
 from nas.jobs import WORKER, check_memory, resolved
-from nas.messages import DataCard, DataRequest, Limits
+from nas.messages import Cluster, DataCard, DataRequest, Limits
 from nas.paths import expanded
 from nas.run import Run, write_whole
 from nas.shipped import shipped
@@ -40,6 +41,19 @@ def with_whole_paths(chosen: Settings) -> Settings:
         if value is not None and value not in known and os.path.exists(expanded(value)):
             update[name] = str(expanded(value).absolute())
     return chosen.model_copy(update=update)
+
+
+def check_executor(chosen: Settings) -> None:
+    """Check that what is said of the executor goes together. Raises ConfigError."""
+    if chosen.executor != "ray" and dataclasses.replace(chosen.cluster, shared_memory=True) != Cluster():
+        raise ConfigError("is of --executor=ray", "--ray-address, --cpus-per-trial, --gpus-per-trial")
+    if chosen.executor == "ray" and chosen.workers == "auto":
+        words = (
+            "is as many as this machine has room for; with --executor=ray give how many at most, the cluster's room is found"
+        )
+        raise ConfigError(words, "--workers=auto")
+    if chosen.storage is not None and chosen.executor == "inline":
+        raise ConfigError("trains in the driver itself, which could not say then that it lives", "--executor inline")
 
 
 def check_space(space: SearchSpace, chosen: Settings, view: View, deadline: float = math.inf) -> None:

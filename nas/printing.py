@@ -107,7 +107,7 @@ def candidate_lines(record: Record, candidate: Candidate, epochs: Sequence[Metri
 
 
 def _layer_lines(blueprint: Blueprint) -> Iterator[str]:
-    from nas.blueprint.layers import to_dict
+    from nas.blueprint.plain import to_dict
 
     yield f"{'layer':<24}{'shape':<16}{'parameters':>12}  details"
     yield f"{'input':<24}{_shape(blueprint.picture):<16}{0:>12,}  raw pixels 0–255"

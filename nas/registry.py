@@ -1,7 +1,7 @@
 """Tables of named parts: blocks, data sets, strategies, executors, formats.
 
 A table refuses a name twice and answers a wrong name with the nearest right one. Each part's package fills its own table;
-a user's file given by `--plugin` adds to the same tables through `nas.register_…`.
+a user's file given by `--plugin` adds to those of blocks, data sets, strategies and executors through `nas.register_…`.
 """
 
 from __future__ import annotations

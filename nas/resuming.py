@@ -23,7 +23,7 @@ from nas.jobs import check_memory, threads_of
 from nas.joint import check_shared
 from nas.leaderboard import read_csv
 from nas.messages import DataCard
-from nas.preparing import check_space, hands_of, interrupts_told, kept, prepare, with_whole_paths
+from nas.preparing import check_executor, check_space, hands_of, interrupts_told, kept, prepare, with_whole_paths
 from nas.provenance import SEARCH, backbone_digests, plugin_digests, versions
 from nas.result import Result, best_of
 from nas.retrainplan import PLAN
@@ -47,7 +47,7 @@ class Reopened:
 
 
 def resume(folder: str | Path | None, view: View | None = None, **changes: Any) -> Result:
-    """Go on with a run where it stopped, or extend it: `budget`, `time`, `workers`, `threads` and the limits may change.
+    """Go on with a run where it stopped, or extend it: what `CHANGEABLE` names may change.
 
     Raises RunError if the folder is no run, another driver has it, or its data or space are no longer what they were.
     """
@@ -86,6 +86,7 @@ def reopened(run: Run, view: View, kind: str, **changes: Any) -> Reopened:
         raise ConfigError(f"cannot change on resume; these can: {', '.join(CHANGEABLE)}", f"--{unknown[0]}")
     changed = {key: value for key, value in changes.items() if value is not None}
     chosen = settings(None, facts["settings"], **changed)
+    check_executor(chosen)
     if changed.get("workers") == "auto" and "gpu" in (facts.get("machine") or {}):
         chosen = chosen.model_copy(update={"workers": facts["settings"]["workers"]})  # as many as its rehearsal gave room
     chosen = chosen.model_copy(update={"workers": chosen.at_once})

@@ -1,12 +1,11 @@
 """The search, from settings to result: what `nas search` and `nas.search(...)` do. `resuming.py` goes on with one.
 
-It checks everything that can be checked, prepares the data, rehearses two networks, foretells the time, and hands over by
-`fitting.py` to `driver.py`; read that next.
+It checks everything that can be checked, prepares the data, rehearses one or two networks, foretells the time, and hands over
+by `fitting.py` to `driver.py`; read that next.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,8 +24,8 @@ from nas.jobs import job_for, limits_of, networks_of, search_deadline
 from nas.joint import check_shared
 from nas.known import known
 from nas.logs import FOLDER, Logged, check_tensorboard
-from nas.messages import Cluster, DataCard
-from nas.preparing import begin, check_space, hands_of, interrupts_told, kept, readied, with_whole_paths
+from nas.messages import DataCard
+from nas.preparing import begin, check_executor, check_space, hands_of, interrupts_told, kept, readied, with_whole_paths
 from nas.provenance import SEARCH, provenance
 from nas.result import Result, best_begun
 from nas.run import Run, disk_told
@@ -118,21 +117,16 @@ def check_search(space: SearchSpace, chosen: Settings) -> list[Genotype]:
         raise ConfigError(f"the space '{space.name}' has no group 'blocks', so it describes no networks", "--space")
     if chosen.inherit and chosen.strategy in CHILDLESS:
         raise ConfigError(f"needs parents: '{chosen.strategy}' has none, 'genetic' has", "--inherit")
-    if chosen.executor != "ray" and dataclasses.replace(chosen.cluster, shared_memory=True) != Cluster():
-        raise ConfigError("is of --executor=ray", "--ray-address, --cpus-per-trial, --gpus-per-trial")
-    if chosen.executor == "ray" and chosen.workers == "auto":
-        words = (
-            "is as many as this machine has room for; with --executor=ray give how many at most, the cluster's room is found"
-        )
-        raise ConfigError(words, "--workers=auto")
+    check_executor(chosen)
     if chosen.storage is None and chosen.study != Settings().study:
         raise ConfigError("is of --storage", "--study")
     if chosen.storage is not None:
-        if chosen.inherit or chosen.retrain:
-            what = "--inherit" if chosen.inherit else "--retrain"
-            raise ConfigError("is not possible with --storage: each driver has the models of its own candidates alone", what)
-        if chosen.executor == "inline":
-            raise ConfigError("trains in the driver itself, which could not say then that it lives", "--executor inline")
+        if chosen.inherit:
+            words = "is not possible with --storage: each driver has the models of its own candidates alone"
+            raise ConfigError(words, "--inherit")
+        if chosen.retrain:
+            words = "is not possible with --storage, where each driver would do so: retrain afterwards, once, by 'nas retrain'"
+            raise ConfigError(words, "--retrain")
         check_server(chosen.storage)
     if chosen.tensorboard:
         check_tensorboard()

@@ -9,7 +9,8 @@ import pickle
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from nas.blueprint import express
 from nas.executors import Work
 from nas.executors.processes import Processes
 from nas.messages import DataCard, Job, Lost, Outcome, Progress
+from nas.view import Silent
 
 ROOT = Path(__file__).parent.parent
 
@@ -45,6 +47,7 @@ SMALL_SEARCH: dict[str, Any] = {
     "epochs": 2,
     "seed": 3,
     "max_flops": 600_000,
+    "threads": 1,
 }
 
 
@@ -159,6 +162,16 @@ def workers(driver: int | None = None) -> list[psutil.Process]:
     return [child for child in own.children(recursive=True) if child.ppid() != own.pid]
 
 
+class Listening(Silent):
+    """A view that keeps what is said."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
 def until(condition: Callable[[], Any], what: str, seconds: float = 90) -> None:
     """Wait until something holds, as long as a slow machine may need."""
     end = time.monotonic() + seconds
@@ -172,6 +185,25 @@ def nas(*words: object, cwd: Path, env: dict[str, str] | None = None, timeout: f
     command = [sys.executable, "-m", "nas", *map(str, words)]
     variables = {**os.environ, "COLUMNS": "160", **(env or {})}
     return subprocess.run(command, cwd=cwd, env=variables, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+@contextmanager
+def busy_driver(executor: str, folder: Path) -> Iterator[tuple[int, int]]:
+    """A driver with one busy worker, as processes of their own: the ids of both. The driver is killed at the end."""
+    code = f"""
+from nas.executors import EXECUTORS, Work
+executor = EXECUTORS["{executor}"](Work("tests.executors.jobs:busy", lambda _: True))
+executor.submit(0, {str(folder / "pid")!r})
+while True:
+    executor.finished(1.0)
+"""
+    driver = subprocess.Popen([sys.executable, "-c", code], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    try:
+        until(lambda: (folder / "pid").exists() and (folder / "pid").read_text(), "a busy worker")
+        yield driver.pid, int((folder / "pid").read_text())
+    finally:
+        driver.kill()
+        driver.wait()
 
 
 def started(folder: Path, **changes: object) -> subprocess.Popen[str]:

@@ -14,7 +14,7 @@ from nas.errors import DatasetError, InputError
 from nas.evaluate import evaluate
 from nas.predict import predict
 from nas.view import Silent
-from tests.helpers import class_folder, nas, save
+from tests.helpers import Listening, class_folder, nas, save
 
 
 @pytest.fixture(scope="module")
@@ -64,13 +64,6 @@ def test_small_folders_without_anything_to_hold_out(small_run: Path, tmp_path: P
 
 
 def test_a_look_at_the_test_part_before_the_retraining_is_told(small_run: Path, labelled: Path, tmp_path: Path) -> None:
-    class Listening(Silent):
-        def __init__(self) -> None:
-            self.notes: list[str] = []
-
-        def note(self, text: str) -> None:
-            self.notes.append(text)
-
     run = Path(shutil.copytree(small_run, tmp_path / "run"))
     words = "this run is not retrained yet: what is chosen by these figures, its test part can no longer judge"
     for data, final, told in (("digits", False, True), (str(labelled), False, False), ("digits", True, False)):

@@ -8,19 +8,20 @@ from typing import Any
 import pytest
 
 from nas.leaderboard import read_csv
-from tests.helpers import SMALL_SEARCH, as_options, nas, python
+from nas.resuming import resume
+from nas.searching import search
+from nas.view import Silent
+from tests.helpers import SMALL_SEARCH, python
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("logs")
-    found = nas("search", *as_options({**SMALL_SEARCH, "budget": 2}), "--tensorboard", "--out=run", cwd=folder)
-    assert found.returncode == 0, found.stderr
-    found = nas("resume", "run", "--budget=3", cwd=folder)
-    assert found.returncode == 0, found.stderr
-    return folder / "run"
+    folder = tmp_path_factory.mktemp("logs") / "run"
+    search(out=folder, view=Silent(), tensorboard=True, **{**SMALL_SEARCH, "budget": 1})
+    resume(folder, Silent(), budget=2)
+    return folder
 
 
 def events(folder: Path) -> list[Any]:

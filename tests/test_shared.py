@@ -402,7 +402,7 @@ def driver(server: str) -> Iterator[Driver]:
     made: list[subprocess.Popen[str]] = []
 
     def begin(study: str, out: Path, *more: str) -> subprocess.Popen[str]:
-        few = as_options({**SMALL_SEARCH, "budget": 6, "threads": 1, "storage": server, "study": study, "out": out})
+        few = as_options({**SMALL_SEARCH, "budget": 4, "storage": server, "study": study, "out": out})
         command = [sys.executable, "-m", "nas", "search", *few, *more]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
@@ -425,9 +425,9 @@ def test_two_searches_share_the_work(driver: Driver, tmp_path: Path) -> None:
         assert (each.returncode, errors) == (0, ""), said
     boards = [without_seconds(run.leaderboard) for run in runs]
     assert boards[0] == boards[1]
-    assert sorted(int(row["number"]) for row in boards[0]) == list(range(6))
+    assert sorted(int(row["number"]) for row in boards[0]) == list(range(4))
     assert {row["state"] for row in boards[0]} <= {"trained", "stopped"}
-    assert len({row["digest"] for row in boards[0]}) == 6
+    assert len({row["digest"] for row in boards[0]}) == 4
     kept = [{file.stem for file in (run.folder / "models").iterdir()} for run in runs]
     assert not kept[0] & kept[1], "each has the models of its own"
     assert kept[0]
@@ -438,7 +438,7 @@ def test_two_searches_share_the_work(driver: Driver, tmp_path: Path) -> None:
 
     # What reads a run reads this one, and a retraining is the run's own.
     with_it = reader_of(runs[0], runs[0].read_settings())
-    assert len(with_it.records()) == 6
+    assert len(with_it.records()) == 4
     with_it.close()
     assert nas("show", runs[0].folder, 0, cwd=tmp_path).returncode == 0
     found = nas("retrain", runs[1].folder, "--top=1", "--seeds=1", "--epochs=1", cwd=tmp_path)
@@ -447,9 +447,9 @@ def test_two_searches_share_the_work(driver: Driver, tmp_path: Path) -> None:
     again = nas("retrain", runs[0].folder, cwd=tmp_path)
     assert again.returncode == 2
     assert "was retrained elsewhere before" in again.stderr
-    found = nas("resume", runs[0].folder, "--budget=7", cwd=tmp_path)
+    found = nas("resume", runs[0].folder, "--budget=5", cwd=tmp_path)
     assert found.returncode == 0, found.stderr
-    assert len(without_seconds(runs[0].leaderboard)) == 7
+    assert len(without_seconds(runs[0].leaderboard)) == 5
 
 
 @pytest.mark.slow
@@ -464,7 +464,7 @@ def test_what_a_killed_driver_had_begun_is_finished_by_the_other(driver: Driver,
     said, errors = drivers[1].communicate(timeout=600)
     assert (drivers[1].returncode, errors) == (0, ""), said
     board = without_seconds(runs[1].leaderboard)
-    assert sorted(int(row["number"]) for row in board) == list(range(6))
+    assert sorted(int(row["number"]) for row in board) == list(range(4))
     assert {row["state"] for row in board} <= {"trained", "stopped"}
     assert "its driver has gone; it is trained here" in said
     found = nas("resume", runs[0].folder, cwd=tmp_path)

@@ -1,5 +1,5 @@
-"""Networks as plain data: `layers.py` → `blueprint.py` → `sketch.py` → `blocks.py`, `stages.py` → `express.py`, in order of
-reading."""
+"""Networks as plain data, in order of reading: `layers.py` (and `plain.py`) → `blueprint.py` → `sketch.py` → `blocks.py`,
+`stages.py` → `express.py`."""
 
 from nas.blueprint import stages  # noqa: F401  importing it enters its blocks in the table
 from nas.blueprint.blocks import BLOCKS, register_block

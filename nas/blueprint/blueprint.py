@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from nas.blueprint.layers import Layer, Shape, from_dict, to_dict
+from nas.blueprint.layers import Layer, Shape
+from nas.blueprint.plain import from_dict, to_dict
 from nas.errors import BlueprintError
 from nas.space import canonical_json
 
@@ -43,8 +45,8 @@ class Node:
 class Blueprint:
     """A network: the shape of a picture (height, width, channels), and its nodes in the order in which they are computed.
 
-    The last node is the output. Raises BlueprintError on creation if a name stands twice, an input is not there, or a
-    shape does not fit.
+    The last node is the output. Raises BlueprintError on creation if a name stands twice, an input is not there, a shape does
+    not fit, or nothing reads a node.
     """
 
     picture: Shape
@@ -54,6 +56,10 @@ class Blueprint:
         if not self.nodes:
             raise BlueprintError("a network needs at least one layer")
         _ = self.shapes
+        read = {name for node in self.nodes for name in node.inputs}
+        unread = next((node.name for node in self.nodes[:-1] if node.name not in read), None)
+        if unread is not None:
+            raise BlueprintError(f"no layer reads '{unread}', and it is not the last one")
 
     @cached_property
     def shapes(self) -> dict[str, Shape]:
@@ -71,6 +77,19 @@ class Blueprint:
     def inputs_of(self, node: Node) -> list[Shape]:
         """The shapes that a node reads."""
         return [self.shapes[name] for name in node.inputs]
+
+    def chains(self, follows: Callable[[Node, Node], bool]) -> list[list[Node]]:
+        """All nodes in their order. One that reads the node before it alone, and alone reads that, stands in a list with it
+        where `follows(first of the list, node)` says so."""
+        readers = Counter(name for node in self.nodes for name in node.inputs)
+        chains: list[list[Node]] = []
+        for node in self.nodes:
+            last = chains[-1] if chains else []
+            if last and node.inputs == (last[-1].name,) and readers[last[-1].name] == 1 and follows(last[0], node):
+                last.append(node)
+            else:
+                chains.append([node])
+        return chains
 
     @cached_property
     def parameters(self) -> int:
@@ -113,6 +132,8 @@ class Blueprint:
     def from_dict(cls, data: dict[str, Any]) -> Blueprint:
         """The inverse of `to_dict`. Raises BlueprintError for anything that is no network."""
         try:
+            if not all(type(side) is int for side in data["picture"]):
+                raise BlueprintError(f"a picture has whole numbers of pixels and channels; found {data['picture']!r}")
             return cls(tuple(data["picture"]), tuple(_nodes(data["nodes"])))
         except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as problem:
             raise BlueprintError(f"this is no blueprint: {problem}") from None

@@ -8,10 +8,10 @@ Shapes are without the batch: `(height, width, channels)` for pictures, `(featur
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Literal, TypeAlias
+from dataclasses import dataclass
+from typing import ClassVar, Literal, TypeAlias
 
-from nas.errors import BlueprintError, listing, unknown
+from nas.errors import BlueprintError, listing
 
 Shape: TypeAlias = tuple[int, ...]
 
@@ -269,29 +269,3 @@ class Concat(Layer):
         if len({shape[:-1] for shape in inputs}) != 1:
             raise BlueprintError(f"only pictures of one size can be concatenated; found {listing(inputs)}")
         return (*inputs[0][:-1], sum(shape[-1] for shape in inputs))
-
-
-KINDS: dict[str, type[Layer]] = {
-    layer.kind: layer
-    for layer in (
-        *(Rescale, Conv, Depthwise, Norm, Activation, Pad, Pool, GlobalPool),
-        *(Flatten, Dense, Dropout, Add, Multiply, Concat),
-    )
-}
-
-
-def to_dict(layer: Layer) -> dict[str, Any]:
-    """Plain data: `kind` and the layer's fields."""
-    return {"kind": layer.kind, **vars(layer)}
-
-
-def from_dict(data: dict[str, Any]) -> Layer:
-    """The inverse of `to_dict`. Raises BlueprintError for a kind or field that does not exist."""
-    if data.get("kind") not in KINDS:
-        raise BlueprintError(unknown("layer", data.get("kind"), KINDS))
-    kind = KINDS[data["kind"]]
-    names = {field.name for field in fields(kind)}
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items() if key != "kind"}
-    if set(values) - names:
-        raise BlueprintError(f"{data['kind']}: {unknown('field', sorted(set(values) - names)[0], names)}")
-    return kind(**values)

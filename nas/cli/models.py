@@ -73,7 +73,9 @@ def export(
     number: Annotated[int | None, typer.Option(help="The candidate of this number.")] = None,
     final: Annotated[bool, typer.Option("--final", help="The retrained model.")] = False,
     int8: Annotated[bool, typer.Option("--int8", help="Whole numbers of 8 bits (tflite): a quarter of the size.")] = False,
-    out: Annotated[str | None, typer.Option("--out", "-o", help="A new folder (default export/FORMAT in the run's).")] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", help="A new folder (default export/FORMAT in the run's; FORMAT-int8).")
+    ] = None,
     data_dir: DataDir = None,
     debug: Debug = False,
 ) -> None:

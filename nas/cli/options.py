@@ -12,11 +12,14 @@ import typer
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
 Workers = Annotated[
     str | None,
-    typer.Option(help="Candidates trained at once (default 1: the same result every time), or auto: one on each core."),
+    typer.Option(help="Candidates trained at once (default 1: the same result every time), or auto: as many as have room."),
 ]
 Executor = Annotated[str | None, typer.Option(help="Where candidates are trained: processes (default), ray or inline.")]
 RayAddress = Annotated[
-    str | None, typer.Option(help="Of --executor ray: auto for this machine's cluster, or ray://host:port (default: its own).")
+    str | None,
+    typer.Option(
+        help="Of --executor ray: auto (this machine's cluster), host:port or ray://host:port (default RAY_ADDRESS, or its own)."
+    ),
 ]
 CpusPerTrial = Annotated[float | None, typer.Option(help="Of --executor ray: CPUs of one candidate (default 1).")]
 GpusPerTrial = Annotated[float | None, typer.Option(help="Of --executor ray: GPUs of one, such as 0.25 (default 0).")]

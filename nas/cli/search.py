@@ -184,7 +184,7 @@ def _finish(work: Any) -> None:
         say(f"look:     nas show {run.name} {result.best.number}")
     if run.best.exists():
         say(f"predict:  nas predict {run.name} PICTURE")
-    if result.best is not None and not run.final.exists() and run.read_settings()["settings"].get("storage") is None:
+    if result.best is not None and not run.final.exists():
         say(f"retrain:  nas retrain {run.name}   (the best at full length; their winner is scored on the test part)")
 
 

@@ -1,4 +1,5 @@
-"""Data sets: `base.py` (what one is), one file for each kind, `prepare.py` (the cache), `split.py` (train and validation)."""
+"""Data sets: `base.py` (what one is), one file for each kind, `prepare.py` and `cache.py` (decoded once; on
+other machines `fetched.py`), `images.py` (decoding), `split.py` (train and validation)."""
 
 from nas.datasets import cats_dogs, cifar, digits  # noqa: F401  importing them enters them in the table
 from nas.datasets.base import DATASETS, Arrays, Files, register_dataset

@@ -83,7 +83,7 @@ def export(
         format: an entry of `nas.export.FORMATS`.
         rank, number: which candidate, by the leaderboard; or `final`, the retrained one. Without any, the run's `best.keras`.
         int8: whole numbers of 8 bits, where the format knows them.
-        out: a folder that is not there yet; by default `export/<format>` in the run's.
+        out: a folder that is not there yet; by default `export/<format>` (`-int8`) in the run's.
 
     Raises RunFailed if the two do not agree, RunError or ConfigError for what is wrong in the input.
     """

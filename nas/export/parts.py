@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -69,7 +68,7 @@ class Region:
         """The usual word for it."""
         join, source = self.last, self.first.inputs[0]
         if isinstance(join.layer, Concat):
-            return "dense_block" if source in join.inputs else "inception"
+            return "dense_block" if source in join.inputs else "branches"
         return "residual" if isinstance(join.layer, Add) else "squeeze" if isinstance(join.layer, Multiply) else "block"
 
     @cached_property
@@ -89,20 +88,8 @@ def told(layer: Layer) -> tuple[tuple[str, int], ...]:
 
 def parts_of(blueprint: Blueprint) -> list[Part]:
     """All nodes in their order, in parts."""
-    return list(_parts(_chains(blueprint), forks=True))
-
-
-def _chains(blueprint: Blueprint) -> list[Chain]:
-    readers = Counter(name for node in blueprint.nodes for name in node.inputs)
-    chains: list[list[Node]] = []
-    for node in blueprint.nodes:
-        last = chains[-1] if chains else []
-        follows = last and isinstance(last[0].layer, STARTS) and node.inputs == (last[-1].name,)
-        if follows and isinstance(node.layer, FOLLOWS) and readers[last[-1].name] == 1:
-            last.append(node)
-        else:
-            chains.append([node])
-    return [Chain(tuple(nodes)) for nodes in chains]
+    chains = blueprint.chains(lambda first, node: isinstance(first.layer, STARTS) and isinstance(node.layer, FOLLOWS))
+    return list(_parts([Chain(tuple(nodes)) for nodes in chains], forks=True))
 
 
 def _parts(chains: Sequence[Chain], forks: bool) -> Iterator[Part]:
@@ -117,8 +104,8 @@ def _parts(chains: Sequence[Chain], forks: bool) -> Iterator[Part]:
 
 def _region(chains: Sequence[Chain]) -> int:
     """How many chains the shortest region has that begins with the first; 0 if it is none."""
-    (source, *_), made = chains[0].first.inputs, {chains[0].last.name}
-    if not any(source in chain.first.inputs for chain in chains[1:]):
+    (source, *others), made = chains[0].first.inputs, {chains[0].last.name}
+    if others or not any(source in chain.first.inputs for chain in chains[1:]):
         return 0
     for length, chain in enumerate(chains[1:], start=2):
         if any(name not in made and name != source for name in chain.first.inputs):

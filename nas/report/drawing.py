@@ -16,7 +16,7 @@ COLOURS = {"conv": "#d3e6f5", "pool": "#fce3c8", "dense": "#d9ead3", "join": "#e
 
 def drawing(blueprint: Blueprint) -> str:
     """An SVG of one column of boxes; layers that keep the shape and stand behind a convolution share its box."""
-    boxes = _boxes(blueprint)
+    boxes = blueprint.chains(lambda first, node: isinstance(node.layer, Norm | Activation | Dropout))
     width = max(WIDTH, *(round(LETTER * len(_label(box))) + 16 for box in boxes)) if boxes else WIDTH
     place = {node.name: at for at, box in enumerate(boxes) for node in box}
     place["input"] = -1
@@ -30,22 +30,6 @@ def drawing(blueprint: Blueprint) -> str:
         f'<svg viewBox="0 0 {wide} {height}" width="{wide}" role="img" aria-label="{words}" xmlns="http://www.w3.org/2000/svg">'
     )
     return "\n".join([head, *lines, *rows, "</svg>"])
-
-
-def _boxes(blueprint: Blueprint) -> list[list[Node]]:
-    readers: dict[str, int] = {}
-    for node in blueprint.nodes:
-        for name in node.inputs:
-            readers[name] = readers.get(name, 0) + 1
-    boxes: list[list[Node]] = []
-    for node in blueprint.nodes:
-        last = boxes[-1][-1] if boxes else None
-        small = isinstance(node.layer, Norm | Activation | Dropout)
-        if last is not None and small and node.inputs == (last.name,) and readers[last.name] == 1:
-            boxes[-1].append(node)
-        else:
-            boxes.append([node])
-    return boxes
 
 
 def _label(box: Sequence[Node]) -> str:

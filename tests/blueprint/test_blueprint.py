@@ -72,6 +72,7 @@ def test_the_digest_tells_networks_and_pictures_apart():
         ((Node("a", Conv(3), ("b",)), Node("b", Conv(3), ("a",))), "a: no layer 'b' before this one"),
         ((Node("a", Conv(3), ()),), "a: no layer '' before this one"),
         ((Node("a", Dense(3), ("input",)),), "dense needs a row of features"),
+        ((Node("a", Conv(3), ("input",)), Node("b", Conv(3), ("input",))), "no layer reads 'a', and it is not the last one"),
     ],
 )
 def test_what_is_no_network_cannot_be_made(nodes, told):
@@ -92,6 +93,14 @@ def test_what_is_no_network_cannot_be_made(nodes, told):
         {"picture": [4, 4, 1], "nodes": ["conv"]},
         {"picture": [4, 4, 1], "nodes": [{"kind": ["conv"], "name": "a", "inputs": ["input"]}]},
         {"picture": [4, 4, 1], "nodes": [{"kind": "conv", "name": "a", "inputs": ["input"], "filters": 3, "stride": 0}]},
+        {"picture": [4, 4, "1"], "nodes": [{"kind": "flatten", "name": "a", "inputs": ["input"]}]},
+        {"picture": [4, 4, 1], "nodes": [{"kind": "conv", "name": "a", "inputs": ["input"], "filters": "3"}]},
+        {"picture": [4, 4, 1], "nodes": [{"kind": "conv", "name": "a", "inputs": ["input"], "filters": True}]},
+        {"picture": [4, 4, 1], "nodes": [{"kind": "norm", "name": "a", "inputs": ["input"], "type": "batch'"}]},
+        {"picture": [4, 4, 1], "nodes": [{"kind": "norm", "name": "a", "inputs": ["input"], "momentum": "0.9"}]},
+        {"picture": [4, 4, 1], "nodes": [{"kind": "norm", "name": "a", "inputs": ["input"], "momentum": float("inf")}]},
+        {"picture": [4, 4, 1], "nodes": [{"kind": "activation", "name": "a", "inputs": ["input"], "type": 'relu")\nprint("'}]},
+        {"picture": [4, 4, 1], "nodes": [{"kind": "rescale", "name": "a", "inputs": ["input"], "scale": ["1"], "offset": [0]}]},
         [],
         None,
     ],

@@ -3,7 +3,6 @@
 import pytest
 
 from nas.blueprint.layers import (
-    KINDS,
     Activation,
     Add,
     Concat,
@@ -15,9 +14,8 @@ from nas.blueprint.layers import (
     Norm,
     Pool,
     Rescale,
-    from_dict,
-    to_dict,
 )
+from nas.blueprint.plain import KINDS, from_dict, to_dict
 from nas.errors import BlueprintError
 
 PICTURE = (32, 30, 3)

@@ -20,7 +20,7 @@ from nas.executors import Task, Work
 from nas.executors.processes import Processes
 from nas.messages import Blocked, Infeasible, Limits, Lost, OutOfMemory, Trained
 from tests.executors.jobs import HERE
-from tests.helpers import ROOT, python, until, wait_for, workers
+from tests.helpers import busy_driver, python, until, wait_for, workers
 
 
 @pytest.fixture
@@ -94,22 +94,9 @@ def test_workers_have_keras_from_the_start_and_nothing_of_the_driver(executor: P
 
 
 def test_killed_driver_takes_its_busy_worker_with_it(tmp_path: Path) -> None:
-    code = f"""
-from nas.executors import Work
-from nas.executors.processes import Processes
-executor = Processes(Work("{HERE}:busy", lambda _: True))
-executor.submit(0, {str(tmp_path / "pid")!r})
-while True:
-    executor.finished(1.0)
-"""
-    driver = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    try:
-        until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), "a busy worker")
-        family = psutil.Process(driver.pid).children(recursive=True)
-        assert int((tmp_path / "pid").read_text()) in [each.pid for each in family]
-    finally:
-        driver.kill()
-        driver.wait()
+    with busy_driver("processes", tmp_path) as (driver, busy):
+        family = psutil.Process(driver).children(recursive=True)
+        assert busy in [each.pid for each in family]
     _, alive = psutil.wait_procs(family, timeout=30)
     assert alive == []
 

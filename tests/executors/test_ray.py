@@ -8,8 +8,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -44,7 +42,7 @@ from tests.executors.test_contract import (  # noqa: F401  the cases of all exec
     test_traceback_of_a_job_is_in_the_log,
     test_without_a_job_nothing_finishes,
 )
-from tests.helpers import ROOT, SMALL_SEARCH, make_job, nas, python, until, wait_for, without_seconds
+from tests.helpers import SMALL_SEARCH, as_options, busy_driver, make_job, nas, python, until, wait_for, without_seconds
 
 pytestmark = pytest.mark.slow
 
@@ -194,23 +192,11 @@ def test_what_a_cluster_cannot_give_is_told(tmp_path: Path) -> None:
 
 
 def test_killed_driver_takes_its_slots_and_workers_with_it(tmp_path: Path) -> None:
-    code = f"""
-from nas.executors import EXECUTORS, Work
-executor = EXECUTORS["ray"](Work("{HERE}:busy", lambda _: True))
-executor.submit(0, {str(tmp_path / "pid")!r})
-while True:
-    executor.finished(1.0)
-"""
-    driver = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    try:
-        until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text(), "a busy worker")
-        above = psutil.Process(int((tmp_path / "pid").read_text())).parents()
+    with busy_driver("ray", tmp_path) as (driver, busy):
+        above = psutil.Process(busy).parents()
         slot = next(each for each in above if "ray::Slot" in " ".join(each.cmdline()))
-        assert driver.pid in [each.pid for each in above]
+        assert driver in [each.pid for each in above]
         family = [slot, *slot.children(recursive=True)]
-    finally:
-        driver.kill()
-        driver.wait()
     _, alive = psutil.wait_procs(family, timeout=60)
     assert alive == []
 
@@ -266,13 +252,10 @@ def test_no_more_at_once_than_the_cluster_has_room_for(make: Make, tmp_path: Pat
     assert number == 2
 
 
-def test_the_same_search_as_on_this_machine(tmp_path: Path) -> None:
-    words = [f"--{key.replace('_', '-')}={value}" for key, value in SMALL_SEARCH.items()]
-    for name, more in (("here", ()), ("there", ("--executor=ray",))):
-        found = nas("search", *words, *more, "--threads=1", f"--out={name}", cwd=tmp_path, timeout=300)
-        assert found.returncode == 0, found.stderr
-    here, there = (without_seconds(tmp_path / name / "leaderboard.csv") for name in ("here", "there"))
-    assert here == there
+def test_the_same_search_as_on_this_machine(small_run: Path, tmp_path: Path) -> None:
+    found = nas("search", *as_options(SMALL_SEARCH), "--executor=ray", "--out=there", cwd=tmp_path, timeout=300)
+    assert found.returncode == 0, found.stderr
+    assert without_seconds(tmp_path / "there" / "leaderboard.csv") == without_seconds(small_run / "leaderboard.csv")
     assert (tmp_path / "there" / "best.keras").exists()
 
 

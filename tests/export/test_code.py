@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nas.blueprint import BLOCKS, Blueprint, Pictures, express
+from nas.blueprint import BLOCKS, Blueprint, Pictures, Sketch, express
 from nas.blueprint.layers import ACTIVATIONS, NORMS
 from nas.blueprint.stages import UNITS
 from nas.export.code import code
@@ -69,6 +69,24 @@ def test_code_knows_every_unit(unit: str) -> None:
 @pytest.mark.parametrize("block", BLOCKS.names())
 def test_code_knows_every_block(block: str) -> None:
     same(express({"blocks": [{"block": block, **({} if block == "stage" else {"filters": 8})}] * 2}, PICTURES)[0])
+
+
+@pytest.mark.slow
+def test_code_knows_a_block_whose_join_is_where_another_begins() -> None:
+    """A region begins with a layer that reads one other: with more it could not be the argument of a function."""
+
+    @BLOCKS.register("crossed")
+    def crossed(net: Sketch, *, filters: int) -> None:
+        start = net.conv(filters, 1).tip
+        first = net.conv(filters, 3).tip
+        net.join("add", start, first)
+        second = net.conv(filters, 3).tip
+        net.join("add", start, second)
+
+    try:
+        same(express({"blocks": [{"block": "crossed", "filters": 8}] * 3}, PICTURES)[0])
+    finally:
+        del BLOCKS._parts["crossed"]
 
 
 def test_code_is_short_and_has_functions_for_what_comes_again() -> None:

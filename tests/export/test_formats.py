@@ -7,6 +7,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,16 @@ def exported(run: Path) -> dict[str, Exported]:
 def scans(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder, part = tmp_path_factory.mktemp("scans"), load("digits", None, "test")
     return [save(part.images[index], folder / f"{index}.png") for index in range(70)]
+
+
+@contextmanager
+def for_now(name: str, form: Format) -> Iterator[None]:
+    """A format that is in the table while this lasts."""
+    FORMATS.register(name)(form)
+    try:
+        yield
+    finally:
+        del FORMATS._parts[name]
 
 
 def test_all_formats_are_tried_here() -> None:
@@ -234,14 +246,9 @@ def test_whole_numbers_that_cost_too_much_are_not_exported(run: Path, tmp_path: 
         model.get_layer("rescale").offset = [40.0]
         write_model(model, order.about, folder / "model.keras")
 
-    FORMATS.register("coarse")(Format("model.keras", "", write, keras.read, int8=True))
-    try:
-        with pytest.raises(
-            RunFailed, match=r"is not as good as the original: its accuracy is 0\.\d+ instead of 0\.\d+ on 1,000 p"
-        ):
-            export(run, "coarse", int8=True, out=tmp_path / "coarse", view=Silent())
-    finally:
-        del FORMATS._parts["coarse"]
+    words = r"is not as good as the original: its accuracy is 0\.\d+ instead of 0\.\d+ on 1,000 p"
+    with for_now("coarse", Format("model.keras", "", write, keras.read, int8=True)), pytest.raises(RunFailed, match=words):
+        export(run, "coarse", int8=True, out=tmp_path / "coarse", view=Silent())
     assert list(tmp_path.iterdir()) == [], "nothing is left"
 
 
@@ -291,12 +298,9 @@ def test_what_answers_otherwise_is_not_exported(run: Path, tmp_path: Path) -> No
         model.get_layer("rescale").offset = [0.0]
         write_model(model, order.about, folder / "model.keras")
 
-    FORMATS.register("broken")(Format("model.keras", "", write, keras.read))
-    try:
-        with pytest.raises(RunFailed, match="does not answer as the original does: probabilities differ by up to"):
-            export(run, "broken", out=tmp_path / "broken", view=Silent())
-    finally:
-        del FORMATS._parts["broken"]
+    words = "does not answer as the original does: probabilities differ by up to"
+    with for_now("broken", Format("model.keras", "", write, keras.read)), pytest.raises(RunFailed, match=words):
+        export(run, "broken", out=tmp_path / "broken", view=Silent())
     assert list(tmp_path.iterdir()) == [], "nothing is left"
 
 
@@ -324,9 +328,7 @@ def test_what_cannot_be_exported_is_told_at_once(run: Path, tmp_path: Path) -> N
         export(run, "onnx", int8=True, view=Silent())
     with pytest.raises(RunError, match="is there already"):
         export(run, "keras", out=run, view=Silent())
-    FORMATS.register("absent")(Format("x", "", FORMATS["keras"].write, FORMATS["keras"].read, "absent", ("no_such_package",)))
-    try:
-        with pytest.raises(ConfigError, match=r"needs no_such_package, not installed here: .*pip install -e '\.\[absent\]'"):
-            export(run, "absent", view=Silent())
-    finally:
-        del FORMATS._parts["absent"]
+    absent = Format("x", "", FORMATS["keras"].write, FORMATS["keras"].read, "absent", ("no_such_package",))
+    words = r"needs no_such_package, not installed here: .*pip install -e '\.\[absent\]'"
+    with for_now("absent", absent), pytest.raises(ConfigError, match=words):
+        export(run, "absent", view=Silent())

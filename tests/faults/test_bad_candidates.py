@@ -15,18 +15,15 @@ from nas.space import read_space
 from nas.view import Silent
 from tests.faults import switch
 from tests.faults.switch import Fault
-from tests.helpers import SMALL_SEARCH, without_seconds, workers
+from tests.helpers import SMALL_SEARCH, Listening, without_seconds, workers
 
 
-class Listening(Silent):
-    """Keeps what is said, and who still works when a candidate has ended."""
+class Watching(Listening):
+    """Keeps besides who still works when a candidate has ended."""
 
     def __init__(self) -> None:
-        self.notes: list[str] = []
+        super().__init__()
         self.left: list[Any] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
     def finished(self, record: Record, best: Record | None) -> None:
         self.left += workers()
@@ -52,7 +49,7 @@ REASONS = {
 
 @pytest.mark.slow
 def test_whatever_happens_to_a_candidate_is_one_row_with_a_reason(tmp_path: Path, pace: float) -> None:
-    view = Listening()
+    view = Watching()
     fine = {**SMALL_SEARCH, "strategy": "random", "budget": 10, "pruner": "none"}
     limits = {"trial_time": round(14 * pace), "trial_memory": "2G", "hang_time": round(7 * pace)}
     space = {**read_space("connected").source}

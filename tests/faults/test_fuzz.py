@@ -232,7 +232,7 @@ def damaged(
     assert contents(outside) == before
 
 
-@examples(700)
+@examples(400)
 def test_a_damaged_space_is_told_or_can_be_searched(place: Path, seed: int) -> None:
     rng = random.Random(seed)
     folder = fresh(place)
@@ -301,7 +301,7 @@ COLUMNS = ("parameters", "val_accuracy", "state", "reason", "rank")
 
 
 @pytest.mark.slow
-@examples(120)
+@examples(60)
 def test_a_damaged_run_is_told_or_shown(small_run: Path, place: Path, seed: int) -> None:
     rng = random.Random(seed)
     with damaged(small_run, place, rng, rng.choice(LOOKED_AT)) as (run, _):
@@ -327,7 +327,7 @@ RESUMED = (
 )
 
 
-@examples(40)
+@examples(25)
 def test_a_damaged_run_is_told_or_resumed(small_run: Path, place: Path, seed: int) -> None:
     """Its budget is used up, so that nothing is left to train."""
     rng = random.Random(seed)

@@ -16,8 +16,7 @@ from nas.searching import search
 from nas.space import read_space
 from nas.strategies import make_strategy
 from nas.strategies.asking import Asking
-from nas.view import Silent
-from tests.helpers import SMALL_SEARCH, nas
+from tests.helpers import SMALL_SEARCH, Listening, nas
 
 CONNECTED = read_space("connected")
 PICTURES = Pictures((8, 8, 1), 3, (10.0,), (4.0,))
@@ -90,22 +89,16 @@ def test_space_with_next_to_nothing_within_the_limits_ends_with_the_numbers(stra
 
 @pytest.mark.slow
 def test_search_of_a_space_that_is_used_up_says_so_and_ends_well(tmp_path: Path) -> None:
-    notes: list[str] = []
-
-    class Listening(Silent):
-        def note(self, text: str) -> None:
-            notes.append(text)
-
     space = {
         "name": "tight",
         "groups": {"blocks": {"repeat": 1, "genes": {"filters": {"ordered": [4, 128]}, "norm": "none"}}},
         "genes": {"batch_size": 64},
     }
     options = {**SMALL_SEARCH, "space": space, "budget": 9, "epochs": 1, "max_params": 500}
-    result = search(out=tmp_path / "run", view=Listening(), **options)
+    result = search(out=tmp_path / "run", view=(view := Listening()), **options)
     assert (len(result.records), result.ended) == (1, "space")
-    assert "the space has nothing new within the limits after 1 candidate; the search ends" in notes
-    assert any("over max-params (500)" in note for note in notes)
+    assert "the space has nothing new within the limits after 1 candidate; the search ends" in view.notes
+    assert any("over max-params (500)" in note for note in view.notes)
 
 
 def test_space_with_nothing_within_the_limits_is_told_before_it_begins(tmp_path: Path) -> None:

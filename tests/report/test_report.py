@@ -23,7 +23,9 @@ from nas.leaderboard import read_csv
 from nas.messages import Record
 from nas.report.page import Section, picture
 from nas.report.reporting import report
+from nas.retraining import retrain
 from nas.run import Run
+from nas.searching import search
 from nas.space import read_space
 from nas.view import Silent
 from tests.helpers import class_folder, nas
@@ -37,12 +39,9 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole small search with children, retrained, on classes whose names are HTML."""
     folder = tmp_path_factory.mktemp("hostile")
     class_folder(folder / "<b>pictures", dict.fromkeys(HOSTILE, 30))
-    (folder / "small.yaml").write_text("genetic: {population: 3}\npruner: none\n", encoding="utf-8")
-    words = ("--space=connected", "--max-flops=2M", "--budget=5", "--epochs=1", "--seed=2", "--config=small.yaml", "--out=run")
-    done = nas("search", "--dataset=<b>pictures", *words, cwd=folder)
-    assert done.returncode == 0, done.stderr
-    done = nas("retrain", "run", "--top=1", "--seeds=1", "--epochs=1", cwd=folder)
-    assert done.returncode == 0, done.stderr
+    few: dict[str, Any] = {"space": "connected", "max_flops": "2M", "epochs": 1, "seed": 2, "pruner": "none", "threads": 1}
+    search(dataset=folder / "<b>pictures", budget=5, genetic={"population": 3}, out=folder / "run", view=Silent(), **few)
+    retrain(folder / "run", Silent(), top=1, seeds=1, epochs=1)
     done = nas("report", "run", cwd=folder)
     assert done.returncode == 0, done.stderr
     return folder / "run"

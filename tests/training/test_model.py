@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from nas.blueprint import Blueprint, Node, Pictures, express
-from nas.blueprint.layers import ACTIVATIONS, KINDS, Activation, Conv, Layer, Norm, Pool
+from nas.blueprint.layers import ACTIVATIONS, Activation, Conv, Layer, Norm, Pool
+from nas.blueprint.plain import KINDS
 from nas.space import read_space
 from nas.training.model import MAKERS, build
 from nas.training.weights import weights_of
