@@ -91,7 +91,7 @@ def test_lines_of_the_card_load_it(name: str, exported: dict[str, Exported], sca
     as_the_card_says(exported[name].folder, scans[0], tmp_path)
 
 
-def as_the_card_says(export: Path, scan: Path, tmp_path: Path) -> None:
+def as_the_card_says(export: Path, scan: Path, tmp_path: Path, close: float = CLOSE) -> None:
     """Run the lines of an export's card on a scan, and compare what they print with what `nas predict` does."""
     folder = Path(shutil.copytree(export, tmp_path / "given"))
     shutil.copy(scan, folder / "picture.jpg")
@@ -102,7 +102,7 @@ def as_the_card_says(export: Path, scan: Path, tmp_path: Path) -> None:
     found = subprocess.run([sys.executable, "load.py"], cwd=folder, capture_output=True, text=True, check=False, timeout=120)
     assert found.returncode == 0, found.stderr
     told: dict[str, float] = json.loads(found.stdout.splitlines()[-1].replace("'", '"'))
-    assert told == pytest.approx(predict(folder, [scan])[0].probabilities, abs=CLOSE)
+    assert told == pytest.approx(predict(folder, [scan])[0].probabilities, abs=close)
 
 
 @pytest.mark.parametrize("name", ["keras", "onnx"])
@@ -279,7 +279,7 @@ def test_whole_numbers_are_smaller_and_as_good(
     assert found.folder == run / "export" / "tflite-int8"
     assert found.parity.counted == 1_000
     assert found.size < exported["tflite"].size
-    as_the_card_says(found.folder, scans[0], tmp_path)
+    as_the_card_says(found.folder, scans[0], tmp_path, close=2 / 256)  # its answers are such steps, and need not add up to 1
     ours, theirs = predict(run, scans), predict(found.folder, scans)
     same = sum(
         next(iter(one.probabilities)) == next(iter(other.probabilities)) for one, other in zip(ours, theirs, strict=True)

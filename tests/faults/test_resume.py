@@ -152,11 +152,16 @@ def test_what_may_change_is_what_the_run_goes_on_with(small_run: Path, tmp_path:
         "hang_time": 50,
         "data_dir": str(tmp_path),
         "executor": "processes",
-        "ray_address": "auto",
-        "cpus_per_trial": 2.0,
-        "gpus_per_trial": 0.25,
     }
-    assert set(given) == set(CHANGEABLE)
+    of_ray = {"ray_address": "auto", "cpus_per_trial": 2.0, "gpus_per_trial": 0.25}
+    assert {*given, *of_ray} == set(CHANGEABLE)
+    before = run.settings.read_text()
+    for name, value in of_ray.items():
+        with pytest.raises(ConfigError, match="is of --executor=ray"):
+            resume(run.folder, view=Silent(), **{name: value})
+    with pytest.raises(ConfigError, match="--workers=auto: is as many as this machine has room for"):
+        resume(run.folder, view=Silent(), executor="ray", workers="auto")
+    assert run.settings.read_text() == before
     result = resume(run.folder, view=Silent(), **given)
     kept = run.read_settings()["settings"]
     read = {"time": 3600, "max_memory": 10**9, "trial_memory": 3 * 10**9}
