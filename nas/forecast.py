@@ -1,7 +1,7 @@
 """The rehearsal: some networks of the space are trained for a moment, so that mistakes show now and the time is foretold.
 
-Before a search two networks are rehearsed, the largest and the middle one of sixty (before one of a minute or so the largest
-alone: each takes as long as training a candidate there); for `nas plan` (`planning.py`) more, and longer.
+Before a search two networks are rehearsed, the largest and the middle one of sixty (before a short one the largest alone:
+each takes as long as training a candidate there); for `nas plan` (`planning.py`) more, and longer.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CONTEXT = 500_000_000  # bytes of a GPU that a process takes beside what it comp
 AROUND = 1.5  # seconds of a candidate before and after its training: its process, its model's file
 WANTED = 60  # random networks within the limits, from which those to be rehearsed are taken
 DRAWN = 3_000  # draws to find them
-SHORT = 1e11  # FLOPs of all forward passes of a search that takes about a minute or less, most of it in starting
+SHORT = 1e11  # FLOPs of all forward passes of a search in which trainings take less than what comes before and after them
 PLAYED = 8  # searches that are played through to see how many epochs a pruner leaves
 MOST_PLAYED = 200  # candidates of such a search
 

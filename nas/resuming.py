@@ -15,7 +15,7 @@ from typing import Any
 from nas import plugins
 from nas.blueprint import BACKBONE
 from nas.changes import data_changes, space_changes, version_changes
-from nas.config import CHANGEABLE, Settings, settings
+from nas.config import CHANGEABLE, OF_RAY, Settings, settings
 from nas.datasets.prepare import describe
 from nas.driving import deadline_of
 from nas.errors import ConfigError, NasError, RunError, counted
@@ -85,7 +85,10 @@ def reopened(run: Run, view: View, kind: str, **changes: Any) -> Reopened:
     if unknown:
         raise ConfigError(f"cannot change on resume; these can: {', '.join(CHANGEABLE)}", f"--{unknown[0]}")
     changed = {key: value for key, value in changes.items() if value is not None}
-    chosen = settings(None, facts["settings"], **changed)
+    own = facts["settings"]
+    if changed.get("executor", own.get("executor")) != "ray":  # a run that was brought home from a cluster
+        own = {key: value for key, value in own.items() if key not in OF_RAY}
+    chosen = settings(None, own, **changed)
     check_executor(chosen)
     if changed.get("workers") == "auto" and "gpu" in (facts.get("machine") or {}):
         chosen = chosen.model_copy(update={"workers": facts["settings"]["workers"]})  # as many as its rehearsal gave room

@@ -6,33 +6,10 @@ import math
 from dataclasses import fields
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from nas.blueprint.layers import (
-    ACTIVATIONS,
-    Activation,
-    Add,
-    Concat,
-    Conv,
-    Dense,
-    Depthwise,
-    Dropout,
-    Flatten,
-    GlobalPool,
-    Layer,
-    Multiply,
-    Norm,
-    Pad,
-    Pool,
-    Rescale,
-)
+from nas.blueprint.layers import ACTIVATIONS, Activation, Layer
 from nas.errors import BlueprintError, unknown
 
-KINDS: dict[str, type[Layer]] = {
-    layer.kind: layer
-    for layer in (
-        *(Rescale, Conv, Depthwise, Norm, Activation, Pad, Pool, GlobalPool),
-        *(Flatten, Dense, Dropout, Add, Multiply, Concat),
-    )
-}
+KINDS: dict[str, type[Layer]] = {layer.kind: layer for layer in Layer.__subclasses__()}
 
 
 def to_dict(layer: Layer) -> dict[str, Any]:

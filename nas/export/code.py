@@ -7,7 +7,7 @@ nodes, which is how `python.py` knows whose weights are whose.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any
 
 from nas.blueprint import Blueprint
@@ -85,7 +85,7 @@ class _Helper:
             key = column[0][0]
             if key == "filters" or len(set(column)) > 1:  # what all have is no argument
                 word = "hidden" if key in self.places and key == "filters" else key
-                name = next(each for each in (word, *(f"{word}_{n}" for n in range(2, 1000))) if each not in self.places)
+                name = _unused(word, self.places)
                 self.places[name] = places
                 if key != "filters":
                     self.usual[name] = str(Counter(value for _, value in column).most_common(1)[0][0])
@@ -123,8 +123,7 @@ class _Writer:
         taken = {"x", "build", "keras", "layers", "inputs", *KEPT_FOR.values()}
         for signature, parts in sorted(alike.items(), key=lambda item: len(list(item[1][0].chains()))):
             if len(parts) > 1:
-                word = parts[0].name
-                name = next(each for each in (word, *(f"{word}_{count}" for count in range(2, 1000))) if each not in taken)
+                name = _unused(parts[0].name, taken)
                 taken.add(name)
                 self.helpers[signature] = _Helper(name, parts)
         while self.helpers:
@@ -159,17 +158,17 @@ class _Writer:
         """What computes the parts one after the other. `holds`: node → variable. `x` is what was computed last; what is read
         again later gets a name first. `inside`: of the part itself, not a call of its function."""
         steps = list(self._steps(parts, inside))
-        last_read = {name: place for place, step in enumerate(steps) for name in _reads(step)}
+        last_read = {name: place for place, step in enumerate(steps) for name in step.first.inputs}
         ((current, variable),) = holds.items()
         for place, step in enumerate(steps):
             if variable == "x" and last_read.get(current, -1) > place:
-                layer = next(each.first.layer for each in steps[place + 1 :] if current in _reads(each))
+                layer = next(each.first.layer for each in steps[place + 1 :] if current in each.first.inputs)
                 word = KEPT_FOR.get(type(layer), "branch")
                 busy = {holds[name] for name, until in last_read.items() if until >= place and name in holds}
-                name = next(each for each in (word, *(f"{word}_{count}" for count in range(2, 1000))) if each not in busy)
+                name = _unused(word, busy)
                 yield f"{name} = x"
                 holds[current] = name
-            arguments = ["x" if name == current and variable == "x" else holds[name] for name in _reads(step)]
+            arguments = ["x" if name == current and variable == "x" else holds[name] for name in step.first.inputs]
             own, words = words[: len(step.numbers)], words[len(step.numbers) :]
             helper = None if inside and step is parts[0] else self.helpers.get(self._signature(step))
             if helper is not None:
@@ -220,9 +219,9 @@ def _all(parts: Sequence[Part]) -> Iterator[Part]:
             yield part
 
 
-def _reads(part: Part) -> tuple[str, ...]:
-    """The nodes that a part reads from outside."""
-    return part.first.inputs
+def _unused(word: str, taken: Container[str]) -> str:
+    """The word, or with the first number behind it that nothing else has."""
+    return next(each for each in (word, *(f"{word}_{count}" for count in range(2, 1000))) if each not in taken)
 
 
 def _call(layer: Layer, shape: Shape, filters: str = "", kernel: str = "", stride: str = "") -> str:

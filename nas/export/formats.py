@@ -40,9 +40,8 @@ class Format:
 
     `file` is the name of what it writes; `write` makes that in a folder, `read` opens it. `loading` are lines of Python that
     ask it about `picture`, float32 (uint8 for whole numbers) [1, height, width, channels], and leave `answers`, for the model
-    card. `extra` of nas brings
-    the packages that it `writes_with` and `reads_with` beyond what nas needs itself; `tensorflow`: it is written by that
-    backend alone; `int8`: it knows whole numbers of 8 bits.
+    card. `extra` of nas brings the packages that it `writes_with` and `reads_with` beyond what nas needs itself; `tensorflow`:
+    it is written by that backend alone; `int8`: it knows whole numbers of 8 bits.
     """
 
     file: str

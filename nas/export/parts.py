@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from nas.blueprint import Blueprint
 from nas.blueprint.blueprint import Node
-from nas.blueprint.layers import Activation, Add, Concat, Conv, Depthwise, Dropout, Layer, Multiply, Norm, Pool
+from nas.blueprint.layers import Activation, Add, Concat, Conv, Depthwise, Dropout, Norm, Pool
 
 STARTS = (Conv, Depthwise)  # a chain begins with one
 FOLLOWS = (Norm, Activation, Pool, Dropout)
@@ -41,8 +41,11 @@ class Chain:
 
     @cached_property
     def numbers(self) -> tuple[tuple[str, int], ...]:
-        """What a function can be told of it: filters, kernel, stride."""
-        return told(self.first.layer)
+        """What a function can be told of it, each with its name."""
+        layer = self.first.layer
+        if isinstance(layer, Conv):
+            return ("filters", layer.filters), ("kernel", layer.kernel), ("stride", layer.stride)
+        return (("kernel", layer.kernel), ("stride", layer.stride)) if isinstance(layer, Depthwise) else ()
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Region:
         join, source = self.last, self.first.inputs[0]
         if isinstance(join.layer, Concat):
             return "dense_block" if source in join.inputs else "branches"
-        return "residual" if isinstance(join.layer, Add) else "squeeze" if isinstance(join.layer, Multiply) else "block"
+        return "residual" if isinstance(join.layer, Add) else "squeeze"
 
     @cached_property
     def numbers(self) -> tuple[tuple[str, int], ...]:
@@ -77,13 +80,6 @@ class Region:
 
 
 Part: TypeAlias = Chain | Region
-
-
-def told(layer: Layer) -> tuple[tuple[str, int], ...]:
-    """The numbers of a layer with which a chain begins, each with its name."""
-    if isinstance(layer, Conv):
-        return ("filters", layer.filters), ("kernel", layer.kernel), ("stride", layer.stride)
-    return (("kernel", layer.kernel), ("stride", layer.stride)) if isinstance(layer, Depthwise) else ()
 
 
 def parts_of(blueprint: Blueprint) -> list[Part]:

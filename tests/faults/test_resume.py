@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from nas.config import CHANGEABLE, settings
+from nas.config import CHANGEABLE, OF_RAY, settings
 from nas.errors import ConfigError, RunError
 from nas.resuming import resume
 from nas.run import Run
@@ -169,6 +169,21 @@ def test_what_may_change_is_what_the_run_goes_on_with(small_run: Path, tmp_path:
     assert len(result.records) == 5
     assert all(record.flops is not None and record.flops <= 2_000_000 for record in result.records[3:])
     assert len(list((run.folder / "models").iterdir())) == 2
+
+
+@pytest.mark.slow
+def test_a_run_is_brought_home_from_a_cluster(small_run: Path, tmp_path: Path) -> None:
+    """What was said of Ray is forgotten with it."""
+    run = Run(shutil.copytree(small_run, tmp_path / "run"))
+    facts = run.read_settings()
+    of_ray = {"executor": "ray", "ray_address": "10.0.0.1:6379", "cpus_per_trial": 2.0, "gpus_per_trial": 0.25}
+    run.write_settings({**facts, "settings": {**facts["settings"], **of_ray}})
+    resume(run.folder, view=Silent(), executor="processes")
+    kept = run.read_settings()["settings"]
+    assert (kept["executor"], kept["ray_address"], kept["cpus_per_trial"], kept["gpus_per_trial"]) == (
+        "processes",
+        *(facts["settings"][name] for name in OF_RAY),
+    )
 
 
 def test_limit_that_cannot_be_kept_is_refused_and_not_written(small_run: Path, tmp_path: Path) -> None:
