@@ -1,11 +1,12 @@
 """Does one driver keep a thousand workers busy? The real driver, strategy and ledger; workers that only wait, by another clock.
 
-    python benchmarks/scale.py --csv scale.csv [--workers 1 10 100 1000] [--strategy genetic] [--seconds 180] [--times RUN]
+    python benchmarks/scale.py --csv scale.csv [--workers 1 10 100 1000] [--strategy genetic] [--seconds 180] [--candidates N]
     python benchmarks/scale.py --csv scale.csv --report
 
-A training takes as long as one drawn from those of RUN (else from a lognormal distribution), scaled to `--seconds` on average;
-its score is a fixed function of the genes with noise; it leaves a checkpoint and a model of a few kilobytes. All else is the
-driver's own: proposing, networks, digests and limits, jobs, the SQLite file, the leaderboard, which models are kept; and every
+A training takes as long as one drawn from those of a leaderboard, scaled to `--seconds` on average (`times.csv` is that of 50
+candidates on CIFAR-10, 17 to 89 s each: docs/results.md, "the preset `standard`"); its score is a fixed function of the genes
+with noise; it leaves a checkpoint and a model of a few kilobytes. All else is the driver's own: proposing, networks, digests
+and limits, jobs, the SQLite file, the leaderboard, which models are kept; and every
 second that it really works is a second in which workers that wait for it wait. Not in it is what only several processes or
 machines have: starting workers, the messages between them, a network. Utilisation is the part of the workers' time, from the
 first candidate to the moment the last one is sent out, in which they train.
@@ -55,7 +56,7 @@ COLUMNS = (
     "real_seconds",
 )
 ASKED = 6  # columns: of what was asked for; the others say what came out
-SHAPE = 0.5  # of the lognormal distribution: two thirds of all trainings take between 0.6 and 1.6 times the median
+TIMES = Path(__file__).with_name("times.csv")
 NOISE = 0.02
 LEFT = bytes(8_192)  # what a worker writes
 CARD = DataCard(
@@ -142,7 +143,7 @@ def main() -> None:
     parser.add_argument("--strategy", default="genetic")
     parser.add_argument("--space", default="modern")
     parser.add_argument("--seconds", type=float, default=180.0, help="of a training, on average")
-    parser.add_argument("--times", type=Path, help="a run whose candidates' times are drawn from")
+    parser.add_argument("--times", type=Path, default=TIMES, help="a leaderboard whose candidates' times are drawn from")
     parser.add_argument("--each", type=int, default=5, help="candidates for each worker, at least 200 in all")
     parser.add_argument("--candidates", type=int, help="in all, however many workers there are")
     parser.add_argument("--report", action="store_true", help="simulate nothing")
@@ -150,7 +151,7 @@ def main() -> None:
     done = {tuple(row[name] for name in COLUMNS[:ASKED]) for row in rows(options.csv)}
     for workers in options.workers:
         candidates = options.candidates or max(200, options.each * workers)
-        asked = (options.strategy, options.space, workers, options.seconds, options.times or "lognormal", candidates)
+        asked = (options.strategy, options.space, workers, options.seconds, options.times.name, candidates)
         if not options.report and tuple(map(str, asked)) not in done:
             append(options.csv, COLUMNS, (*asked, *simulated(options, workers, candidates)))
     report(options.csv)
@@ -188,11 +189,7 @@ def simulated(options: argparse.Namespace, workers: int, candidates: int) -> tup
 
 def drawn(options: argparse.Namespace) -> list[float]:
     """Seconds of trainings, on average as many as were asked for."""
-    rng = random.Random(0)
-    if options.times:
-        found = [row["seconds"] for row in read_csv(options.times / "leaderboard.csv") if row["state"] == "trained"]
-    else:
-        found = [rng.lognormvariate(0.0, SHAPE) for _ in range(1_000)]
+    found = [row["seconds"] for row in read_csv(options.times) if row["state"] == "trained"]
     return [each * options.seconds / statistics.mean(found) for each in found]
 
 

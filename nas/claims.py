@@ -46,8 +46,10 @@ class Claims:
             self._changed(self._mine(digests).values(seen=func.to_timestamp(0)))
 
     def take_over(self, digests: Collection[str], most: int) -> set[str]:
-        """At most so many of those whose driver has gone; they are this driver's from now on."""
-        theirs = (TABLE.c.study == self._study) & TABLE.c.digest.in_(digests) & (TABLE.c.driver != self._driver) & _stale()
+        """At most so many of those whose driver has gone; they are this driver's from now on. It may have taken some over
+        before, and not heard that it had."""
+        free = (TABLE.c.driver == self._driver) | _stale()
+        theirs = (TABLE.c.study == self._study) & TABLE.c.digest.in_(digests) & free
         some = select(TABLE.c.digest).where(theirs).limit(most).with_for_update(skip_locked=True)
         with self._engine.begin() as connection:  # one by one: as a part of the update, `some` may be looked for several times
             taken = {row.digest for row in connection.execute(some)}

@@ -108,8 +108,8 @@ class GeneticSettings(BaseModel):
     mutations: int = Field(default=2, ge=1, le=100)
     adapt: bool = False
     finish: float = Field(default=0.0, ge=0, le=1)
-    assist: bool = False
-    pool: int = Field(default=200, ge=2, le=10_000)
+    assist: bool = True
+    pool: int = Field(default=40, ge=2, le=10_000)
     shrink: float = Field(default=0.0, ge=0, le=1)
 
 

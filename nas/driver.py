@@ -91,7 +91,7 @@ class Driver:
         while True:
             again += self._news(self.executor.free - len(again))
             again = [each for each in again if self.ledger.holds(each.number)]  # another driver may have taken one over
-            while self.executor.free and time.monotonic() < self.deadline:
+            while self.executor.free > 0 and time.monotonic() < self.deadline:
                 self.ledger.beat()  # proposals for many workers take their time
                 candidate = again.pop(0) if again else self._ask()
                 if candidate is None:
@@ -254,7 +254,7 @@ class Driver:
     def _keep(self, begun: bool = False, ended: bool = False) -> None:
         """Bring the folder up to date with the records."""
         if self.keeping is not None:
-            self.keeping.tidy(self.ledger.own(), remnants=begun or ended)
+            self.keeping.tidy(self.ledger.own(), self.ledger.records(), remnants=begun or ended)
             self._write_leaderboard(ended)
 
     def _write_leaderboard(self, ended: bool = False) -> None:

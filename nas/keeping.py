@@ -6,6 +6,7 @@ All of it follows from the records, so what a crash left half-done is mended whe
 from __future__ import annotations
 
 import datetime
+import heapq
 import shutil
 import time
 from collections.abc import Sequence
@@ -15,26 +16,29 @@ from nas.config import Settings
 from nas.messages import Record
 from nas.result import best_first, best_of
 from nas.run import PARTS, Run, write_whole
-from nas.strategies.base import BREEDERS
+from nas.strategies.base import BREEDERS, rank_of
 
 QUICK = 0.02  # seconds in which a leaderboard may be written after every change
 PART = 0.05  # of the time that may go to one that takes longer
 
 
-def models_kept(chosen: Settings) -> tuple[int, int]:
-    """The models of how many of the best candidates, and of how many of the youngest: with `inherit` those from which
-    children may come as well."""
+def models_kept(chosen: Settings) -> tuple[int, int, int]:
+    """The models of how many of the best candidates that were trained to the end; with `inherit` those from which children may
+    come as well: of how many of the best by rank, the stopped ones among them, and of how many of the youngest."""
+    size, assist = chosen.genetic.population, chosen.genetic.assist
     if not chosen.inherit:
-        return chosen.keep, 0
-    size = chosen.genetic.population
-    return max(chosen.keep, BREEDERS, size if chosen.genetic.form == "generational" else 0), size
+        return chosen.keep, 0, 0
+    if assist or chosen.genetic.form == "generational":
+        return chosen.keep, BREEDERS if assist else size, 0
+    return chosen.keep, 1, size  # the best: all children are its own in the last part, `finish`
 
 
 class Keeping:
-    """Keeps the folder of `run` in order, with the models of the best `most` candidates and of the `youngest` so many."""
+    """Keeps the folder of `run` in order, with the models of the best `most` candidates, and of the `breeders` best by rank and
+    the `youngest` so many."""
 
-    def __init__(self, run: Run, most: int, youngest: int = 0) -> None:
-        self.run, self.most, self.youngest = run, most, youngest
+    def __init__(self, run: Run, most: int, breeders: int = 0, youngest: int = 0) -> None:
+        self.run, self.most, self.breeders, self.youngest = run, most, breeders, youngest
         self._handed_over: int | None = None  # number of the model that `best.keras` is
         self._next = 0.0  # when the leaderboard may be written again, by time.monotonic
 
@@ -52,17 +56,19 @@ class Keeping:
         with self.run.log.open("a", encoding="utf-8") as log:
             log.write(f"{datetime.datetime.now().astimezone().isoformat(timespec='seconds')} {text}\n")
 
-    def tidy(self, records: Sequence[Record], remnants: bool = False) -> None:
-        """Remove what is not kept, and have the best model of all at the top of the folder. `remnants` are what workers that
-        were killed had begun to write, to be removed while none runs."""
+    def tidy(self, records: Sequence[Record], known: Sequence[Record], remnants: bool = False) -> None:
+        """Remove what is not kept, and have the best model of all at the top of the folder. `records` are those whose files are
+        here, among all that are `known`: another driver may have taken some over. `remnants` are what workers that were killed
+        had begun to write, to be removed while none runs."""
         finished = [record for record in records if record.finished]
         young = finished[-self.youngest :] if self.youngest else []
-        kept = {self.run.model(record.number) for record in (*best_first(records)[: self.most], *young)}
+        ranked = heapq.nlargest(self.breeders, (record for record in finished if record.value is not None), key=rank_of)
+        kept = {self.run.model(record.number) for record in (*best_first(records)[: self.most], *ranked, *young)}
         # A worker writes its model before its outcome is heard, and another outcome may be entered in between.
         running = [record for record in records if record.state == "running"]
         kept |= {self.run.checkpoint(record.number) for record in running}
         kept |= {self.run.model(number) for record in running for number in (record.number, *record.parents)}
-        known = {str(record.number) for record in records}
+        numbers = {str(record.number) for record in known}
         self._hand_over(best_of(records))
         for name in PARTS:
             for file in (self.run.folder / name).iterdir():
@@ -70,7 +76,7 @@ class Keeping:
                 if file in kept or (file.name.startswith(".") and not remnants):
                     continue
                 # Of a candidate that the ledger does not know, nothing is removed: the ledger may be the one that is wrong.
-                if not file.name.startswith(".") and file.stem not in known:
+                if not file.name.startswith(".") and file.stem not in numbers:
                     continue
                 if file.is_dir():
                     shutil.rmtree(file, ignore_errors=True)

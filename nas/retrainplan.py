@@ -159,7 +159,7 @@ def limit_of(time: str | float | None) -> str | float:
 
 def training_threads(chosen: Settings, trainings: int) -> int | None:
     """Of each training: all cores where they are fewer than the search's workers, unless its threads were given."""
-    if chosen.threads != default_threads(chosen.at_once):
+    if chosen.executor == "ray" or chosen.threads != default_threads(chosen.at_once):  # Ray has reserved as many
         return chosen.threads
     return default_threads(min(chosen.at_once, trainings))
 

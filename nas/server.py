@@ -20,7 +20,7 @@ from nas.database import said
 from nas.errors import ConfigError, RunFailed, to_install
 
 OPTION = "--storage"
-TURN = 60.0  # seconds that a driver waits until another has entered its candidate, or has gone
+TURN = 30.0  # seconds that a driver waits until another has entered its candidate, or has gone
 _DIALECT = "postgresql+psycopg"
 _NAMES = ("postgresql", "postgres", _DIALECT)
 _SECRETS = ("password", "sslpassword")

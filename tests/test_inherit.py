@@ -20,7 +20,7 @@ SPACE: dict[str, Any] = {
     "genes": {"learning_rate": {"range": [2e-4, 2e-3], "log": True}, "head": "flatten", "batch_size": 64},
 }
 FEW: dict[str, Any] = {"dataset": "digits", "epochs": 2, "pruner": "none", "seed": 1, "view": Silent()}
-SMALL: dict[str, Any] = {"population": 3, "tournament": 2, "crossover": 0}
+SMALL: dict[str, Any] = {"assist": False, "population": 3, "tournament": 2, "crossover": 0}
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""How a Ray cluster is reached, and what is said when it cannot do what it is asked for."""
+"""How a Ray cluster is reached, how patient one is with it, and what is said when it cannot do what it is asked for."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import contextlib
 import logging
 import os
 import socket
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from nas.errors import ConfigError, RunFailed, first_line, to_install
 from nas.messages import Cluster
 
 ANSWER = 10.0  # seconds that a cluster may take to accept a connection
+PATIENCE = 300.0  # seconds without any slot after which the cluster is taken to have no room
+PAUSE = 30.0  # seconds until another slot is asked for, after some whose machines were no use
+TRIES = 3  # times that work is handed to such machines, where no other works
 OWN = "local"  # Ray's word for a cluster that is started here, whatever else runs on this machine
 
 
@@ -58,11 +63,48 @@ def reached(ray: Any) -> Iterator[None]:
         raise RunFailed(f"the Ray cluster: {why(problem)}") from None
 
 
-def no_room(ray: Any, cluster: Cluster, seconds: float, trouble: str) -> str:
-    """The message where no candidate had a place for so long; `trouble` is that of the last place that was no use."""
+@dataclass
+class Patience:
+    """When slots are asked for again, and until when they are waited for."""
+
+    trouble: str = ""  # of the last slot that could not work where it was
+    useless: int = 0  # such slots since one has done something
+    _since: float = field(default_factory=time.monotonic)  # when there was a slot last, or first nothing to wait for
+    _later: float = 0.0  # when slots are asked for again
+
+    def no_use(self, trouble: str) -> None:
+        """A slot could not work where it was; the next may be put there again."""
+        self.trouble, self.useless, self._later = trouble, self.useless + 1, time.monotonic() + PAUSE
+
+    def asks(self, others: bool) -> bool:
+        """Whether slots are asked for now; `others`: some are there, or on their way. Where none is, the first slot that was no
+        use is replaced at once."""
+        return time.monotonic() >= self._later or not (others or self.useless > 1)
+
+    def begins(self) -> None:
+        """There is a slot, or from now on a use for one."""
+        self._since = time.monotonic()
+
+    def works(self) -> None:
+        """A slot has done what it was given."""
+        self.useless = 0
+
+    @property
+    def over(self) -> bool:
+        """Whether there has been no slot for too long."""
+        return time.monotonic() > self._since + PATIENCE
+
+    @property
+    def at_its_end(self) -> bool:
+        """Whether so many slots were no use that the next would be none either."""
+        return self.useless >= TRIES
+
+
+def no_room(ray: Any, cluster: Cluster, trouble: str) -> str:
+    """The message where no candidate had a place for too long; `trouble` is that of the last slot that was no use."""
     there = ray.cluster_resources()
     words = (
-        f"the Ray cluster has had no room for {seconds:.0f} s: a candidate takes {cluster.cpus:g} CPUs and {cluster.gpus:g} "
+        f"the Ray cluster has had no room for {PATIENCE:.0f} s: a candidate takes {cluster.cpus:g} CPUs and {cluster.gpus:g} "
         f"GPUs, all of the cluster together has {there.get('CPU', 0):g} and {there.get('GPU', 0):g} "
         "(--cpus-per-trial, --gpus-per-trial)"
     )

@@ -9,6 +9,7 @@ The driver alone writes the run folder: what a job needs of it travels along, wh
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from typing import Any
 from nas import errors
 from nas.errors import RunFailed
 from nas.executors.base import Task, Told, Work, register_executor, task_over_time
-from nas.executors.cluster import connected, no_room, reached, why
+from nas.executors.cluster import TRIES, Patience, connected, no_room, reached, why
 from nas.executors.parcel import content_of, packed
 from nas.executors.processes import Processes
 from nas.executors.slot import Slot
@@ -28,9 +29,10 @@ from nas.run import write_whole
 
 LISTEN = 10.0  # seconds that a slot with nothing to say keeps a call
 LEAVING = 5.0  # seconds that slots may take to put their files away
-PATIENCE = 300.0  # seconds without any slot after which the cluster is taken to have no room
-PAUSE = 30.0  # seconds until another slot is asked for, after one whose machine was no use
-TRIES = 3  # times that a job is handed to such machines, where no other works
+
+
+class _Unfit(Exception):
+    """A machine cannot take a task."""
 
 
 @dataclass
@@ -53,8 +55,8 @@ class OnRay:
     def __init__(self, work: Work) -> None:
         self.work = work
         self.ray = connected(work.cluster)
-        files = [Path(file) for file in work.plugins]
-        plugins = {f"{place}-{file.name}": file.read_text(encoding="utf-8") for place, file in enumerate(files)}
+        files = enumerate(map(Path, work.plugins))
+        plugins = {f"{place}-{file.name}": file.read_text(encoding="utf-8") for place, file in files}
         self._make: Callable[..., Any] = (
             self.ray.remote(Slot).options(num_cpus=work.cluster.cpus, num_gpus=work.cluster.gpus, max_restarts=0).remote
         )
@@ -66,10 +68,8 @@ class OnRay:
         self._calls: dict[Any, int] = {}  # call in flight → number of the job whose slot it is to
         self._content: dict[str, Any] = {}  # digest of pictures → where Ray keeps them for whoever has none
         self._in_vain: Counter[int] = Counter()  # number → how often a machine could not take the job
-        self._trouble = ""  # of the last machine that was no use
-        self._later = 0.0  # when slots are asked for again (by time.monotonic)
+        self._patience = Patience()
         self._raised: BaseException | None = None  # by the driver's function, while other news had been received
-        self._since = time.monotonic()  # when there was a slot last
         self._local: Processes | None = None
         self._ask()
 
@@ -77,9 +77,11 @@ class OnRay:
     def free(self) -> int:
         if self._raised is not None:
             return 0
-        return max(len(self._idle), 0 if self._running else 1) - len(self._waiting)
+        return max(0, max(len(self._idle), 0 if self._running else 1) - len(self._waiting))
 
     def submit(self, number: int, job: Any, spent: float = 0.0) -> None:
+        if not (self._waiting or self._running):
+            self._patience.begins()  # a driver may have had nothing to do for long
         self._waiting.append((number, job, spent))
         with reached(self.ray):
             self._hand_out()
@@ -98,11 +100,10 @@ class OnRay:
         self._raise()
         self._ask()
         self._hand_out()
-        calls = [*self._asked, *self._calls]
-        ready, _ = self.ray.wait(calls, num_returns=1, timeout=timeout)
+        calls, ended = [*self._asked, *self._calls], []
+        ready = self._wait(calls, timeout) if calls or self._waiting else []
         if ready:
             ready, _ = self.ray.wait(calls, num_returns=len(calls), timeout=0)
-        ended = []
         for call in ready:
             if call in self._asked:
                 self._placed(call)
@@ -110,9 +111,9 @@ class OnRay:
                 finished = self._hear(call)
                 ended += [finished] if finished is not None else []
         if self._idle or self._running:
-            self._since = time.monotonic()
-        elif time.monotonic() - self._since > PATIENCE:
-            raise RunFailed(no_room(self.ray, self.work.cluster, PATIENCE, self._trouble))
+            self._patience.begins()
+        elif self._patience.over:
+            raise RunFailed(no_room(self.ray, self.work.cluster, self._patience.trouble))
         if not ended:
             self._raise()
         return ended
@@ -124,20 +125,21 @@ class OnRay:
             )
             return self._local.call(task, told)
         end = time.monotonic() + (float("inf") if task.limits.time is None else task.limits.time)
-        for tried in (1, 2):
+        for left in reversed(range(TRIES)):
             try:
                 return self._called(self._some_slot(task, end), task, told, end)
-            except self.ray.exceptions.RayError as problem:  # like a job, a task is given a second try
-                if tried == 2:
+            except (_Unfit, self.ray.exceptions.RayError) as problem:  # like a job, a task is tried elsewhere
+                if not left:
                     raise RunFailed(f"{task.what}: {why(problem)}") from None
-        raise AssertionError("tried twice")
+        raise AssertionError("it was tried")
 
     def close(self) -> None:
-        leaving = [slot.leave.remote() for slot in self._idle]  # others would answer only when they have said what they have to
-        if leaving:
-            self.ray.wait(leaving, num_returns=len(leaving), timeout=LEAVING)
-        for slot in (*self._asked.values(), *self._idle, *(running.slot for running in self._running.values())):
-            self.ray.kill(slot)
+        with contextlib.suppress(self.ray.exceptions.RayError):  # a cluster that has gone has ended them all
+            leaving = [slot.leave.remote() for slot in self._idle]  # others answer only when they have said what they have to
+            if leaving:
+                self.ray.wait(leaving, num_returns=len(leaving), timeout=LEAVING)
+            for slot in (*self._asked.values(), *self._idle, *(running.slot for running in self._running.values())):
+                self.ray.kill(slot)
         for kept in (self._asked, self._idle, self._waiting, self._running, self._calls, self._content, self._in_vain):
             kept.clear()
         if self._local is not None:
@@ -145,7 +147,7 @@ class OnRay:
 
     def _ask(self) -> None:
         """Ask for more slots, as far as there may be more."""
-        if time.monotonic() < self._later and (self._asked or self._idle or self._running):
+        if not self._patience.asks(others=bool(self._asked or self._idle or self._running)):
             return
         for _ in range(self.work.workers - len(self._idle) - len(self._running) - len(self._asked)):
             slot = self._make(*self._with)
@@ -157,9 +159,9 @@ class OnRay:
             self.ray.get(call)
         except self.ray.exceptions.RayError as problem:
             if "creation task" in str(problem):  # it cannot work there; elsewhere another may
-                self._no_use(why(problem))
-                if not (self._asked or self._idle or self._running):
-                    raise RunFailed(f"no worker could be started on the cluster: {self._trouble}") from None
+                self._patience.no_use(why(problem))
+                if self._patience.at_its_end and not (self._asked or self._idle or self._running):
+                    raise RunFailed(f"no worker could be started on the cluster: {why(problem)}") from None
             return  # else its machine has left; another is asked for
         self._idle.append(slot)
         self._ask()
@@ -195,6 +197,7 @@ class OnRay:
                 del self._running[number]
                 self._idle.append(running.slot)
                 self._in_vain.pop(number, None)
+                self._patience.works()
                 self._hand_out()
                 return content  # type: ignore[no-any-return]
             running.calls += self._follow(running.slot, kind, content)
@@ -207,17 +210,13 @@ class OnRay:
         self.ray.kill(running.slot)
         self._asked |= {slot.host.remote(): slot for slot in self._idle}  # they may be gone as well
         self._idle.clear()
-        self._in_vain[number] += 1
         if not gone:
-            self._no_use(reason)
+            self._in_vain[number] += 1
+            self._patience.no_use(reason)
         if self._in_vain[number] >= TRIES and not self._running:
             return Finished(number, Blocked(f"no machine of the cluster could take its job: {reason}"), running.spent)
         self._waiting.insert(0, (number, running.job, running.spent))
         return None
-
-    def _no_use(self, reason: str) -> None:
-        """A slot could not work where it was; the next would be put there again."""
-        self._trouble, self._later = reason, time.monotonic() + PAUSE
 
     def _follow(self, slot: Any, kind: str, content: Any) -> list[Any]:
         """Do what a word of a slot asks for. Returns calls by which pictures are on their way."""
@@ -249,15 +248,14 @@ class OnRay:
 
     def _some_slot(self, task: Task, end: float) -> Any:
         """A slot that does nothing, waited for."""
-        patient = time.monotonic() + PATIENCE
+        self._patience.begins()
         while not self._idle or time.monotonic() > end:
             if time.monotonic() > end:
                 raise task_over_time(task)
-            if time.monotonic() > patient:
-                raise RunFailed(no_room(self.ray, self.work.cluster, PATIENCE, self._trouble))
+            if self._patience.over:
+                raise RunFailed(no_room(self.ray, self.work.cluster, self._patience.trouble))
             self._ask()
-            ready, _ = self.ray.wait(list(self._asked), num_returns=1, timeout=1.0)
-            for call in ready:
+            for call in self._wait(list(self._asked), 1.0):
                 self._placed(call)
         return self._idle[-1]
 
@@ -271,8 +269,12 @@ class OnRay:
                 for kind, content, _ in self.ray.get([*calls, slot.listen.remote(LISTEN)], timeout=most)[-1]:
                     if kind == "told":
                         told(*content)
+                    elif kind == "unfit":
+                        self._patience.no_use(content)
+                        raise _Unfit(content)
                     elif kind in ("returned", "raised"):
                         over = True
+                        self._patience.works()
                         if kind == "returned":
                             return content
                         name, words = content
@@ -283,6 +285,14 @@ class OnRay:
             if not over:  # it is still at it, or gone
                 self._idle.remove(slot)
                 self.ray.kill(slot)
+
+    def _wait(self, calls: list[Any], timeout: float) -> list[Any]:
+        """The first of some calls to be answered, waited for so long; none if there are no calls."""
+        if not calls:
+            time.sleep(timeout)
+            return []
+        ready, _ = self.ray.wait(calls, num_returns=1, timeout=timeout)
+        return ready  # type: ignore[no-any-return]
 
     def _raise(self) -> None:
         raised, self._raised = self._raised, None

@@ -25,7 +25,7 @@ from nas.executors.base import Task, Work, by_name, reason_of
 from nas.executors.parcel import Parcel, Written, unpacked
 from nas.executors.processes import Processes
 from nas.machine import cores, default_memory
-from nas.messages import Content, DataCard, Finished, Limits, News, Progress
+from nas.messages import Blocked, Content, DataCard, Finished, Limits, News, Progress
 
 AT_HAND = "nas.datasets.fetched:at_hand"  # by name: an executor knows no worker
 LOOK = 1.0  # seconds between two looks at the worker
@@ -37,9 +37,9 @@ class Slot:
     """`plugins` are their content by file name; what is said is (kind, content, content of files by field).
 
     Kinds: `progress` (waits for `answer`), `pulse`, `told` (of a task), `log`, `wants` (the pictures of a card; waits for
-    `give`), and the last word: `finished` of a job (or `unfit`, if this machine cannot take it), `returned` or `raised` of a
-    task. With `cpus`, and no limit of memory, a job may have as much of the machine's memory as it has of its cores: so it is
-    ended here, with a word, before the system or Ray ends any of them.
+    `give`), and the last word: `finished` of a job, `returned` or `raised` of a task, `unfit` of either, if this machine
+    cannot do it: no space, no pictures, no process. With `cpus`, and no limit of memory, a job may have as much memory as
+    it has of the cores here: so it is ended here, with a word, before the system or Ray ends any of them.
     """
 
     def __init__(self, function: str, plugins: dict[str, str], limits: Limits, cpus: float | None) -> None:
@@ -76,25 +76,25 @@ class Slot:
             ended: list[Finished] = []
             while not ended:
                 ended = self._hands.finished(LOOK)
+            if isinstance(ended[0].outcome, Blocked):  # by what is here: elsewhere there may be space, and sound pictures
+                raise RunFailed(ended[0].outcome.reason)
             self._say("finished", ended[0])
 
-        def failed(problem: Exception) -> None:
-            self._say("unfit", f"on {self.host()}: {reason_of(problem)}")
-
-        self._begin(parcel, work, failed)
+        self._begin(parcel, work)
 
     def call(self, task: Task, parcel: Parcel) -> None:
         """Begin a task; its argument is in the parcel."""
 
         def work(argument: Any) -> None:
             there = Task(task.function, argument, task.what, task.limits)
-            self._say("returned", self._hands.call(there, lambda done, total: self._say("told", (done, total))))
+            try:
+                said = self._hands.call(there, lambda done, total: self._say("told", (done, total)))
+            except NasError as problem:
+                self._say("raised", (type(problem).__name__, str(problem)))
+            else:
+                self._say("returned", said)
 
-        def failed(problem: Exception) -> None:
-            known = isinstance(problem, NasError)
-            self._say("raised", (type(problem).__name__, str(problem)) if known else (RunFailed.__name__, reason_of(problem)))
-
-        self._begin(parcel, work, failed)
+        self._begin(parcel, work)
 
     def listen(self, seconds: float) -> list[tuple[str, Any, dict[str, bytes]]]:
         """What was said; waits so long for a first word."""
@@ -114,7 +114,7 @@ class Slot:
         """The pictures that it wanted."""
         self._given.put(content)
 
-    def _begin(self, parcel: Parcel, work: Callable[[Any], None], failed: Callable[[Exception], None]) -> None:
+    def _begin(self, parcel: Parcel, work: Callable[[Any], None]) -> None:
         def run() -> None:
             try:
                 with tempfile.TemporaryDirectory(dir=self._home, ignore_cleanup_errors=True) as folder:
@@ -122,7 +122,7 @@ class Slot:
                     self._written = Written(argument)
                     work(argument)
             except Exception as problem:
-                failed(problem)
+                self._say("unfit", f"on {self.host()}: {reason_of(problem)}")
 
         threading.Thread(target=run, daemon=True).start()
 

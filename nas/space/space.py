@@ -60,8 +60,19 @@ class SearchSpace:
     @cached_property
     def conditional(self) -> bool:
         """Whether any gene exists under a condition only."""
-        return any(
-            gene.when for genes in (self.genes, *(group.genes for group in self.groups.values())) for gene in genes.values()
+        return bool(self.deciding)
+
+    @cached_property
+    def deciding(self) -> frozenset[str]:
+        """Genes on whose value it depends whether others exist."""
+        parts = (self.genes, *(group.genes for group in self.groups.values()))
+        return frozenset(name for genes in parts for gene in genes.values() for name in gene.when)
+
+    @cached_property
+    def _apart(self) -> bool:
+        """Whether no gene of a group depends on one outside of it."""
+        return not any(
+            name in self.genes for group in self.groups.values() for gene in group.genes.values() for name in gene.when
         )
 
     @cached_property
@@ -83,10 +94,11 @@ class SearchSpace:
         """A genotype at random: every active gene drawn on its own."""
         return self.walk(lambda _, gene: gene.sample(rng))
 
-    def repair(self, genotype: Genotype, rng: random.Random) -> Genotype:
+    def repair(self, genotype: Genotype, rng: random.Random, sound: bool = False) -> Genotype:
         """The genotype nearest to what variation left: inactive genes are dropped, missing or foreign values drawn anew,
-        groups cut or filled up to their limits."""
-        values = flatten(genotype)
+        groups cut or filled up to their limits. `sound` says that each group is as the space has it, by itself."""
+        sound = sound and self._apart
+        values = {name: genotype[name] for name in self.genes if name in genotype} if sound else flatten(genotype)
 
         def pick(path: str, gene: Gene) -> Value:
             value = values.get(path)
@@ -96,7 +108,14 @@ class SearchSpace:
                 return gene.canonical(value)
             return gene.canonical(value) if gene.contains(value) else gene.sample(rng)
 
+        if sound:
+            return {**{name: genotype[name] for name in self.groups}, **_walk_genes("", self.genes, {}, pick)}
         return self.walk(pick)
+
+    def sample_block(self, name: str, outside: Genotype, rng: random.Random) -> Genotype:
+        """A random block of a group, whose genes see those `outside` in their conditions."""
+        group = self.groups[name]
+        return _walk_genes("", group.genes, outside, lambda _, gene: gene.sample(rng))
 
     def check(self, genotype: Genotype, place: str | None = None) -> Genotype:
         """The genotype in canonical form. Raises SpaceError for a gene that is missing, foreign, or has a wrong value."""

@@ -25,7 +25,7 @@ from nas.errors import BlueprintError, listing
 from nas.messages import Candidate, Proposal, Record
 from nas.recipe import Recipe
 from nas.space import Genotype, SearchSpace, canonical_json
-from nas.strategies.base import Strategy
+from nas.strategies.base import Drawn, Strategy
 
 Express: TypeAlias = Callable[[Genotype], tuple[Blueprint, Recipe]]
 
@@ -102,15 +102,14 @@ class Asking:
         why = DUPLICATE if candidate.digest in seen else over_limit(candidate, self.settings)
         return (candidate, "") if why is None else (None, why)
 
-    def _costs(self, genotype: Genotype) -> tuple[int, int] | None:
-        assert self.express is not None
+    def _costs(self, genotype: Genotype) -> Drawn | None:
         try:
-            blueprint, recipe = self.express(genotype)
+            candidate = make_candidate(self.space, Proposal(genotype), 0, self.express)
         except BlueprintError:
             return None
-        if over_limit(Candidate(0, genotype, "", blueprint=blueprint, recipe=recipe), self.settings) is not None:
+        if candidate.blueprint is None or over_limit(candidate, self.settings) is not None:
             return None
-        return blueprint.parameters, blueprint.flops
+        return Drawn(candidate.digest, candidate.blueprint.parameters, candidate.blueprint.flops)
 
     def _with_refused(self, records: Sequence[Record]) -> list[Record]:
         """The records, with what was refused before each of them in front of it, by the limits that hold now."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 from nas.config import Settings
@@ -16,8 +17,18 @@ from nas.messages import Proposal, Record
 from nas.registry import Registry
 from nas.space import Genotype, SearchSpace
 
-Costs: TypeAlias = Callable[[Genotype], tuple[int, int] | None]
-"""Parameters and FLOPs of a genotype's network; None if it would be refused: it makes none, or one over a limit."""
+
+@dataclass(frozen=True)
+class Drawn:
+    """A genotype's network: its digest with its recipe, as records have it, and what it costs."""
+
+    digest: str
+    parameters: int
+    flops: int
+
+
+Costs: TypeAlias = Callable[[Genotype], Drawn | None]
+"""The network of a genotype; None if it would be refused: it makes none, or one over a limit."""
 
 
 class Strategy(Protocol):

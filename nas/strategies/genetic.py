@@ -1,36 +1,34 @@
-"""The genetic algorithm, by DEAP: ageing evolution with variation that knows the structure of networks.
+"""The genetic algorithm, by DEAP, with variation that knows the structure of networks.
 
-Steady state, so that no worker waits for a generation: after `population` random candidates, each proposal is the child of
-parents that win a tournament among the `population` youngest; the oldest die, however good (Real et al. 2019, algorithm 1).
+With `assist`, the default, many children of the best are made for each proposal, and a model of the scores says which of them
+is likely to improve most (`assistant.py`); that one is trained.
+
+Without it this is ageing evolution, a steady state in which no worker waits for a generation: after `population` random
+candidates, each proposal is the child of parents that win a tournament among the `population` youngest; the oldest die, however
+good (Real et al. 2019, algorithm 1).
 `form: generational` has generations of `population` children, whose parents are the best so many of all before it, the
 (μ + λ) form (Bäck & Schwefel 1993, section 2); a worker that is free early takes those that are known by then.
 How children differ from their parents is in `variation.py`. With `adapt` the number of mutations is drawn as each has paid
 lately; in the last part `finish` of the budget children are neighbours of the best alone, a local search.
 
 How much of a parent's weights a child takes over, with `--inherit`, is `shrink`, and the trainer's business.
-
-With `assist` many children of the best are made for each proposal, and a Gaussian process on their genes, and on the parameters
-and FLOPs of their networks, says which of them is likely to improve most (`surrogate.py`); that one is trained.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import heapq
 import math
 import random
-import statistics
 from collections.abc import Sequence
 from functools import partial
 
-import numpy as np
 from deap import base, tools
 
 from nas.config import Settings
 from nas.messages import Proposal, Record
 from nas.space import Genotype, SearchSpace
-from nas.space.space import canonical_json
+from nas.strategies.assistant import Assistant
 from nas.strategies.base import BREEDERS, Costs, rank_of, refusals, register_strategy, rng_for
-from nas.strategies.surrogate import MOST, Encoder, Sizes, Surrogate, expected_improvement
 from nas.strategies.variation import crossed, mutated, with_deap
 
 Rng = random.Random
@@ -63,16 +61,14 @@ class Genetic:
         self.space, self.seed, self.options = space, seed, settings.genetic
         finish = self.options.finish
         self.last = settings.budget * (1 - finish) if finish else math.inf  # from this number on only the best has children
-        self.encoder = Encoder(space)
+        self.assistant = Assistant(space)
         self.costs: Costs | None = None  # where genotypes describe networks
-        self._codes: dict[str, np.ndarray] = {}  # of the records, by their keys
-        self._keys: dict[int, tuple[Record, str]] = {}
 
     def propose(self, records: Sequence[Record], number: int) -> Proposal:
         rng = rng_for(self.seed, number, records)
         finished = [record for record in records if record.finished]
         if self.options.assist:
-            return self._chosen(records, finished, number, rng)
+            return self._assisted(records, finished, number, rng)
         # The first are random; and so is a child of nothing but failures.
         alive = [record for record in self._alive(finished, number) if record.value is not None]
         if number < self.options.population or not alive:
@@ -83,7 +79,23 @@ class Genetic:
             best = max(finished, key=rank_of)
             genotype, operators = self._mutated(best.genotype, rng, 1 + further)
             return Proposal(genotype, (best.number,), "+".join(operators))
-        return self._child([Individual(record) for record in alive], rng, further, self._counts(finished))
+        return self._child(self._parents(alive, rng, 2), rng, further, self._counts(finished))
+
+    def _assisted(self, records: Sequence[Record], finished: list[Record], number: int, rng: Rng) -> Proposal:
+        """Of many children of the best, and some random ones, the one that the assistant takes."""
+        scored = [record for record in finished if record.value is not None and math.isfinite(record.value)]
+        if number < ASSIST_FROM or len(scored) < 2:
+            return Proposal(self.space.sample(rng), operator="random")
+        counts, size = self._counts(finished), self.options.pool
+        parents = self._parents(heapq.nlargest(BREEDERS, scored, key=rank_of), rng, 2 * size)
+        children = [
+            self._child(parents[2 * place : 2 * place + 2], rng, place % 4, counts)
+            if place % 10
+            else Proposal(self.space.sample(rng), operator="random")
+            for place in range(size)
+        ]
+        chosen = self.assistant.chosen(children, records, self.costs)
+        return chosen or Proposal(self.space.sample(rng), operator="random")
 
     def _alive(self, finished: list[Record], number: int) -> list[Record]:
         """Of whom tournaments are made."""
@@ -98,9 +110,9 @@ class Genetic:
         of the latest; all alike without `adapt`."""
         tried = dict.fromkeys(range(1, self.options.mutations + 1), 2)
         paid = dict.fromkeys(tried, 1)
-        ranks = {record.number: rank_of(record) for record in finished}
+        ranks = {record.number: rank_of(record) for record in finished} if self.options.adapt else {}
         for record in [each for each in finished if each.parents][-LATELY:] if self.options.adapt else ():
-            count = sum(word != "crossover" for word in record.operator.split("+"))
+            count = sum(word != "crossover" for word in record.operator.removesuffix(", chosen").split("+"))
             if count in tried and all(parent in ranks for parent in record.parents):
                 tried[count] += 1
                 paid[count] += ranks[record.number] > max(ranks[parent] for parent in record.parents)
@@ -113,101 +125,20 @@ class Genetic:
             operators.append(operator)
         return genotype, operators
 
-    def _child(self, population: list[Individual], rng: Rng, further: int, counts: Sequence[float]) -> Proposal:
-        """A child of tournament winners, with some more mutations than usual."""
-        parents = [self._select(population, rng)]
-        operators = []
-        genotype = parents[0].genotype
-        if rng.random() < self.options.crossover:
-            second = self._select(population, rng)
-            if second.number != parents[0].number:
-                parents.append(second)
-                genotype = crossed(self.space, genotype, second.genotype, rng)
-                operators.append("crossover")
+    def _parents(self, alive: Sequence[Record], rng: Rng, count: int) -> list[Record]:
+        """The winners of so many tournaments."""
+        population, size = [Individual(record) for record in alive], min(self.options.tournament, len(alive))
+        winners: list[Individual] = with_deap(rng, partial(tools.selTournament, population, count, size))
+        return [winner.record for winner in winners]
+
+    def _child(self, pair: Sequence[Record], rng: Rng, further: int, counts: Sequence[float]) -> Proposal:
+        """A child of one of the pair, or of both, with some more mutations than usual."""
+        first, second = pair
+        parents, operators, genotype = [first], [], first.genotype
+        if rng.random() < self.options.crossover and second.number != first.number:
+            parents.append(second)
+            genotype = crossed(self.space, genotype, second.genotype, rng)
+            operators.append("crossover")
         count = rng.choices(range(1, len(counts) + 1), counts)[0]
         genotype, words = self._mutated(genotype, rng, count + further)
         return Proposal(genotype, tuple(parent.number for parent in parents), "+".join([*operators, *words]))
-
-    def _chosen(self, records: Sequence[Record], finished: list[Record], number: int, rng: Rng) -> Proposal:
-        """Of many children of the best, and some random ones, the one that is likely to improve most."""
-        scored = [record for record in finished if record.value is not None and math.isfinite(record.value)]
-        if number < ASSIST_FROM or len(scored) < 2:
-            return Proposal(self.space.sample(rng), operator="random")
-        told, scores = self._told(finished)
-        population = [Individual(record) for record in sorted(scored, key=rank_of, reverse=True)[:BREEDERS]]
-        known = {self._key(record) for record in records}
-        counts = self._counts(finished)
-        pool: dict[str, Proposal] = {}
-        for place in range(self.options.pool):
-            if place % 10 == 0:
-                child = Proposal(self.space.sample(rng), operator="random")
-            else:
-                child = self._child(population, rng, place % 4, counts)
-            key = canonical_json(child.genotype)
-            if key not in known:
-                pool.setdefault(key, child)
-        children, codes = list(pool.values()), [self.encoder.code(child.genotype) for child in pool.values()]
-        sizes = None
-        if self.costs is not None and all(record.parameters and record.flops for record in told):
-            costs = [self.costs(child.genotype) for child in children]
-            within = [place for place, cost in enumerate(costs) if cost is not None]
-            children, codes = [children[place] for place in within], [codes[place] for place in within]
-            sizes = Sizes(np.array([(record.parameters, record.flops) for record in told]))
-        if not children:
-            return Proposal(self.space.sample(rng), operator="random")
-        surrogate = Surrogate(self._described(told, sizes), scores)
-        busy = [record for record in records if record.state == "running"]
-        if busy:
-            surrogate = surrogate.believing(self._described(busy, sizes))
-        found = np.array(codes)
-        found = found if sizes is None else sizes.beside(found, np.array([cost for cost in costs if cost is not None]))
-        mean, spread = surrogate.guess(found)
-        gain = expected_improvement(mean, spread, float(surrogate.guess(surrogate.codes)[0].max()))
-        child = children[int(gain.argmax())]
-        return dataclasses.replace(child, operator=f"{child.operator}, chosen")
-
-    def _described(self, records: Sequence[Record], sizes: Sizes | None) -> np.ndarray:
-        """Features [n, features] of records."""
-        codes = np.array([self._code(record) for record in records])
-        if sizes is None:
-            return codes
-        return sizes.beside(codes, np.array([(record.parameters or 1, record.flops or 1) for record in records]))
-
-    def _told(self, finished: list[Record]) -> tuple[list[Record], list[float]]:
-        """Records and scores of what has ended, some of it with a score. One that was stopped scores what it had reached, and
-        as much more as those gained from there that were trained to the end; one that failed as little as the least."""
-        trained = [record for record in finished if record.state == "trained" and record.value is not None]
-        gained: dict[int, float] = {}  # epochs → what those that were trained to the end gained from there
-        for epochs in {record.epochs for record in finished if record.state == "stopped"}:
-            there = [float(one.value or 0) - max(one.curve[:epochs]) for one in trained if one.epochs >= epochs > 0]
-            there = [each for each in there if math.isfinite(each)]  # an evaluator may have reported what is no number
-            gained[epochs] = statistics.median(there) if there else 0
-        scores: list[float | None] = []
-        for record in finished:
-            value = record.value
-            if value is not None and not math.isfinite(value):
-                value = None
-            scores.append(value + gained[record.epochs] if record.state == "stopped" and value is not None else value)
-        least = min(score for score in scores if score is not None)
-        filled = [least if score is None else score for score in scores]
-        order = sorted(range(len(filled)), key=lambda place: filled[place], reverse=True)
-        kept = sorted({*order[: MOST // 2], *range(max(0, len(filled) - MOST // 2), len(filled))})
-        return [finished[place] for place in kept], [filled[place] for place in kept]
-
-    def _code(self, record: Record) -> np.ndarray:
-        key = self._key(record)
-        if key not in self._codes:
-            self._codes[key] = self.encoder.code(record.genotype)
-        return self._codes[key]
-
-    def _key(self, record: Record) -> str:
-        """The genotype of a record as text; rows are asked about again with every proposal."""
-        kept = self._keys.get(record.number)
-        if kept is None or kept[0] is not record:
-            kept = self._keys[record.number] = (record, canonical_json(record.genotype))
-        return kept[1]
-
-    def _select(self, population: list[Individual], rng: Rng) -> Record:
-        size = min(self.options.tournament, len(population))
-        winner: Individual = with_deap(rng, partial(tools.selTournament, population, 1, size))[0]
-        return winner.record

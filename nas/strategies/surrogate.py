@@ -1,8 +1,9 @@
 """What a candidate will score, guessed from those that were scored: a Gaussian process on genes.
 
 Its kernel is a sum: a linear part, for genes that add up, and a smooth one for what they do together (Rasmussen & Williams
-2006, chapter 4.2); their shares, the length and the noise are those of a small grid with the highest marginal likelihood
-(section 5.4.1). The guess comes with its uncertainty, so what is far from all that was tried is not taken for bad.
+2006, chapter 4.2). Shares, length and noise are those of a small grid, weighted by their marginal likelihood (section 5.4.1):
+ten scores do not say which is right, so what the likely ones guess is averaged. The guess comes with its uncertainty, so what
+is far from all that was tried is not taken for bad.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -17,12 +20,20 @@ from nas.space import Gene, Genotype, SearchSpace
 from nas.space.genes import Ordered, Range, Value
 from nas.space.space import flatten
 
-MOST = 400  # scored candidates that it learns from: half of them the best, half the youngest
-CHOOSING = 150  # of them, at most, by which the kernel is chosen
+Kernel: TypeAlias = tuple[float, float, float]
+"""Length of the smooth part, share of the linear one, noise."""
+
+Cells: TypeAlias = list[tuple[int, float]]
+"""Features that are not 0, by their places."""
+
+CHOOSING = 150  # scores, at most, by which kernels are weighed for the first time
 LENGTHS = (0.3, 0.6, 1.0, 2.0)  # of the smooth part, in mean distances
 LINEAR = (0.1, 0.5, 0.9)  # share of the linear part
 NOISE = (0.003, 0.03, 0.2, 1.0)  # share of what no gene explains
-KERNELS = tuple(itertools.product(LENGTHS, LINEAR, NOISE))
+KERNELS: tuple[Kernel, ...] = tuple(itertools.product(LENGTHS, LINEAR, NOISE))
+LIKELY = 4.0  # by how much its log-likelihood may be below the highest for a kernel to be asked
+ASKED = 4  # kernels at most
+REACH = 2.0  # a score counts for no less than so many times as far below the median as the best is above it
 
 
 class Encoder:
@@ -32,7 +43,7 @@ class Encoder:
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
         self.places: dict[str, tuple[int, Gene]] = {}
-        self._known: dict[tuple[str, type, Value], list[tuple[int, float]]] = {}
+        self._known: dict[tuple[str, type, Value], tuple[str, Cells, Cells]] = {}
         self.size = 0
         for name, gene in space.genes.items():
             self._add(name, gene)
@@ -51,21 +62,29 @@ class Encoder:
     def code(self, genotype: Genotype) -> np.ndarray:
         found = [0.0] * self.size
         for path, value in flatten(genotype).items():
-            group, _, rest = path.partition(".")
-            for place, feature in self._cells(path, value):
+            key = (path, type(value), value)  # 1, 1.0 and true are three values
+            known = self._known.get(key)
+            if known is None:
+                known = self._known[key] = self._described(path, value)
+            group, own, mean = known
+            for place, feature in own:
                 found[place] += feature
-            if rest and rest != "repeat":
-                for place, feature in self._cells(f"{group}.mean.{rest.partition('.')[2]}", value):
-                    found[place] += feature / len(genotype[group])
+            if mean:
+                blocks = len(genotype[group])
+                for place, feature in mean:
+                    found[place] += feature / blocks
         return np.array(found)
 
-    def _cells(self, path: str, value: Value) -> list[tuple[int, float]]:
-        """Place and feature of one value of one gene; of a gene that cannot change there are none."""
-        key = (path, type(value), value)  # 1, 1.0 and true are three values
-        if key not in self._known:
-            start, gene = self.places.get(path, (0, None))
-            self._known[key] = [] if gene is None else list(enumerate(_features(gene, value), start))
-        return self._known[key]
+    def _described(self, path: str, value: Value) -> tuple[str, Cells, Cells]:
+        """Of one value of one gene: its group, and the features of its own and of the group's mean."""
+        group, _, rest = path.partition(".")
+        mean = self._cells(f"{group}.mean.{rest.partition('.')[2]}", value) if rest and rest != "repeat" else []
+        return group, self._cells(path, value), mean
+
+    def _cells(self, path: str, value: Value) -> Cells:
+        """Of a gene that cannot change there are none."""
+        start, gene = self.places.get(path, (0, None))
+        return [] if gene is None else list(enumerate(_features(gene, value), start))
 
 
 def _width(gene: Gene) -> int:
@@ -97,61 +116,117 @@ class Sizes:
         return np.hstack([codes, (np.log(costs) - self._centre) / self._spread])
 
 
-class Surrogate:
-    """Fitted to codes [n, features] and scores [n]; guesses means and standard deviations [m] of others. Of `kernels` (length,
-    share of the linear part, noise) it takes the likeliest."""
+def tempered(scores: Sequence[float]) -> np.ndarray:
+    """Scores [n] without the depths: how bad the failures are says nothing of the good ones, but would stretch the scale."""
+    found = np.asarray(scores, float)
+    middle, best = np.median(found), found.max()
+    lifted: np.ndarray = np.maximum(found, middle - REACH * (best - middle))
+    return lifted
 
-    def __init__(
-        self, codes: np.ndarray, scores: Sequence[float], kernels: Sequence[tuple[float, float, float]] = KERNELS
-    ) -> None:
-        if len(kernels) > 1 and len(scores) > CHOOSING:  # some of them say as well which kernel is likely
-            some = np.linspace(0, len(scores) - 1, CHOOSING).astype(int)
-            kernels = (Surrogate(codes[some], [scores[place] for place in some], kernels).kernel,)
-        self.centre, self.scale = float(np.mean(scores)), float(np.std(scores)) or 1.0
-        target = (np.asarray(scores) - self.centre) / self.scale
-        self.origin, self.codes, self.scores = codes.mean(axis=0), codes, scores
-        self.unit = float(_squares(codes, codes).mean()) or 1.0
+
+@dataclass(frozen=True)
+class _Fit:
+    """A kernel fitted to scores."""
+
+    kernel: Kernel
+    lower: np.ndarray  # of the kernel's matrix, by Cholesky
+    inner: np.ndarray  # scores, divided by it
+    power: float  # the amplitude that is most likely
+    likely: float  # logarithm of the marginal likelihood, but for a constant
+
+
+class Surrogate:
+    """Fitted to codes [n, features] and scores [n]; guesses those of others. Of `kernels` the likely ones are kept."""
+
+    def __init__(self, codes: np.ndarray, scores: Sequence[float] | np.ndarray, kernels: Sequence[Kernel] = KERNELS) -> None:
+        self.codes, self.scores = codes, np.asarray(scores, float)
+        self.centre, self.scale = float(self.scores.mean()), float(self.scores.std()) or 1.0
+        self.origin = codes.mean(axis=0)
+        distances = _squares(codes, codes)
+        self.unit = float(distances.mean()) or 1.0
         self.weight = float(((codes - self.origin) ** 2).sum(axis=1).mean()) or 1.0
-        best: tuple[float, tuple[float, float, float]] | None = None
-        linear, squares = self._linear(codes, codes), _squares(codes, codes) / self.unit
-        count = len(target)
-        for length, share, noise in kernels:
-            kernel = share * linear + (1 - share) * np.exp(-squares / (2 * length**2)) + noise * np.eye(count)
-            try:
-                lower = np.linalg.cholesky(kernel)
-            except np.linalg.LinAlgError:
-                continue
-            inner = np.linalg.solve(lower, target)
-            power = max(float(inner @ inner) / count, 1e-9)  # the amplitude that is most likely; of equal scores it would be 0
-            likely = -0.5 * count * math.log(power) - float(np.log(np.diag(lower)).sum())
-            if best is None or likely > best[0]:
-                best, self.lower, self.inner, self.power = (likely, (length, share, noise)), lower, inner, power
-        assert best is not None
-        self.kernel: tuple[float, float, float] = best[1]
-        self.length, self.share, self.noise = self.kernel
+        linear, distances = self._linear(codes), distances / self.unit
+        fits = []
+        for length, some in itertools.groupby(kernels, key=lambda kernel: kernel[0]):
+            smooth = np.exp(-distances / (2 * length**2))
+            fits += [fit for fit in (self._fitted(kernel, linear, smooth) for kernel in some) if fit is not None]
+        fits.sort(key=lambda fit: -fit.likely)
+        self._fits = [fit for fit in fits[:ASKED] if fit.likely > fits[0].likely - LIKELY]
+        weights = np.exp([fit.likely - fits[0].likely for fit in self._fits])
+        self.weights = weights / weights.sum()
+
+    @property
+    def kernels(self) -> list[Kernel]:
+        """Those that are asked, in the order of the grid."""
+        return sorted(fit.kernel for fit in self._fits)
+
+    @property
+    def best(self) -> float:
+        """The highest of its guesses for what it was fitted to: the best score, less its luck."""
+        target = (self.scores - self.centre) / self.scale
+        guessed = np.zeros(len(target))
+        for weight, fit in zip(self.weights, self._fits, strict=True):  # K a = (K + noise) a - noise a
+            guessed += weight * (target - fit.kernel[2] * _solved(fit.lower, fit.inner, transposed=True))
+        return self.centre + self.scale * float(guessed.max())
 
     def believing(self, codes: np.ndarray) -> Surrogate:
         """As if those of other codes [m, features] had been scored as they are guessed: so the next proposal is not made beside
         one that is still being trained (the kriging believer of Ginsbourger et al. 2010, section 4.2)."""
         guessed = self.guess(codes)[0]
-        return Surrogate(np.vstack([self.codes, codes]), [*self.scores, *guessed], (self.kernel,))
+        return Surrogate(np.vstack([self.codes, codes]), np.concatenate([self.scores, guessed]), self.kernels)
 
     def guess(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of the score without noise."""
-        cross = self._kernel(codes)
-        half = np.linalg.solve(self.lower, cross)
-        own = self.share * ((codes - self.origin) ** 2).sum(axis=1) / self.weight + (1 - self.share)
-        variance = np.maximum(own - (half**2).sum(axis=0), 1e-9) * self.power
-        return self.centre + self.scale * (half.T @ self.inner), self.scale * np.sqrt(variance)
+        """Mean and standard deviation [m] of the scores of codes [m, features], without noise."""
+        means, spreads = self._guesses(codes)
+        mean = self.weights @ means
+        return mean, np.sqrt(self.weights @ (spreads**2 + (means - mean) ** 2))
 
-    def _kernel(self, codes: np.ndarray) -> np.ndarray:
-        smooth = np.exp(-_squares(self.codes, codes) / self.unit / (2 * self.length**2))
-        found: np.ndarray = self.share * self._linear(self.codes, codes) + (1 - self.share) * smooth
+    def improvement(self, codes: np.ndarray) -> np.ndarray:
+        """By how much each will be better than the best so far, on average over the kernels too."""
+        means, spreads = self._guesses(codes)
+        best = self.best
+        found: np.ndarray = self.weights @ [
+            expected_improvement(mean, spread, best) for mean, spread in zip(means, spreads, strict=True)
+        ]
         return found
 
-    def _linear(self, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-        found: np.ndarray = (one - self.origin) @ (other - self.origin).T / self.weight
+    def _fitted(self, kernel: Kernel, linear: np.ndarray, smooth: np.ndarray) -> _Fit | None:
+        """None where the matrix is none that can be divided by."""
+        _, share, noise = kernel
+        target = (self.scores - self.centre) / self.scale
+        try:
+            lower = np.linalg.cholesky(share * linear + (1 - share) * smooth + noise * np.eye(len(target)))
+        except np.linalg.LinAlgError:
+            return None
+        inner = _solved(lower, target)
+        power = max(float(inner @ inner) / len(target), 1e-9)  # of equal scores it would be 0
+        likely = -0.5 * len(target) * math.log(power) - float(np.log(np.diag(lower)).sum())
+        return _Fit(kernel, lower, inner, power, likely)
+
+    def _guesses(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Means and standard deviations [kernels, m]."""
+        linear, distances = self._linear(codes), _squares(self.codes, codes) / self.unit
+        own = ((codes - self.origin) ** 2).sum(axis=1) / self.weight
+        smooth = {length: np.exp(-distances / (2 * length**2)) for length in {fit.kernel[0] for fit in self._fits}}
+        means, spreads = [], []
+        for fit in self._fits:
+            length, share, _ = fit.kernel
+            half = _solved(fit.lower, share * linear + (1 - share) * smooth[length])
+            variance = np.maximum(share * own + (1 - share) - (half**2).sum(axis=0), 1e-9) * fit.power
+            means.append(self.centre + self.scale * (half.T @ fit.inner))
+            spreads.append(self.scale * np.sqrt(variance))
+        return np.array(means), np.array(spreads)
+
+    def _linear(self, codes: np.ndarray) -> np.ndarray:
+        found: np.ndarray = (self.codes - self.origin) @ (codes - self.origin).T / self.weight
         return found
+
+
+def _solved(lower: np.ndarray, right: np.ndarray, transposed: bool = False) -> np.ndarray:
+    from scipy.linalg import solve_triangular  # takes half a second to load, and is wanted after ten candidates
+
+    found: np.ndarray = solve_triangular(lower, right, trans="T" if transposed else "N", lower=True, check_finite=False)
+    return found
 
 
 def _squares(one: np.ndarray, other: np.ndarray) -> np.ndarray:

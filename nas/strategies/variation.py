@@ -32,7 +32,7 @@ def crossed(space: SearchSpace, first: Genotype, second: Genotype, rng: Rng) -> 
                 child[name] = rng.choice(pair)
         else:
             child[name] = rng.choice([side[name] for side in (first, second) if name in side])
-    return space.repair(child, rng)
+    return space.repair(child, rng, sound=True)
 
 
 def mutated(space: SearchSpace, genotype: Genotype, rng: Rng) -> tuple[Genotype, str]:
@@ -55,7 +55,7 @@ def mutated(space: SearchSpace, genotype: Genotype, rng: Rng) -> tuple[Genotype,
     if steps and (not moves or rng.random() < 0.5):
         values, name, gene = rng.choice(steps)
         values[name] = rng.choice(gene.neighbours(values[name]) or [values[name]])
-        return (space.repair(genotype, rng) if space.conditional else genotype), "step"
+        return (space.repair(genotype, rng) if name in space.deciding else genotype), "step"
     if not moves:
         return space.sample(rng), "random"
     operator, move = rng.choice(moves)
@@ -65,7 +65,7 @@ def mutated(space: SearchSpace, genotype: Genotype, rng: Rng) -> tuple[Genotype,
 
 def _insert(space: SearchSpace, genotype: Genotype, name: str, rng: Rng) -> None:
     """A block at random that fits the genes outside."""
-    (new,) = space.repair({**genotype, name: [{}]}, rng)[name][:1]
+    new = space.sample_block(name, {key: value for key, value in genotype.items() if key not in space.groups}, rng)
     genotype[name].insert(rng.randint(0, len(genotype[name])), new)
 
 

@@ -131,7 +131,7 @@ def test_a_machine_that_cannot_take_a_job_does_not_have_the_candidate_fail(make:
     executor.submit(1, 0.5)
     assert wait_for(executor) == Trained(0.5)
     assert not slot.is_running(), "another slot has done it"
-    assert "No such file" in executor._trouble
+    assert "No such file" in executor._patience.trouble
 
 
 def test_what_a_killed_slot_has_left_the_next_one_takes_away(make: Make, tmp_path: Path) -> None:
@@ -205,6 +205,11 @@ def test_limits_hold_there_too(make: Make, tmp_path: Path) -> None:
     executor = make("busy", limits=Limits(time=3.0))
     executor.submit(0, str(tmp_path / "pid"))
     assert wait_for(executor) == Infeasible("over the limit of 3 s (--trial-time)")
+    executor.close()
+    executor = make("breathe", limits=Limits(silence=6.0))
+    executor.submit(0, 600.0)
+    assert wait_for(executor) == Lost("the worker gave no sign of life for 6 s (--hang-time)")
+    executor.close()
     executor = make("grow", limits=Limits(memory=2_000_000_000))
     executor.submit(0, 4_000)
     assert isinstance(wait_for(executor), OutOfMemory)
@@ -271,15 +276,22 @@ second = cluster.add_node(num_cpus=1)
 
 class Watching(Silent):
     def __init__(self):
-        self.notes, self.done, self.epochs = [], 0, set()
+        self.notes, self.done, self.epochs, self.busy, self.most = [], 0, set(), set(), 0
     def note(self, text):
         self.notes.append(text)
+        if "its place on the cluster is gone" in text:
+            self.busy.remove(int(text.partition(":")[0].split()[0].removeprefix("#")))
+    def started(self, candidate, label):
+        self.busy.add(candidate.number)
+        if self.done == 2:
+            self.most = max(self.most, len(self.busy))
     def progress(self, news, curve):
         self.epochs.add((news.number, news.epoch, news.metrics["seconds"]))  # told again, one has the same seconds
         if self.done == 0 and news.epoch == 5:
             cluster.remove_node(second, allow_graceful=False)
             self.done = 1
     def finished(self, record, best):
+        self.busy.remove(record.number)
         if self.done == 1:
             cluster.add_node(num_cpus=1)
             self.done = 2
@@ -292,17 +304,18 @@ import ray
 
 ray.shutdown()
 cluster.shutdown()
-told = [[record.state for record in result.records], lost, view.done, again]
+told = [[record.state for record in result.records], lost, view.done, again, view.most]
 Path("told.json").write_text(json.dumps(told))  # Ray prints as well
 """
 
 
 def test_a_node_that_leaves_and_one_that_joins(tmp_path: Path) -> None:
-    few = {**SMALL_SEARCH, "budget": 5, "pruner": "none", "epochs": 8}
+    few = {**SMALL_SEARCH, "budget": 6, "pruner": "none", "epochs": 8}
     found = python(TWO_NODES.replace("OPTIONS", repr(few)), tmp_path, timeout=400)
     assert found.returncode == 0, found.stderr
-    states, lost, done, again = json.loads((tmp_path / "told.json").read_text())
-    assert states == ["trained"] * 5
+    states, lost, done, again, most = json.loads((tmp_path / "told.json").read_text())
+    assert states == ["trained"] * 6
     assert (len(lost), done) == (1, 2), "the candidate on the machine that left was lost, and one joined"
     assert "it goes on after epoch" in lost[0]
+    assert most == 2, "the machine that joined was given something to do: each has a CPU for one"
     assert again <= 1, "no more than the epoch whose checkpoint was on its way was trained again"

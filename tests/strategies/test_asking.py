@@ -14,6 +14,7 @@ from nas.messages import Proposal, Record
 from nas.space import read_space
 from nas.strategies import make_strategy
 from nas.strategies.asking import ASKED, Asking, make_candidate, over_limit
+from nas.strategies.base import Drawn
 
 SMALL = read_space({"name": "small", "genes": {"x": {"range": [0, 9]}, "y": {"range": [0, 9]}}})
 CONNECTED = read_space("connected")
@@ -205,7 +206,7 @@ def test_a_network_exactly_at_its_limits_is_within():
 
 @pytest.mark.parametrize("strategy", ["genetic", "random"])
 def test_candidates_under_a_tight_limit_keep_it(strategy):
-    chosen = settings(strategy=strategy, max_flops=2_000_000, genetic={"population": 5})
+    chosen = settings(strategy=strategy, max_flops=2_000_000, genetic={"population": 5, "assist": False})
     asking = Asking(CONNECTED, make_strategy(strategy, CONNECTED, 1, chosen), chosen, express_small)
     records = []
     for number in range(15):
@@ -236,7 +237,8 @@ def test_a_strategy_that_asks_what_networks_cost_is_told_before_they_are_propose
     asking = Asking(CONNECTED, Curious({}), settings(max_flops="none"), express_small)
     genotype = CONNECTED.sample(random.Random(1))
     blueprint, _ = express_small(genotype)
-    assert asking.strategy.costs(genotype) == (blueprint.parameters, blueprint.flops)
+    digest = make_candidate(CONNECTED, Proposal(genotype), 7, express_small).digest
+    assert asking.strategy.costs(genotype) == Drawn(digest, blueprint.parameters, blueprint.flops)
     few = Asking(CONNECTED, Curious({}), settings(max_params=blueprint.parameters - 1), express_small)
     assert few.strategy.costs(genotype) is None, "it would be refused"
     assert Asking(SMALL, Curious({}), settings()).strategy.costs is None, "nothing there has a size"
