@@ -193,6 +193,18 @@ def test_an_answer_that_never_came_is_no_candidate_lost(chosen: Settings) -> Non
     ledger.close()
 
 
+def test_what_was_taken_over_without_an_answer_is_taken_over(chosen: Settings, monkeypatch) -> None:
+    one, other = (open_as(name, chosen) for name in ("one", "other"))
+    one.add(candidate(0))
+    one.close()
+    monkeypatch.setattr("nas.shared.LOOK", 0.0)
+    other.refresh()
+    assert other._claims.take_over(["digest0"], 9) == {"digest0"}  # entered, but the answer never came
+    assert [each.number for each in other.abandoned(9)] == [0]
+    assert other.abandoned(9) == []
+    other.close()
+
+
 def test_an_end_whose_answer_never_came_is_entered_once(chosen: Settings) -> None:
     ledger = open_as("one", chosen)
     ledger.add(candidate(0))
@@ -470,3 +482,4 @@ def test_what_a_killed_driver_had_begun_is_finished_by_the_other(driver: Driver,
     found = nas("resume", runs[0].folder, cwd=tmp_path)
     assert found.returncode == 0, found.stderr
     assert without_seconds(runs[0].leaderboard) == board
+    assert not any(checkpoints.iterdir()), "of what the other took over nothing is left"

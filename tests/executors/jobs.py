@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 
 from nas.errors import DatasetError
-from nas.messages import Outcome, Progress, Pulse, Stopped, Trained
+from nas.messages import Blocked, Outcome, Progress, Pulse, Stopped, Trained
 
 HERE = "tests.executors.jobs"
 
@@ -56,6 +56,14 @@ def busy(job: str, report: Any) -> Outcome:
 def busy_or_done(job: str, report: Any) -> Outcome:
     """As `busy`; a second one with the same file is done at once."""
     return Trained(1.0) if Path(job).exists() else busy(job, report)
+
+
+def blocked_once(job: str, report: Any) -> Outcome:
+    """As on a machine whose disk is full; a second one with the same file is done."""
+    if Path(job).exists():
+        return Trained(1.0)
+    Path(job).touch()
+    return Blocked("the disk is full")
 
 
 def ancestors(argument: None, told: Any) -> list[str]:

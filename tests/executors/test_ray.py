@@ -134,6 +134,38 @@ def test_a_machine_that_cannot_take_a_job_does_not_have_the_candidate_fail(make:
     assert "No such file" in executor._patience.trouble
 
 
+def test_jobs_that_wait_again_make_no_room_for_others(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.executors.cluster.PAUSE", 0.5)
+    executor = make("finish", workers=2)
+    until(lambda: executor.finished(0.2) == [] and len(executor._idle) == 2, "two slots that do nothing")
+    for slot in slots():
+        (home,) = Path(tempfile.gettempdir()).glob(f"nas-slot-{slot.pid}-*")
+        shutil.rmtree(home)
+    for number in range(2):
+        executor.submit(number, 0.5)
+    room, ended = [], 0
+    while ended < 2:
+        ended += len(executor.finished(0.2))
+        room.append((executor.free, len(executor._waiting)))
+    assert max(waiting for _, waiting in room) == 2, "both were handed back"
+    assert {free for free, waiting in room if waiting} == {0}
+
+
+def test_a_machine_whose_disk_is_full_does_not_end_the_search(make: Make, tmp_path: Path) -> None:
+    executor = make("blocked_once")
+    executor.submit(0, str(tmp_path / "mark"))
+    assert wait_for(executor) == Trained(1.0)
+    assert "the disk is full" in executor._patience.trouble
+
+
+def test_a_cluster_without_room_is_told(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.executors.cluster.PATIENCE", 2.0)
+    executor = make("finish", cluster=Cluster(cpus=64.0))
+    executor.submit(0, 0.5)
+    with pytest.raises(RunFailed, match=r"no room for 2 s: a candidate takes 64 CPUs and 0 GPUs, all .* together has 2"):
+        wait_for(executor)
+
+
 def test_what_a_killed_slot_has_left_the_next_one_takes_away(make: Make, tmp_path: Path) -> None:
     executor = make("busy")
     executor.submit(0, str(tmp_path / "pid"))
