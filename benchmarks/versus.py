@@ -38,7 +38,6 @@ COLUMNS = ("way", "seed", "again", "candidates", "gigaflops", "searched", "from_
 WAYS: dict[str, dict[str, str]] = {
     "random": {"strategy": "random"},
     "genetic": {"strategy": "genetic"},
-    "assist": {"strategy": "genetic", "config": "genetic: {assist: true}\n"},
     "plain": {"strategy": "genetic", "config": "genetic: {assist: false}\n"},
     "optuna": {"strategy": "optuna"},
     "inherit": {"strategy": "genetic", "inherit": "--inherit"},

@@ -28,8 +28,10 @@ def models_kept(chosen: Settings) -> tuple[int, int, int]:
     size, assist = chosen.genetic.population, chosen.genetic.assist
     if not chosen.inherit:
         return chosen.keep, 0, 0
-    if assist or chosen.genetic.form == "generational":
-        return chosen.keep, BREEDERS if assist else size, 0
+    if assist:
+        return chosen.keep, BREEDERS, 0
+    if chosen.genetic.form == "generational":
+        return chosen.keep, 2 * size, 0  # children of this generation are better already than parents that have more
     return chosen.keep, 1, size  # the best: all children are its own in the last part, `finish`
 
 

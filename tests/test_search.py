@@ -52,7 +52,7 @@ def test_known_genotypes_are_scored_first(tmp_path: Path) -> None:
 
 
 def test_rows_hold_what_is_promised_and_are_frozen() -> None:
-    result = search(SPACE, evaluate=score, budget=25, seed=1, genetic={"population": 5, "tournament": 2})
+    result = search(SPACE, evaluate=score, budget=25, seed=1, genetic={"assist": False, "population": 5, "tournament": 2})
     assert [record.number for record in result.records] == list(range(25))
     for record in result.records:
         assert (record.state, record.reason, record.value) == ("trained", "", score(record.genotype, None))

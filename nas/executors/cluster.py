@@ -18,6 +18,7 @@ ANSWER = 10.0  # seconds that a cluster may take to accept a connection
 PATIENCE = 300.0  # seconds without any slot after which the cluster is taken to have no room
 PAUSE = 30.0  # seconds until another slot is asked for, after some whose machines were no use
 TRIES = 3  # times that work is handed to such machines, where no other works
+GONE = 20  # times that a job's place goes before it has begun
 OWN = "local"  # Ray's word for a cluster that is started here, whatever else runs on this machine
 
 
@@ -69,7 +70,7 @@ class Patience:
 
     trouble: str = ""  # of the last slot that could not work where it was
     useless: int = 0  # such slots since one has done something
-    _since: float = field(default_factory=time.monotonic)  # when there was a slot last, or first nothing to wait for
+    _since: float = field(default_factory=time.monotonic)  # when there was a slot last, or a first use for one
     _later: float = 0.0  # when slots are asked for again
 
     def no_use(self, trouble: str) -> None:

@@ -2,7 +2,7 @@
 
 Each place for a job is an actor (`slot.py`) that Ray puts where the CPUs and GPUs of a candidate are free. Those that find no
 room wait there: a machine that joins takes them, and one that leaves takes its slots with it, whose jobs are then lost and
-tried again. A job that never began, because its slot had gone or its machine cannot take it, is not lost: another slot gets it.
+tried again. A job whose slot had gone before it began, or whose machine cannot do it, is not lost: another slot gets it.
 The driver alone writes the run folder: what a job needs of it travels along, what it writes comes back with its news
 (`parcel.py`). Tasks run on the driver's machine, but for those that ask to be where jobs are.
 """
@@ -20,7 +20,7 @@ from typing import Any
 from nas import errors
 from nas.errors import RunFailed
 from nas.executors.base import Task, Told, Work, register_executor, task_over_time
-from nas.executors.cluster import TRIES, Patience, connected, no_room, reached, why
+from nas.executors.cluster import GONE, TRIES, Patience, connected, no_room, reached, why
 from nas.executors.parcel import content_of, packed
 from nas.executors.processes import Processes
 from nas.executors.slot import Slot
@@ -67,7 +67,7 @@ class OnRay:
         self._running: dict[int, _Running] = {}
         self._calls: dict[Any, int] = {}  # call in flight → number of the job whose slot it is to
         self._content: dict[str, Any] = {}  # digest of pictures → where Ray keeps them for whoever has none
-        self._in_vain: Counter[int] = Counter()  # number → how often a machine could not take the job
+        self._back: Counter[tuple[int, bool]] = Counter()  # number, whether its slot had gone → how often it was handed back
         self._patience = Patience()
         self._raised: BaseException | None = None  # by the driver's function, while other news had been received
         self._local: Processes | None = None
@@ -140,7 +140,7 @@ class OnRay:
                 self.ray.wait(leaving, num_returns=len(leaving), timeout=LEAVING)
             for slot in (*self._asked.values(), *self._idle, *(running.slot for running in self._running.values())):
                 self.ray.kill(slot)
-        for kept in (self._asked, self._idle, self._waiting, self._running, self._calls, self._content, self._in_vain):
+        for kept in (self._asked, self._idle, self._waiting, self._running, self._calls, self._content):
             kept.clear()
         if self._local is not None:
             self._local.close()
@@ -182,7 +182,7 @@ class OnRay:
         try:
             self.ray.get(running.calls)
         except self.ray.exceptions.RayError as problem:
-            return self._unbegun(number, why(problem), gone=isinstance(problem, self.ray.exceptions.RayActorError))
+            return self._handed_back(number, why(problem), gone=isinstance(problem, self.ray.exceptions.RayActorError))
         try:
             said = self.ray.get(call)
         except self.ray.exceptions.RayError as problem:
@@ -190,32 +190,32 @@ class OnRay:
             return Finished(number, Lost(f"its place on the cluster is gone: {why(problem)}"), running.seconds)
         for kind, content, files in said:
             if kind == "unfit":
-                return self._unbegun(number, content, gone=False)
+                return self._handed_back(number, content, gone=False)
             for name, data in files.items():
                 write_whole(Path(getattr(running.job, name)), data)
+            if kind in ("progress", "finished"):
+                self._patience.works()
             if kind == "finished":
                 del self._running[number]
                 self._idle.append(running.slot)
-                self._in_vain.pop(number, None)
-                self._patience.works()
                 self._hand_out()
                 return content  # type: ignore[no-any-return]
             running.calls += self._follow(running.slot, kind, content)
         self._calls[running.slot.listen.remote(LISTEN)] = number
         return None
 
-    def _unbegun(self, number: int, reason: str, gone: bool) -> Finished | None:
-        """A job waits again whose slot had `gone`, or whose machine cannot take it: no space, no pictures, no process."""
-        running = self._running.pop(number)
+    def _handed_back(self, number: int, reason: str, gone: bool) -> Finished | None:
+        """A job waits again whose slot had `gone` before it began, or whose machine cannot do it: no space, no pictures."""
+        running, alone = self._running.pop(number), not (self._running or self._idle)
         self.ray.kill(running.slot)
         self._asked |= {slot.host.remote(): slot for slot in self._idle}  # they may be gone as well
         self._idle.clear()
+        self._back[number, gone] += 1
         if not gone:
-            self._in_vain[number] += 1
             self._patience.no_use(reason)
-        if self._in_vain[number] >= TRIES and not self._running:
-            return Finished(number, Blocked(f"no machine of the cluster could take its job: {reason}"), running.spent)
-        self._waiting.insert(0, (number, running.job, running.spent))
+        if self._back[number, True] >= GONE or (self._back[number, False] >= TRIES and alone):
+            return Finished(number, Blocked(f"no machine of the cluster could take its job: {reason}"), running.seconds)
+        self._waiting.insert(0, (number, running.job, running.spent if gone else running.seconds))
         return None
 
     def _follow(self, slot: Any, kind: str, content: Any) -> list[Any]:

@@ -25,7 +25,7 @@ from nas.errors import BlueprintError, listing
 from nas.messages import Candidate, Proposal, Record
 from nas.recipe import Recipe
 from nas.space import Genotype, SearchSpace, canonical_json
-from nas.strategies.base import Drawn, Strategy
+from nas.strategies.base import Network, Strategy
 
 Express: TypeAlias = Callable[[Genotype], tuple[Blueprint, Recipe]]
 
@@ -102,14 +102,14 @@ class Asking:
         why = DUPLICATE if candidate.digest in seen else over_limit(candidate, self.settings)
         return (candidate, "") if why is None else (None, why)
 
-    def _costs(self, genotype: Genotype) -> Drawn | None:
+    def _costs(self, genotype: Genotype) -> Network | None:
         try:
             candidate = make_candidate(self.space, Proposal(genotype), 0, self.express)
         except BlueprintError:
             return None
         if candidate.blueprint is None or over_limit(candidate, self.settings) is not None:
             return None
-        return Drawn(candidate.digest, candidate.blueprint.parameters, candidate.blueprint.flops)
+        return Network(candidate.digest, candidate.blueprint.parameters, candidate.blueprint.flops)
 
     def _with_refused(self, records: Sequence[Record]) -> list[Record]:
         """The records, with what was refused before each of them in front of it, by the limits that hold now."""

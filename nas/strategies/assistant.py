@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 import heapq
 import itertools
-import math
 import statistics
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -21,12 +20,18 @@ from threadpoolctl import ThreadpoolController
 from nas.messages import Proposal, Record
 from nas.space import SearchSpace
 from nas.space.space import canonical_json
-from nas.strategies.base import Costs, Drawn
+from nas.strategies.base import Costs, Network
 from nas.strategies.surrogate import CHOOSING, KERNELS, Encoder, Kernel, Sizes, Surrogate, tempered
 
-MOST = 300  # scored candidates that it learns from: half of them the best, half the youngest
+MOST = 300  # candidates that have ended from which it learns: half of them the best, half the youngest
 BELIEVED = 100  # candidates in training, the youngest, whose scores it takes for what it guesses
+HUGE = 1e100  # no score that one can reckon with: its square is none
 STEPS = 1.2  # kernels are weighed anew when there are so many times as many scores
+
+
+def usable(value: float | None) -> bool:
+    """Whether there is a score, and it can be reckoned with: an evaluator may report anything."""
+    return value is not None and abs(value) < HUGE
 
 
 class Assistant:
@@ -50,14 +55,14 @@ class Assistant:
         found = [child for key, child in pool.items() if key not in known]
         finished = [record for record in records if record.finished]
         told, scores = self.told(finished)
-        drawn: list[Drawn] = []
+        networks: list[Network] = []
         if costs is not None:
             pairs = [(child, costs(child.genotype)) for child in found]
             new = [(child, one) for child, one in pairs if one is not None and one.digest not in digests]
-            found, drawn = [child for child, _ in new], [one for _, one in new]
+            found, networks = [child for child, _ in new], [one for _, one in new]
         if not found:
             return None
-        sizes = Sizes(_costs(told)) if drawn and all(record.parameters and record.flops for record in told) else None
+        sizes = Sizes(_sizes(told)) if networks and all(record.parameters and record.flops for record in told) else None
         kernels = self._kernels(finished, sizes is not None)
         surrogate = Surrogate(self._described(told, sizes), tempered(scores), kernels)
         busy = [record for record in records if record.state == "running"][-BELIEVED:]
@@ -65,7 +70,7 @@ class Assistant:
             surrogate = surrogate.believing(self._described(busy, sizes))
         codes = np.array([self.encoder.code(child.genotype) for child in found])
         if sizes is not None:
-            codes = sizes.beside(codes, np.array([(one.parameters, one.flops) for one in drawn]))
+            codes = sizes.beside(codes, np.array([(one.parameters, one.flops) for one in networks]))
         child = found[int(surrogate.improvement(codes).argmax())]
         return dataclasses.replace(child, operator=f"{child.operator}, chosen")
 
@@ -76,13 +81,11 @@ class Assistant:
         gained: dict[int, float] = {}  # epochs → what those that were trained to the end gained from there
         for epochs in {record.epochs for record in finished if record.state == "stopped"}:
             there = [float(one.value or 0) - self._reached(one)[epochs - 1] for one in trained if one.epochs >= epochs > 0]
-            there = [each for each in there if math.isfinite(each)]  # an evaluator may have reported what is no number
+            there = [each for each in there if usable(each)]
             gained[epochs] = statistics.median(there) if there else 0
         scores: list[float | None] = []
         for record in finished:
-            value = record.value
-            if value is not None and not math.isfinite(value):
-                value = None
+            value = record.value if usable(record.value) else None
             scores.append(value + gained[record.epochs] if record.state == "stopped" and value is not None else value)
         least = min(score for score in scores if score is not None)
         filled = [least if score is None else score for score in scores]
@@ -96,23 +99,20 @@ class Assistant:
         while count * STEPS + 1 <= len(finished):
             count = int(count * STEPS + 1)
         first = finished[:count]
-        if sum(record.value is not None for record in first) < 2:
+        if sum(usable(record.value) for record in first) < 2:
             first = finished
         basis = (sized, [(record.number, record.state, record.value) for record in first])
         if self._weighed[0] != basis:
             told, scores = self.told(first)
             some = np.linspace(0, len(told) - 1, min(len(told), CHOOSING)).astype(int)
-            codes = self._described(told, Sizes(_costs(told)) if sized else None)
+            codes = self._described(told, Sizes(_sizes(told)) if sized else None)
             self._weighed = (basis, Surrogate(codes[some], tempered(scores)[some], KERNELS).kernels)
         return self._weighed[1]
 
     def _described(self, records: Sequence[Record], sizes: Sizes | None) -> np.ndarray:
         """Features [n, features] of records."""
-        codes = self._coded(records)
-        return codes if sizes is None else sizes.beside(codes, _costs(records))
-
-    def _coded(self, records: Sequence[Record]) -> np.ndarray:
-        return np.array([self._code(record) for record in records])
+        codes = np.array([self._code(record) for record in records])
+        return codes if sizes is None else sizes.beside(codes, _sizes(records))
 
     def _code(self, record: Record) -> np.ndarray:
         key = self._key(record)
@@ -148,6 +148,6 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def _costs(records: Sequence[Record]) -> np.ndarray:
+def _sizes(records: Sequence[Record]) -> np.ndarray:
     """Parameters and FLOPs [n, 2] of records."""
     return np.array([(record.parameters or 1, record.flops or 1) for record in records])

@@ -19,7 +19,7 @@ from nas.space import Genotype, SearchSpace
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Network:
     """A genotype's network: its digest with its recipe, as records have it, and what it costs."""
 
     digest: str
@@ -27,7 +27,7 @@ class Drawn:
     flops: int
 
 
-Costs: TypeAlias = Callable[[Genotype], Drawn | None]
+Costs: TypeAlias = Callable[[Genotype], Network | None]
 """The network of a genotype; None if it would be refused: it makes none, or one over a limit."""
 
 

@@ -9,7 +9,8 @@ good (Real et al. 2019, algorithm 1).
 `form: generational` has generations of `population` children, whose parents are the best so many of all before it, the
 (μ + λ) form (Bäck & Schwefel 1993, section 2); a worker that is free early takes those that are known by then.
 How children differ from their parents is in `variation.py`. With `adapt` the number of mutations is drawn as each has paid
-lately; in the last part `finish` of the budget children are neighbours of the best alone, a local search.
+lately; in the last part `finish` of the budget children are neighbours of the best alone, a local search. With `assist` there
+is no `form`, `population` or `finish`.
 
 How much of a parent's weights a child takes over, with `--inherit`, is `shrink`, and the trainer's business.
 """
@@ -27,7 +28,7 @@ from deap import base, tools
 from nas.config import Settings
 from nas.messages import Proposal, Record
 from nas.space import Genotype, SearchSpace
-from nas.strategies.assistant import Assistant
+from nas.strategies.assistant import Assistant, usable
 from nas.strategies.base import BREEDERS, Costs, rank_of, refusals, register_strategy, rng_for
 from nas.strategies.variation import crossed, mutated, with_deap
 
@@ -83,7 +84,7 @@ class Genetic:
 
     def _assisted(self, records: Sequence[Record], finished: list[Record], number: int, rng: Rng) -> Proposal:
         """Of many children of the best, and some random ones, the one that the assistant takes."""
-        scored = [record for record in finished if record.value is not None and math.isfinite(record.value)]
+        scored = [record for record in finished if usable(record.value)]
         if number < ASSIST_FROM or len(scored) < 2:
             return Proposal(self.space.sample(rng), operator="random")
         counts, size = self._counts(finished), self.options.pool

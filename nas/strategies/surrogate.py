@@ -26,8 +26,8 @@ Kernel: TypeAlias = tuple[float, float, float]
 Cells: TypeAlias = list[tuple[int, float]]
 """Features that are not 0, by their places."""
 
-CHOOSING = 150  # scores, at most, by which kernels are weighed for the first time
-LENGTHS = (0.3, 0.6, 1.0, 2.0)  # of the smooth part, in mean distances
+CHOOSING = 150  # scores, at most, by which the whole grid is weighed
+LENGTHS = (0.3, 0.6, 1.0, 2.0)  # of the smooth part, in roots of the mean squared distance
 LINEAR = (0.1, 0.5, 0.9)  # share of the linear part
 NOISE = (0.003, 0.03, 0.2, 1.0)  # share of what no gene explains
 KERNELS: tuple[Kernel, ...] = tuple(itertools.product(LENGTHS, LINEAR, NOISE))
@@ -41,7 +41,6 @@ class Encoder:
     blocks beside the blocks themselves, so that a block that has moved is not a stranger."""
 
     def __init__(self, space: SearchSpace) -> None:
-        self.space = space
         self.places: dict[str, tuple[int, Gene]] = {}
         self._known: dict[tuple[str, type, Value], tuple[str, Cells, Cells]] = {}
         self.size = 0
@@ -109,7 +108,7 @@ class Sizes:
         """`costs` [n, kinds] of those that were trained are the measure."""
         logs = np.log(costs)
         spread = logs.std(axis=0)
-        self._centre, self._spread = logs.mean(axis=0), np.where(spread > 0, spread, 1.0)
+        self._centre, self._spread = logs.mean(axis=0), np.where(spread > 1e-9, spread, 1.0)  # equal ones differ by rounding
 
     def beside(self, codes: np.ndarray, costs: np.ndarray) -> np.ndarray:
         """Codes [n, features] with costs [n, kinds] behind them."""
@@ -120,6 +119,8 @@ def tempered(scores: Sequence[float]) -> np.ndarray:
     """Scores [n] without the depths: how bad the failures are says nothing of the good ones, but would stretch the scale."""
     found = np.asarray(scores, float)
     middle, best = np.median(found), found.max()
+    if middle == best:
+        return found
     lifted: np.ndarray = np.maximum(found, middle - REACH * (best - middle))
     return lifted
 
@@ -142,14 +143,14 @@ class Surrogate:
         self.codes, self.scores = codes, np.asarray(scores, float)
         self.centre, self.scale = float(self.scores.mean()), float(self.scores.std()) or 1.0
         self.origin = codes.mean(axis=0)
-        distances = _squares(codes, codes)
-        self.unit = float(distances.mean()) or 1.0
+        squared = _squares(codes, codes)
+        self.unit = float(squared.mean()) or 1.0
         self.weight = float(((codes - self.origin) ** 2).sum(axis=1).mean()) or 1.0
-        linear, distances = self._linear(codes), distances / self.unit
+        linear, squared = self._linear(codes), squared / self.unit
         fits = []
         for length, some in itertools.groupby(kernels, key=lambda kernel: kernel[0]):
-            smooth = np.exp(-distances / (2 * length**2))
-            fits += [fit for fit in (self._fitted(kernel, linear, smooth) for kernel in some) if fit is not None]
+            smooth = np.exp(-squared / (2 * length**2))
+            fits += [self._fitted(kernel, linear, smooth) for kernel in some]
         fits.sort(key=lambda fit: -fit.likely)
         self._fits = [fit for fit in fits[:ASKED] if fit.likely > fits[0].likely - LIKELY]
         weights = np.exp([fit.likely - fits[0].likely for fit in self._fits])
@@ -190,14 +191,16 @@ class Surrogate:
         ]
         return found
 
-    def _fitted(self, kernel: Kernel, linear: np.ndarray, smooth: np.ndarray) -> _Fit | None:
-        """None where the matrix is none that can be divided by."""
-        _, share, noise = kernel
+    def _fitted(self, kernel: Kernel, linear: np.ndarray, smooth: np.ndarray) -> _Fit:
+        """With the most noise, where by rounding the matrix is none that can be divided by."""
+        length, share, noise = kernel
         target = (self.scores - self.centre) / self.scale
         try:
             lower = np.linalg.cholesky(share * linear + (1 - share) * smooth + noise * np.eye(len(target)))
         except np.linalg.LinAlgError:
-            return None
+            if noise == NOISE[-1]:
+                raise
+            return self._fitted((length, share, NOISE[-1]), linear, smooth)
         inner = _solved(lower, target)
         power = max(float(inner @ inner) / len(target), 1e-9)  # of equal scores it would be 0
         likely = -0.5 * len(target) * math.log(power) - float(np.log(np.diag(lower)).sum())
@@ -205,9 +208,9 @@ class Surrogate:
 
     def _guesses(self, codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Means and standard deviations [kernels, m]."""
-        linear, distances = self._linear(codes), _squares(self.codes, codes) / self.unit
+        linear, squared = self._linear(codes), _squares(self.codes, codes) / self.unit
         own = ((codes - self.origin) ** 2).sum(axis=1) / self.weight
-        smooth = {length: np.exp(-distances / (2 * length**2)) for length in {fit.kernel[0] for fit in self._fits}}
+        smooth = {length: np.exp(-squared / (2 * length**2)) for length in {fit.kernel[0] for fit in self._fits}}
         means, spreads = [], []
         for fit in self._fits:
             length, share, _ = fit.kernel

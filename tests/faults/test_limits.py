@@ -36,7 +36,7 @@ class Noting:
 
 @pytest.mark.parametrize("strategy", ["genetic", "optuna", "random"])
 def test_what_was_refused_is_kept_shown_again_and_not_proposed_again(strategy: str, tmp_path: Path) -> None:
-    chosen = settings(strategy=strategy, max_flops="2M", genetic={"population": 4, "tournament": 2})
+    chosen = settings(strategy=strategy, max_flops="2M", genetic={"assist": False, "population": 4, "tournament": 2})
 
     def opened(file: Path) -> tuple[Ledger, Asking, Noting]:
         noting = Noting(make_strategy(strategy, CONNECTED, 1, chosen))

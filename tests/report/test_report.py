@@ -40,7 +40,14 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("hostile")
     class_folder(folder / "<b>pictures", dict.fromkeys(HOSTILE, 30))
     few: dict[str, Any] = {"space": "connected", "max_flops": "2M", "epochs": 1, "seed": 2, "pruner": "none", "threads": 1}
-    search(dataset=folder / "<b>pictures", budget=5, genetic={"population": 3}, out=folder / "run", view=Silent(), **few)
+    search(
+        dataset=folder / "<b>pictures",
+        budget=5,
+        genetic={"assist": False, "population": 3},
+        out=folder / "run",
+        view=Silent(),
+        **few,
+    )
     retrain(folder / "run", Silent(), top=1, seeds=1, epochs=1)
     done = nas("report", "run", cwd=folder)
     assert done.returncode == 0, done.stderr

@@ -16,8 +16,8 @@ from nas.space import read_space
 from nas.strategies import make_strategy
 
 STRATEGIES = {
-    "genetic": {"strategy": "genetic"},
-    "assisted": {"strategy": "genetic", "genetic": {"assist": True, "pool": 60}},
+    "genetic": {"strategy": "genetic", "genetic": {"assist": False}},
+    "assisted": {"strategy": "genetic", "genetic": {"assist": True}},
     "tpe": {"strategy": "optuna", "sampler": "tpe"},
     "qmc": {"strategy": "optuna", "sampler": "qmc"},
     "random": {"strategy": "random"},

@@ -14,7 +14,7 @@ from nas.messages import Record
 from nas.shipped import shipped
 from nas.space import read_space
 from nas.strategies.assistant import Assistant
-from nas.strategies.base import Drawn
+from nas.strategies.base import Network
 from nas.strategies.genetic import Genetic
 from nas.strategies.variation import crossed, mutated
 
@@ -245,7 +245,7 @@ def test_assisted_the_size_of_networks_is_learned_from_and_what_is_too_large_not
 
     def costs(genotype):
         network = cost(genotype)
-        return Drawn(network.digest, network.parameters, network.flops) if network.parameters <= most else None
+        return Network(network.digest, network.parameters, network.flops) if network.parameters <= most else None
 
     strategy.costs = costs
     chosen = [cost(strategy.propose(records, 24 + number).genotype).parameters for number in range(10)]
@@ -261,8 +261,17 @@ def test_assisted_no_network_that_is_known_is_chosen_whatever_its_genes():
     records = [Record(n, {"a": n + 1, "nothing": "p"}, "trained", n, curve=(n,), digest=f"{n + 1}", **sizes) for n in range(5)]
     records += [dataclasses.replace(records[0], number=number) for number in range(5, 12)]
     strategy = genetic(space, assist=True)
-    strategy.costs = lambda genotype: Drawn(str(genotype["a"]), 1, 1)
+    strategy.costs = lambda genotype: Network(str(genotype["a"]), 1, 1)
     assert {strategy.propose(records, number).genotype["a"] for number in range(12, 30)} == {6}
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf, -math.inf, 1e300, None])
+def test_assisted_a_score_that_none_can_reckon_with_is_no_trouble(odd):
+    records = [dataclasses.replace(record, value=record.value if record.number % 3 else odd) for record in population(20)]
+    records[-1] = dataclasses.replace(records[-1], state="running", value=None)
+    proposal = genetic(assist=True).propose(records, 20)
+    assert proposal.operator.endswith(", chosen")
+    assert not any(parent % 3 == 0 for parent in proposal.parents)
 
 
 def test_a_space_without_anything_to_change_gives_its_only_genotype():

@@ -7,7 +7,7 @@ import pytest
 
 from nas.shipped import shipped
 from nas.space import read_space
-from nas.strategies.surrogate import Encoder, Surrogate, expected_improvement
+from nas.strategies.surrogate import Encoder, Sizes, Surrogate, expected_improvement, tempered
 
 RNG = np.random.default_rng(0)
 CODES = RNG.integers(0, 2, (60, 12)).astype(float)
@@ -48,6 +48,28 @@ def test_scores_that_hardly_differ_are_no_trouble(scores: list[float]) -> None:
     assert np.isfinite(mean).all()
     assert np.isfinite(spread).all()
     assert mean[0] == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_failure_counts_for_no_less_than_twice_as_far_below_as_the_best_is_above() -> None:
+    assert list(tempered([0.1, 0.9, 0.8, 0.7, 0.85])) == pytest.approx([0.6, 0.9, 0.8, 0.7, 0.85])
+    assert list(tempered([0.1, 0.9, 0.9, 0.9])) == [0.1, 0.9, 0.9, 0.9], "of most that are the best nothing is known but that"
+
+
+def test_the_best_is_the_highest_of_its_own_guesses() -> None:
+    scores = list(CODES @ WEIGHTS + RNG.normal(size=60))
+    surrogate = Surrogate(CODES, scores)
+    assert surrogate.best == pytest.approx(surrogate.guess(CODES)[0].max())
+    assert surrogate.best < max(scores), "the best score was lucky as well"
+
+
+def test_with_kernels_that_cannot_be_divided_by_there_is_an_answer() -> None:
+    mean, _ = Surrogate(np.zeros((40, 3)), list(RNG.normal(size=40)), [(1.0, 0.5, -1e-9)]).guess(np.zeros((1, 3)))
+    assert np.isfinite(mean).all()
+
+
+def test_equal_sizes_are_no_measure() -> None:
+    found = Sizes(np.array([[52_013, 7]] * 11)).beside(np.zeros((1, 1)), np.array([[104_026, 7]]))
+    assert found[0] == pytest.approx([0.0, np.log(2), 0.0])
 
 
 def test_expected_improvement_is_that_of_many_draws() -> None:
