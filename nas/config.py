@@ -24,8 +24,8 @@ PRESETS = ("quick", "standard", "thorough")  # shipped configurations of how lon
 GENOTYPE = "genotype"  # what a file of settings may hold beside them
 # Settings that say the same: in one place the first beats the other.
 SAME = {"train_part": "train_pictures", "epochs": "seen_pictures"}
-# What a run that goes on may change: how far it goes, what it refuses, and what is of the machine.
 OF_RAY = ("ray_address", "cpus_per_trial", "gpus_per_trial")
+# What a run that goes on may change: how far it goes, what it refuses, and what is of the machine.
 CHANGEABLE = (
     *("budget", "time", "workers", "threads", "keep", "max_params", "max_flops", "max_memory"),
     *("trial_time", "trial_memory", "hang_time", "data_dir"),

@@ -91,7 +91,7 @@ class Driver:
         while True:
             again += self._news(self.executor.free - len(again))
             again = [each for each in again if self.ledger.holds(each.number)]  # another driver may have taken one over
-            while self.executor.free > 0 and time.monotonic() < self.deadline:
+            while self.executor.free and time.monotonic() < self.deadline:
                 self.ledger.beat()  # proposals for many workers take their time
                 candidate = again.pop(0) if again else self._ask()
                 if candidate is None:

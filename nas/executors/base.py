@@ -53,7 +53,7 @@ class Task:
 class Executor(Protocol):
     @property
     def free(self) -> int:
-        """How many more jobs fit now."""
+        """How many more jobs fit now; never less than none."""
 
     def submit(self, number: int, job: Any, spent: float = 0.0) -> None:
         """Start a job. `spent` are the seconds that earlier tries took: the limit of time is for all of them."""

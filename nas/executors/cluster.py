@@ -87,7 +87,7 @@ class Patience:
         self._since = time.monotonic()
 
     def works(self) -> None:
-        """A slot has done what it was given."""
+        """A slot has done something."""
         self.useless = 0
 
     @property

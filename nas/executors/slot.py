@@ -38,8 +38,8 @@ class Slot:
 
     Kinds: `progress` (waits for `answer`), `pulse`, `told` (of a task), `log`, `wants` (the pictures of a card; waits for
     `give`), and the last word: `finished` of a job, `returned` or `raised` of a task, `unfit` of either, if this machine
-    cannot do it: no space, no pictures, no process. With `cpus`, and no limit of memory, a job may have as much memory as
-    it has of the cores here: so it is ended here, with a word, before the system or Ray ends any of them.
+    cannot do it: no space, no pictures, no process. With `cpus`, and no limit of memory, a job may have as large a part
+    of the memory as it has of the cores: so it is ended here, with a word, before the system or Ray ends any of them.
     """
 
     def __init__(self, function: str, plugins: dict[str, str], limits: Limits, cpus: float | None) -> None:

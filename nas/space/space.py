@@ -58,11 +58,6 @@ class SearchSpace:
         return "blocks" in self.groups
 
     @cached_property
-    def conditional(self) -> bool:
-        """Whether any gene exists under a condition only."""
-        return bool(self.deciding)
-
-    @cached_property
     def deciding(self) -> frozenset[str]:
         """Genes on whose value it depends whether others exist."""
         parts = (self.genes, *(group.genes for group in self.groups.values()))

@@ -68,7 +68,7 @@ def test_with_kernels_that_cannot_be_divided_by_there_is_an_answer() -> None:
 
 
 def test_equal_sizes_are_no_measure() -> None:
-    found = Sizes(np.array([[52_013, 7]] * 11)).beside(np.zeros((1, 1)), np.array([[104_026, 7]]))
+    found = Sizes(np.array([[50_000, 7]] * 11)).beside(np.zeros((1, 1)), np.array([[100_000, 7]]))
     assert found[0] == pytest.approx([0.0, np.log(2), 0.0])
 
 
