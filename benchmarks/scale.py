@@ -212,6 +212,14 @@ class Timed:
     def __init__(self, strategy: Any, times: list[float]) -> None:
         self.strategy, self.times = strategy, times
 
+    @property
+    def costs(self) -> Any:
+        return self.strategy.costs
+
+    @costs.setter
+    def costs(self, costs: Any) -> None:
+        self.strategy.costs = costs
+
     def propose(self, records: Any, number: int) -> Any:
         began = time.perf_counter()
         found = self.strategy.propose(records, number)

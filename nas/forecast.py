@@ -132,7 +132,9 @@ def rehearsed(
 
 def _try(job: Job, chosen: Settings, hands: Executor, deadline: float, seconds: float) -> Try:
     """One rehearsal; where the memory is too small, with half the batch, as in the search."""
-    limits = Limits(time_left(deadline), limits_of(chosen).memory, chosen.hang_time)
+    # On a GPU `--workers=auto` is what the rehearsals show to have room: one at a time, they have all of the memory.
+    alone = chosen.model_copy(update={"workers": 1}) if chosen.workers == "auto" else chosen
+    limits = Limits(time_left(deadline), limits_of(alone).memory, chosen.hang_time)
     try:
         return Try(job, hands.call(Task(f"{WORKER}:rehearse", Rehearsal(job, seconds), "the rehearsal", limits, afar=True)))
     except OverMemory:

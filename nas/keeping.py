@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import heapq
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -65,21 +66,20 @@ class Keeping:
         finished = [record for record in records if record.finished]
         young = finished[-self.youngest :] if self.youngest else []
         ranked = heapq.nlargest(self.breeders, (record for record in finished if record.value is not None), key=rank_of)
-        kept = {self.run.model(record.number) for record in (*best_first(records)[: self.most], *ranked, *young)}
+        models = {record.number for record in (*best_first(records)[: self.most], *ranked, *young)}
         # A worker writes its model before its outcome is heard, and another outcome may be entered in between.
         running = [record for record in records if record.state == "running"]
-        kept |= {self.run.checkpoint(record.number) for record in running}
-        kept |= {self.run.model(number) for record in running for number in (record.number, *record.parents)}
-        numbers = {str(record.number) for record in known}
+        models |= {number for record in running for number in (record.number, *record.parents)}
+        numbers = {record.number for record in known}
         self._hand_over(best_of(records))
-        for name in PARTS:
-            for file in (self.run.folder / name).iterdir():
-                # What begins with a point is being written by a worker, unless nothing runs.
-                if file in kept or (file.name.startswith(".") and not remnants):
+        for part, kept in zip(PARTS, (models, {record.number for record in running}), strict=True):
+            over = {str(number) for number in numbers - kept}
+            for name in os.listdir(self.run.folder / part):
+                # What begins with a point is being written by a worker, unless nothing runs. Of a candidate that the ledger
+                # does not know, nothing is removed: the ledger may be the one that is wrong.
+                if not (remnants if name.startswith(".") else name.partition(".")[0] in over):
                     continue
-                # Of a candidate that the ledger does not know, nothing is removed: the ledger may be the one that is wrong.
-                if not file.name.startswith(".") and file.stem not in numbers:
-                    continue
+                file = self.run.folder / part / name
                 if file.is_dir():
                     shutil.rmtree(file, ignore_errors=True)
                 else:

@@ -17,7 +17,7 @@ from typing import Any
 import optuna
 from optuna.exceptions import OptunaError
 from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.exc import SQLAlchemyError
 
 from nas.blueprint import Blueprint, summary
@@ -78,9 +78,7 @@ class Ledger:
             raise ValueError(f"its candidates are numbered {sorted(self._records)}"[:200])
         if self._study.directions != [StudyDirection.MAXIMIZE]:
             raise ValueError("it has lost what it is to maximise")
-        self._trials: dict[int, Trial] = {
-            trial.number: Trial(self._study, trial._trial_id) for trial in trials if not trial.state.is_finished()
-        }
+        self._begun: set[int] = {trial.number for trial in trials if not trial.state.is_finished()}
         self._ids = {trial.number: trial._trial_id for trial in trials}
         self._snapshot: tuple[Record, ...] | None = None
 
@@ -156,12 +154,11 @@ class Ledger:
                 "blueprint": candidate.blueprint.to_dict(),
             }
         trial = create_trial(state=TrialState.RUNNING, params=found, distributions=distributions, user_attrs=facts)
-        storage = self._study._storage
-        with self._writing():  # as `add_trial` does, which does not say where it has put it: to look would read all
+        with self._writing() as storage:
             identity = storage.create_new_trial(self._study._study_id, template_trial=trial)
             number = storage.get_trial_number_from_id(identity)
         self._ids[number] = identity
-        self._trials[number] = Trial(self._study, identity)
+        self._begun.add(number)
         self._keep(record_of(number, False, None, {}, json.loads(json.dumps(facts))))
         return dataclasses.replace(candidate, number=number)
 
@@ -170,11 +167,11 @@ class Ledger:
         record = self._records[progress.number]
         if progress.epoch <= record.epochs:
             return
-        trial = self._trials[progress.number]
-        with self._writing():
+        identity = self._ids[progress.number]
+        with self._writing() as storage:
             if progress.metrics:  # before the score, whose presence says that the epoch is kept
-                trial.set_user_attr(f"epoch {progress.epoch}", progress.metrics)
-            trial.report(progress.value, progress.epoch)
+                storage.set_trial_user_attr(identity, f"epoch {progress.epoch}", progress.metrics)
+            storage.set_trial_intermediate_value(identity, progress.epoch, float(progress.value))
         curve, seconds = (*record.curve, progress.value), record.seconds + progress.metrics.get("seconds", 0.0)
         better = record.value is None or progress.value > record.value
         self._keep(
@@ -198,24 +195,24 @@ class Ledger:
         before = candidate.recipe.batch_size
         recipe = dataclasses.replace(candidate.recipe, batch_size=before // 2)
         words = f"out of memory with batch size {before}: {reason}; tried with {before // 2}"
-        with self._writing():
-            self._trials[number].set_user_attr("retry", {"reason": words, "batch_size": before // 2})
+        with self._writing() as storage:
+            storage.set_trial_user_attr(self._ids[number], "retry", {"reason": words, "batch_size": before // 2})
         self._keep(dataclasses.replace(self._records[number], reason=words, recipe=recipe.to_dict()))
         return self._records[number]
 
     def tell(self, number: int, outcome: Trained | Stopped | Infeasible, seconds: float) -> Record:
         """Enter the end of a candidate."""
         record = self._records[number]
-        trial = self._trials[number]
         reason = outcome.reason if isinstance(outcome, Infeasible) else record.reason
         seconds = round(seconds, 3)
-        with self._writing():
-            trial.set_user_attr("outcome", {"seconds": seconds, "reason": reason, "state": _state_of(outcome)})
-            if isinstance(outcome, Trained):
-                self._study.tell(number, outcome.value)
-            else:
-                self._study.tell(number, state=TrialState.PRUNED)
-        del self._trials[number]
+        state, told = TrialState.PRUNED, record.curve[-1:]
+        if isinstance(outcome, Trained):
+            state, told = TrialState.COMPLETE, (float(outcome.value),)
+        with self._writing() as storage:
+            facts = {"seconds": seconds, "reason": reason, "state": _state_of(outcome)}
+            storage.set_trial_user_attr(self._ids[number], "outcome", facts)
+            storage.set_trial_state_values(self._ids[number], state, told or None)
+        self._begun.remove(number)
         value = outcome.value if isinstance(outcome, Trained) else record.value
         if isinstance(outcome, Infeasible):
             value = None
@@ -224,7 +221,7 @@ class Ledger:
 
     def unfinished(self) -> list[Candidate]:
         """Candidates that were running when the last driver ended, whole, by number."""
-        return [self.candidate(number) for number in self._trials]
+        return [self.candidate(number) for number in sorted(self._begun)]
 
     def candidate(self, number: int) -> Candidate:
         """A candidate as it was proposed, with its blueprint and recipe. Raises RunError if there is no such number."""
@@ -263,9 +260,10 @@ class Ledger:
         return found
 
     @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _writing(self) -> Iterator[optuna.storages.BaseStorage]:
+        """The storage itself, to be written: the study's own ways to it read the whole candidate, or all, before each word."""
         try:
-            yield
+            yield self._study._storage
         except (SQLAlchemyError, OptunaError, sqlite3.Error) as problem:
             words = disk_trouble(problem) or said(problem)
             raise RunFailed(f"{self.place} cannot be written: {words}") from None

@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any, TypeVar
 
 import optuna
-from optuna.trial import Trial
 from sqlalchemy.exc import SQLAlchemyError
 
 from nas import claims
@@ -75,7 +74,7 @@ class SharedLedger(Ledger):
         self._lost: list[int] = []  # to others, and not told yet
         self._next = self._beaten = 0.0  # when others are looked at again, when this driver gave a sign of life; by `awake`
         self._troubled = -math.inf  # when the server last made this driver wait: then others may have waited as well
-        self._trials: dict[int, Trial] = {}
+        self._begun: set[int] = set()
         try:
             if facts is None:
                 self._found(chosen.study)
@@ -107,7 +106,7 @@ class SharedLedger(Ledger):
                 self._study.set_user_attr(FACTS, facts_of(chosen, facts))
             check_same(self._study.user_attrs[FACTS], chosen, facts)
             self._mine = self._claims.digests()
-            self._trials = {n: trial for n, trial in self._trials.items() if self._records[n].digest in self._mine}
+            self._begun = {number for number in self._begun if self._records[number].digest in self._mine}
             self._claims.hold(self._running())
 
     def close(self) -> None:
@@ -135,7 +134,7 @@ class SharedLedger(Ledger):
     def holds(self, number: int, surely: bool = False) -> bool:
         if surely:
             self._look_to_claims()
-        return number in self._trials
+        return number in self._begun
 
     def _look_to_claims(self) -> None:
         """Give a sign of life, and let go of what another driver has taken over meanwhile."""
@@ -143,8 +142,9 @@ class SharedLedger(Ledger):
         lost = set(running) - self._patiently(partial(self._claims.hold, running))
         self._beaten = awake()
         self._mine -= lost
-        self._lost += [number for number in self._trials if self._records[number].digest in lost]
-        self._trials = {n: trial for n, trial in self._trials.items() if self._records[n].digest not in lost}
+        taken = {number for number in self._begun if self._records[number].digest in lost}
+        self._lost += sorted(taken)
+        self._begun -= taken
 
     def _read(self) -> None:
         """Take in what others have written."""
@@ -152,7 +152,7 @@ class SharedLedger(Ledger):
             trials = self._study.get_trials(deepcopy=False)
         for trial in trials:
             before = self._records.get(trial.number)
-            if trial.number in self._trials or (before is not None and before.finished):
+            if trial.number in self._begun or (before is not None and before.finished):
                 continue
             record = record_of_trial(trial)
             self._ids[trial.number] = trial._trial_id
@@ -182,7 +182,7 @@ class SharedLedger(Ledger):
     def _adopted(self, number: int) -> Candidate:
         """A candidate that is entered, from now on this driver's to train."""
         candidate = self.candidate(number)
-        self._trials[number] = Trial(self._study, self._ids[number])
+        self._begun.add(number)
         return candidate
 
     def awaited(self) -> list[int]:
@@ -197,7 +197,7 @@ class SharedLedger(Ledger):
             self._read()
             known = next((record for record in self.records() if record.digest == candidate.digest), None)
             if known is not None:
-                lost = candidate.digest in self._mine and not known.finished and known.number not in self._trials
+                lost = candidate.digest in self._mine and not known.finished and known.number not in self._begun
                 return self._adopted(known.number) if lost else None  # lost: it was entered, but the answer never came
             if len(self._records) >= self._budget:
                 return None
@@ -218,7 +218,7 @@ class SharedLedger(Ledger):
         with self._writing():
             trial = self._study._storage.get_trial(self._ids[number])
         if trial.state.is_finished():  # it was entered, but the answer never came
-            self._trials.pop(number, None)
+            self._begun.discard(number)
             self._keep(record_of_trial(trial))
             return self._records[number]
         return super().tell(number, outcome, seconds)
@@ -240,7 +240,7 @@ class SharedLedger(Ledger):
                 time.sleep(PAUSE)
 
     def _running(self) -> list[str]:
-        return [self._records[number].digest for number in self._trials]
+        return [self._records[number].digest for number in sorted(self._begun)]
 
     def _others(self, record: Record) -> bool:
         return record.state == "running" and record.digest not in self._mine

@@ -184,7 +184,7 @@ def test_an_answer_that_never_came_is_no_candidate_lost(chosen: Settings) -> Non
     """The connection broke when the candidate had been entered: asked again, it is this driver's."""
     ledger = open_as("one", chosen)
     ledger.add(candidate(0))
-    ledger._trials.clear()
+    ledger._begun.clear()
     again = ledger.add(candidate(0))
     assert again is not None
     assert again.number == 0
@@ -208,9 +208,8 @@ def test_what_was_taken_over_without_an_answer_is_taken_over(chosen: Settings, m
 def test_an_end_whose_answer_never_came_is_entered_once(chosen: Settings) -> None:
     ledger = open_as("one", chosen)
     ledger.add(candidate(0))
-    trial = ledger._trials[0]
     Ledger.tell(ledger, 0, Trained(0.5), 1.0)
-    ledger._trials[0] = trial
+    ledger._begun.add(0)
     assert ledger.tell(0, Trained(0.5), 1.0) == ledger.record(0)
     assert (ledger.record(0).state, ledger.record(0).value, ledger.unfinished()) == ("trained", 0.5, [])
     ledger.close()

@@ -17,6 +17,7 @@ from nas.messages import Content, DataCard
 from nas.paths import cache_root
 
 FACTS = "card.json"  # of prepared pictures; written with them, or not at all
+_read: set[tuple[Path, str]] = set()  # folders that this process has read to the end, with the digest that was found
 
 
 def at_hand(card: DataCard, fetch: Callable[[], Content]) -> str:
@@ -26,11 +27,11 @@ def at_hand(card: DataCard, fetch: Callable[[], Content]) -> str:
     """
     own = cache_root() / "fetched" / card.digest
     for folder in (Path(card.cache), own):
-        if _digest_in(folder) == card.digest:
+        if _has(folder, card.digest):
             return str(folder)
     own.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(str(own.with_suffix(".lock"))):
-        if _digest_in(own) != card.digest:
+        if not _has(own, card.digest):
             _fetch(own, card, fetch)
     return str(own)
 
@@ -48,6 +49,17 @@ def _fetch(own: Path, card: DataCard, fetch: Callable[[], Content]) -> None:
         building.rename(own)
     finally:
         shutil.rmtree(building, ignore_errors=True)
+
+
+def _has(folder: Path, digest: str) -> bool:
+    """Whether the pictures with this digest lie there, undamaged: each process reads them once."""
+    if _digest_in(folder) != digest:
+        return False
+    if (folder, digest) not in _read:
+        if not sound(folder):
+            return False
+        _read.add((folder, digest))
+    return True
 
 
 def _digest_in(folder: Path) -> str:

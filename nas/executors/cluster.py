@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,9 +39,15 @@ def connected(cluster: Cluster) -> Any:
     _answers(address)
     options = {"include_dashboard": False} if address == OWN else {}
     try:
-        ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of what is told here
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as problem:
-        raise ConfigError(f"no Ray cluster can be reached: {first_line(problem)}", "--ray-address") from None
+        first, *others = str(problem).strip().splitlines() or [type(problem).__name__]
+        words = f"no Ray cluster can be reached: {' '.join([first, *others[-1:]])}"
+        if address != OWN:  # a wrong token looks like no answer
+            words += "; one that asks for a token needs RAY_AUTH_MODE=token, and the token, here as well (docs/scaling.md)"
+        raise ConfigError(words, "--ray-address") from None
     return ray
 
 

@@ -44,24 +44,30 @@ class Assistant:
         self._curves: dict[int, tuple[Record, list[float]]] = {}
         self._weighed: tuple[object, list[Kernel]] = (None, [])  # the kernels, and for what they were weighed
 
-    def chosen(self, children: Iterable[Proposal], records: Sequence[Record], costs: Costs | None) -> Proposal | None:
-        """The child that is likely to improve most, of those that are new and within the limits; None if none is."""
+    def chosen(
+        self, children: Iterable[Proposal], records: Sequence[Record], finished: Sequence[Record], costs: Costs | None
+    ) -> Proposal | None:
+        """The child that is likely to improve most, of those that are new and within the limits; None if none is. `finished`
+        are those of the records that have ended."""
         with _one_thread():
-            return self._chosen(children, records, costs)
+            return self._chosen(children, records, finished, costs)
 
-    def _chosen(self, children: Iterable[Proposal], records: Sequence[Record], costs: Costs | None) -> Proposal | None:
-        known, digests = {self._key(record) for record in records}, {record.digest for record in records}
+    def _chosen(
+        self, children: Iterable[Proposal], records: Sequence[Record], finished: Sequence[Record], costs: Costs | None
+    ) -> Proposal | None:
         pool = {canonical_json(child.genotype): child for child in children}
-        found = [child for key, child in pool.items() if key not in known]
-        finished = [record for record in records if record.finished]
-        told, scores = self.told(finished)
         networks: list[Network] = []
-        if costs is not None:
-            pairs = [(child, costs(child.genotype)) for child in found]
+        if costs is None:
+            known = set(map(self._key, records))
+            found = [child for key, child in pool.items() if key not in known]
+        else:
+            digests = {record.digest for record in records}
+            pairs = [(child, costs(child.genotype)) for child in pool.values()]
             new = [(child, one) for child, one in pairs if one is not None and one.digest not in digests]
             found, networks = [child for child, _ in new], [one for _, one in new]
         if not found:
             return None
+        told, scores = self.told(finished)
         sizes = Sizes(_sizes(told)) if networks and all(record.parameters and record.flops for record in told) else None
         kernels = self._kernels(finished, sizes is not None)
         surrogate = Surrogate(self._described(told, sizes), tempered(scores), kernels)

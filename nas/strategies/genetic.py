@@ -95,7 +95,7 @@ class Genetic:
             else Proposal(self.space.sample(rng), operator="random")
             for place in range(size)
         ]
-        chosen = self.assistant.chosen(children, records, self.costs)
+        chosen = self.assistant.chosen(children, records, finished, self.costs)
         return chosen or Proposal(self.space.sample(rng), operator="random")
 
     def _alive(self, finished: list[Record], number: int) -> list[Record]:

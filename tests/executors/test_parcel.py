@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from nas.datasets import open_cache
+from nas.datasets.cache import sound
 from nas.datasets.fetched import at_hand
 from nas.errors import RunFailed
 from nas.executors.parcel import Written, content_of, packed, unpacked
@@ -52,6 +57,24 @@ def test_pictures_that_lie_here_are_not_fetched(two_classes: DataCard) -> None:
         raise AssertionError("fetched")
 
     assert at_hand(two_classes, never) == two_classes.cache
+
+
+@pytest.mark.parametrize("damage", [lambda file: os.truncate(file, 1_000), lambda file: file.write_bytes(b"nothing")])
+def test_damaged_pictures_are_fetched_anew(
+    two_classes: DataCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], Any]
+) -> None:
+    """Though the card beside them is whole: as on a machine that was switched off while it wrote."""
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(two_classes.cache, elsewhere)
+    damage(elsewhere / "images.npy")
+    card = dataclasses.replace(two_classes, cache=str(elsewhere))
+    place = Path(at_hand(card, lambda: content_of(two_classes.cache)))
+    assert place != elsewhere
+    assert sound(place)
+    damage(place / "images.npy")
+    monkeypatch.setattr("nas.datasets.fetched._read", set())  # the next process has read none yet
+    assert Path(at_hand(card, lambda: content_of(two_classes.cache))) == place
+    assert sound(place)
 
 
 def test_pictures_are_fetched_once_for_all_that_ask(

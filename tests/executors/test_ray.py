@@ -6,8 +6,12 @@ import dataclasses
 import importlib.util
 import json
 import os
+import secrets
 import shutil
 import signal
+import socket
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -294,6 +298,50 @@ def test_the_same_search_as_on_this_machine(small_run: Path, tmp_path: Path) -> 
     assert found.returncode == 0, found.stderr
     assert without_seconds(tmp_path / "there" / "leaderboard.csv") == without_seconds(small_run / "leaderboard.csv")
     assert (tmp_path / "there" / "best.keras").exists()
+
+
+@pytest.fixture
+def running_cluster() -> Iterator[tuple[dict[str, str], int]]:
+    """A cluster that was started by `ray start`, and asks for a token: the variables by which it is found and entered, and the
+    port of `ray://`. Its GPU is one that Ray only counts."""
+    home = tempfile.mkdtemp()  # short: the paths of sockets may have 107 characters
+    with socket.socket() as one, socket.socket() as other:
+        for each in (one, other):
+            each.bind(("127.0.0.1", 0))
+        port, agent = one.getsockname()[1], other.getsockname()[1]
+    variables = {"RAY_TMPDIR": home, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    ports = [
+        f"--ray-client-server-port={port}",
+        f"--runtime-env-agent-port={agent}",
+    ]  # one that Ray chooses its client is not told
+    words = ["start", "--head", "--block", "--port=0", "--num-cpus=2", "--num-gpus=1", "--include-dashboard=false", *ports]
+    command = [str(Path(sys.executable).with_name("ray")), *words, "--disable-usage-stats"]
+    log = Path(home) / "log.txt"
+    with log.open("w") as stream:
+        head = subprocess.Popen(command, env={**os.environ, **variables}, stdout=stream, stderr=subprocess.STDOUT)
+    try:
+        until(lambda: "Ray runtime started" in log.read_text(), "the head of the cluster")
+        yield variables, port
+    finally:
+        family = psutil.Process(head.pid).children(recursive=True)
+        head.terminate()  # it ends what it has started
+        head.wait(timeout=30)
+        _, alive = psutil.wait_procs(family, timeout=30)
+        for each in alive:
+            each.kill()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def test_a_cluster_that_runs_already(small_run: Path, tmp_path: Path, running_cluster: tuple[dict[str, str], int]) -> None:
+    """Found by `auto`, then reached as a client, with a quarter of a GPU for each candidate: as on this machine."""
+    variables, port = running_cluster
+    words = as_options({**SMALL_SEARCH, "budget": 2, "executor": "ray", "ray_address": "auto", "gpus_per_trial": 0.25})
+    found = nas("search", *words, "--out=there", cwd=tmp_path, env=variables, timeout=300)
+    assert found.returncode == 0, found.stderr
+    address = f"--ray-address=ray://127.0.0.1:{port}"
+    found = nas("resume", "there", f"--budget={SMALL_SEARCH['budget']}", address, cwd=tmp_path, env=variables, timeout=300)
+    assert found.returncode == 0, found.stderr
+    assert without_seconds(tmp_path / "there" / "leaderboard.csv") == without_seconds(small_run / "leaderboard.csv")
 
 
 TWO_NODES = """
