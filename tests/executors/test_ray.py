@@ -310,10 +310,8 @@ def running_cluster() -> Iterator[tuple[dict[str, str], int]]:
             each.bind(("127.0.0.1", 0))
         port, agent = one.getsockname()[1], other.getsockname()[1]
     variables = {"RAY_TMPDIR": home, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    ports = [
-        f"--ray-client-server-port={port}",
-        f"--runtime-env-agent-port={agent}",
-    ]  # one that Ray chooses its client is not told
+    # Ray does not tell its server for clients which port it has chosen for that agent itself.
+    ports = [f"--ray-client-server-port={port}", f"--runtime-env-agent-port={agent}"]
     words = ["start", "--head", "--block", "--port=0", "--num-cpus=2", "--num-gpus=1", "--include-dashboard=false", *ports]
     command = [str(Path(sys.executable).with_name("ray")), *words, "--disable-usage-stats"]
     log = Path(home) / "log.txt"
