@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from nas import leaderboard
 from nas.config import Settings
 from nas.messages import Record
-from nas.result import best_first, best_of
+from nas.result import goodness
 from nas.run import PARTS, Run, write_whole
 from nas.strategies.base import BREEDERS, rank_of
 
@@ -66,18 +66,18 @@ class Keeping:
         finished = [record for record in records if record.finished]
         young = finished[-self.youngest :] if self.youngest else []
         ranked = heapq.nlargest(self.breeders, (record for record in finished if record.value is not None), key=rank_of)
-        models = {record.number for record in (*best_first(records)[: self.most], *ranked, *young)}
+        best = heapq.nlargest(max(1, self.most), (record for record in finished if record.state == "trained"), key=goodness)
+        models = {record.number for record in (*best[: self.most], *ranked, *young)}
         # A worker writes its model before its outcome is heard, and another outcome may be entered in between.
         running = [record for record in records if record.state == "running"]
         models |= {number for record in running for number in (record.number, *record.parents)}
-        numbers = {record.number for record in known}
-        self._hand_over(best_of(records))
+        self._hand_over(best[0] if best else None)
         for part, kept in zip(PARTS, (models, {record.number for record in running}), strict=True):
-            over = {str(number) for number in numbers - kept}
+            over = {record.number for record in known} - kept
             for name in os.listdir(self.run.folder / part):
                 # What begins with a point is being written by a worker, unless nothing runs. Of a candidate that the ledger
                 # does not know, nothing is removed: the ledger may be the one that is wrong.
-                if not (remnants if name.startswith(".") else name.partition(".")[0] in over):
+                if not (remnants if name.startswith(".") else _number(name) in over):
                     continue
                 file = self.run.folder / part / name
                 if file.is_dir():
@@ -91,3 +91,9 @@ class Keeping:
             if model.exists():
                 write_whole(self.run.best, model.read_bytes())
                 self._handed_over = best.number
+
+
+def _number(name: str) -> int | None:
+    """The candidate whose file has this name, or None."""
+    stem = name.partition(".")[0]
+    return int(stem) if stem.isascii() and stem.isdecimal() else None

@@ -156,7 +156,9 @@ class Ledger:
         trial = create_trial(state=TrialState.RUNNING, params=found, distributions=distributions, user_attrs=facts)
         with self._writing() as storage:
             identity = storage.create_new_trial(self._study._study_id, template_trial=trial)
-            number = storage.get_trial_number_from_id(identity)
+            number = len(self._records)  # unless somebody has written there by other means: to read it takes a while
+            if storage.get_trial_id_from_study_id_trial_number(self._study._study_id, number) != identity:
+                number = storage.get_trial_number_from_id(identity)
         self._ids[number] = identity
         self._begun.add(number)
         self._keep(record_of(number, False, None, {}, json.loads(json.dumps(facts))))

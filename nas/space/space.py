@@ -11,8 +11,7 @@ import itertools
 import json
 import math
 import random
-from collections import ChainMap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -184,12 +183,15 @@ class SearchSpace:
 
 def _walk_genes(prefix: str, genes: dict[str, Gene], outer: Genotype, pick: Pick) -> Genotype:
     values: Genotype = {}
-    seen = ChainMap(values, outer)
     for name, gene in genes.items():
-        # A condition on a gene that is itself inactive does not hold.
-        if all(key in seen and any(same(seen[key], ok) for ok in oks) for key, oks in gene.when.items()):
+        if not gene.when or all(_holds(key, oks, values if key in values else outer) for key, oks in gene.when.items()):
             values[name] = pick(prefix + name, gene)
     return values
+
+
+def _holds(key: str, allowed: Iterable[Value], values: Genotype) -> bool:
+    """Whether a gene has one of some values; one that is itself inactive has none."""
+    return key in values and any(same(values[key], each) for each in allowed)
 
 
 def copied(genotype: Genotype) -> Genotype:

@@ -17,6 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol, TypeAlias
 
 from nas.blueprint import Blueprint
@@ -103,13 +104,14 @@ class Asking:
         return (candidate, "") if why is None else (None, why)
 
     def _costs(self, genotype: Genotype) -> Network | None:
+        assert self.express is not None
         try:
-            candidate = make_candidate(self.space, Proposal(genotype), 0, self.express)
+            blueprint, recipe = self.express(genotype)
         except BlueprintError:
             return None
-        if candidate.blueprint is None or over_limit(candidate, self.settings) is not None:
+        if over_limit(Candidate(0, genotype, "", blueprint=blueprint, recipe=recipe), self.settings) is not None:
             return None
-        return Network(candidate.digest, candidate.blueprint.parameters, candidate.blueprint.flops)
+        return Network(blueprint.parameters, blueprint.flops, partial(digest_of, genotype, blueprint, recipe))
 
     def _with_refused(self, records: Sequence[Record]) -> list[Record]:
         """The records, with what was refused before each of them in front of it, by the limits that hold now."""
@@ -172,9 +174,14 @@ def make_candidate(space: SearchSpace, proposal: Proposal, number: int, express:
     """
     genotype = space.check(proposal.genotype, PROPOSAL)
     blueprint, recipe = express(genotype) if express else (None, None)
-    facts = [blueprint.digest, recipe.to_dict()] if blueprint and recipe else genotype
-    digest = hashlib.sha256(canonical_json(facts).encode()).hexdigest()[:12]
+    digest = digest_of(genotype, blueprint, recipe)
     return Candidate(number, genotype, digest, proposal.parents, proposal.operator, blueprint, recipe)
+
+
+def digest_of(genotype: Genotype, blueprint: Blueprint | None, recipe: Recipe | None) -> str:
+    """By what equal candidates are known: network and recipe, or the genotype where it describes none."""
+    facts = [blueprint.digest, recipe.to_dict()] if blueprint and recipe else genotype
+    return hashlib.sha256(canonical_json(facts).encode()).hexdigest()[:12]
 
 
 def over_limit(candidate: Candidate, settings: Settings) -> str | None:

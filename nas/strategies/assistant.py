@@ -61,10 +61,8 @@ class Assistant:
             known = set(map(self._key, records))
             found = [child for key, child in pool.items() if key not in known]
         else:
-            digests = {record.digest for record in records}
             pairs = [(child, costs(child.genotype)) for child in pool.values()]
-            new = [(child, one) for child, one in pairs if one is not None and one.digest not in digests]
-            found, networks = [child for child, _ in new], [one for _, one in new]
+            found, networks = [child for child, one in pairs if one], [one for _, one in pairs if one]
         if not found:
             return None
         told, scores = self.told(finished)
@@ -77,8 +75,11 @@ class Assistant:
         codes = np.array([self.encoder.code(child.genotype) for child in found])
         if sizes is not None:
             codes = sizes.beside(codes, np.array([(one.parameters, one.flops) for one in networks]))
-        child = found[int(surrogate.improvement(codes).argmax())]
-        return dataclasses.replace(child, operator=f"{child.operator}, chosen")
+        digests = {record.digest for record in records} if networks else set()
+        for place in map(int, np.argsort(-surrogate.improvement(codes), kind="stable")):
+            if not networks or networks[place].digest() not in digests:  # else it is known with other genes
+                return dataclasses.replace(found[place], operator=f"{found[place].operator}, chosen")
+        return None
 
     def told(self, finished: Sequence[Record]) -> tuple[list[Record], list[float]]:
         """Records and scores of what has ended, some of it with a score. One that was stopped scores what it had reached, and

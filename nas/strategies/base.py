@@ -20,11 +20,11 @@ from nas.space import Genotype, SearchSpace
 
 @dataclass(frozen=True)
 class Network:
-    """A genotype's network: its digest with its recipe, as records have it, and what it costs."""
+    """A genotype's network: what it costs, and its digest with its recipe, as records have it, for whoever wants to know."""
 
-    digest: str
     parameters: int
     flops: int
+    digest: Callable[[], str]
 
 
 Costs: TypeAlias = Callable[[Genotype], Network | None]

@@ -245,7 +245,7 @@ def test_assisted_the_size_of_networks_is_learned_from_and_what_is_too_large_not
 
     def costs(genotype):
         network = cost(genotype)
-        return Network(network.digest, network.parameters, network.flops) if network.parameters <= most else None
+        return Network(network.parameters, network.flops, lambda: network.digest) if network.parameters <= most else None
 
     strategy.costs = costs
     chosen = [cost(strategy.propose(records, 24 + number).genotype).parameters for number in range(10)]
@@ -261,7 +261,7 @@ def test_assisted_no_network_that_is_known_is_chosen_whatever_its_genes():
     records = [Record(n, {"a": n + 1, "nothing": "p"}, "trained", n, curve=(n,), digest=f"{n + 1}", **sizes) for n in range(5)]
     records += [dataclasses.replace(records[0], number=number) for number in range(5, 12)]
     strategy = genetic(space, assist=True)
-    strategy.costs = lambda genotype: Network(str(genotype["a"]), 1, 1)
+    strategy.costs = lambda genotype: Network(1, 1, lambda: str(genotype["a"]))
     assert {strategy.propose(records, number).genotype["a"] for number in range(12, 30)} == {6}
 
 
