@@ -31,8 +31,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --target
 test-backends: install
 	[ -f $(BACKENDS)/jax/.whole ] || { rm -rf $(BACKENDS)/jax && $(PIP) $(BACKENDS)/jax --no-deps 'jax>=0.10,<0.12' 'jaxlib>=0.10,<0.12' && touch $(BACKENDS)/jax/.whole; }
 	[ -f $(BACKENDS)/torch/.whole ] || { rm -rf $(BACKENDS)/torch && $(PIP) $(BACKENDS)/torch 'torch==2.13.0' && touch $(BACKENDS)/torch/.whole; }
-	KERAS_BACKEND=jax PYTHONPATH=$(BACKENDS)/jax $(BIN)/python -m pytest -n 2 -m backend
-	KERAS_BACKEND=torch PYTHONPATH=$(BACKENDS)/torch $(BIN)/python -m pytest -n 2 -m backend
+	KERAS_BACKEND=jax PYTHONPATH="$(CURDIR)/$(BACKENDS)/jax" $(BIN)/python -m pytest -n 2 -m backend
+	KERAS_BACKEND=torch PYTHONPATH="$(CURDIR)/$(BACKENDS)/torch" $(BIN)/python -m pytest -n 2 -m backend
 
 test-fast: install
 	$(BIN)/python -m pytest -m "not slow"

@@ -5,10 +5,10 @@
 
 A training takes as long as one drawn from those of a leaderboard, scaled to `--seconds` on average (`times.csv` is that of 50
 candidates on CIFAR-10, 17 to 89 s each: docs/results.md, "the preset `standard`"); its score is a fixed function of the genes
-with noise; it leaves a checkpoint and a model of a few kilobytes. All else is the driver's own: proposing, networks, digests
-and limits, jobs, the SQLite file, the leaderboard, which models are kept; and every second that it really works is a second in
-which workers that wait for it wait. Not in it is what only several processes or machines have: starting workers, the messages
-between them, a network. Utilisation is the part of the workers' time, from the first candidate to the moment the last one is
+with noise. All else is the driver's own: proposing, networks, digests and limits, jobs, the SQLite file, the leaderboard, the
+models' files (which it writes itself where workers are on other machines; of as many bytes as those 50 have on average), which
+of them are kept; and every second that it really works is a second in which workers that wait for it wait. Not in it is what
+only several processes or machines have: starting workers, the messages between them, a network. Utilisation is the part of the workers' time, from the first candidate to the moment the last one is
 sent out, in which they train.
 """
 
@@ -34,7 +34,7 @@ from nas.jobs import job_for, networks_of, resolved
 from nas.leaderboard import read_csv
 from nas.ledger import Ledger
 from nas.messages import DataCard, Finished, Job, Progress, Trained
-from nas.run import Run
+from nas.run import Run, write_whole
 from nas.space import Genotype, SearchSpace, read_space
 from nas.strategies import make_strategy
 from nas.strategies.asking import Asking
@@ -58,7 +58,7 @@ COLUMNS = (
 ASKED = 6  # columns: of what was asked for; the others say what came out
 TIMES = Path(__file__).with_name("times.csv")
 NOISE = 0.02
-LEFT = bytes(8_192)  # what a worker writes
+MODEL = bytes(1_600_000)  # 4 for each of a network's parameters
 CARD = DataCard(
     *("cifar10", "0" * 16, tuple(map(str, range(10))), (32, 32, 3), (125.0, 123.0, 114.0), (63.0, 62.0, 67.0)),
     *((5_000,) * 10, "/nowhere", "10,000 pictures"),
@@ -104,7 +104,7 @@ class Simulated:
         heapq.heappush(self.ends, (WORLD.now + took, number, job))
         WORLD.busy += took
         WORLD.sent = WORLD.now
-        WORLD.trained = WORLD.busy - sum(end - WORLD.now for end, _, _ in self.ends)
+        WORLD.trained = WORLD.busy - sum(max(0.0, end - WORLD.now) for end, _, _ in self.ends)
         WORLD.leaves()
 
     def finished(self, timeout: float) -> list[Finished]:
@@ -113,10 +113,9 @@ class Simulated:
         ended = []
         while self.ends and self.ends[0][0] <= WORLD.now:
             ended.append(heapq.heappop(self.ends))
-        for _, _, (_, job) in ended:
-            for file in (job.checkpoint, job.model):
-                Path(file).write_bytes(LEFT)
         WORLD.leaves()
+        for _, _, (_, job) in ended:
+            write_whole(Path(job.model), MODEL)
         found = []
         for _, number, (genotype, _) in ended:
             score = SCORE(genotype, number)
