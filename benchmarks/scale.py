@@ -5,11 +5,11 @@
 
 A training takes as long as one drawn from those of a leaderboard, scaled to `--seconds` on average (`times.csv` is that of 50
 candidates on CIFAR-10, 17 to 89 s each: docs/results.md, "the preset `standard`"); its score is a fixed function of the genes
-with noise. All else is the driver's own: proposing, networks, digests and limits, jobs, the SQLite file, the leaderboard, the
-models' files (which it writes itself where workers are on other machines; of as many bytes as those 50 have on average), which
-of them are kept; and every second that it really works is a second in which workers that wait for it wait. Not in it is what
-only several processes or machines have: starting workers, the messages between them, a network. Utilisation is the part of the workers' time, from the first candidate to the moment the last one is
-sent out, in which they train.
+with noise. All else is the driver's own: proposing, networks, digests and limits, jobs, the SQLite file, the leaderboard, which
+models are kept, and the models' files, of as many bytes as those 50 have on average: where workers are on other machines, it is
+the driver that writes them. Every second that it really works is a second in which workers that wait for it wait. Not in it is
+what only several processes or machines have: starting workers, the messages between them, a network. Utilisation is the part of
+the workers' time, from the first candidate to the moment the last one is sent out, in which they train.
 """
 
 from __future__ import annotations

@@ -29,12 +29,15 @@ class Claims:
     def __init__(self, engine: Engine, study: str, driver: str) -> None:
         self._engine, self._study, self._driver = engine, study, driver
 
-    def make(self, digest: str) -> None:
-        """Claim a candidate that nobody has entered; a driver may have claimed it that has gone before it did."""
+    def make(self, digest: str) -> bool:
+        """Claim a candidate that nobody has entered; a driver may have claimed it that has gone before it did. False if that
+        lives: it is about to enter it, though it should not be its turn."""
         mine = {"driver": self._driver, "seen": func.now()}
         new = insert(TABLE).values(study=self._study, digest=digest, **mine)
+        free = (TABLE.c.driver == self._driver) | _stale()
         with self._engine.begin() as connection:
-            connection.execute(new.on_conflict_do_update(index_elements=["study", "digest"], set_=mine))
+            made = new.on_conflict_do_update(index_elements=["study", "digest"], set_=mine, where=free)
+            return connection.execute(made.returning(TABLE.c.digest)).first() is not None
 
     def hold(self, digests: Collection[str]) -> set[str]:
         """Say that this driver lives and trains these; those of them that are still its own."""

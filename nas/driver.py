@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,7 @@ from nas.view import View, name_of
 
 TICK = 0.5  # seconds that the loop waits for news before it looks at the clock
 LATER = 0.2  # seconds after which the strategy is asked again for a candidate that another driver was quicker with
+PLACES = 20  # times that a candidate's place may go without a word against the candidate
 TAKEN = "this driver was silent for too long; another one trains it"
 PATIENCE = 60.0  # seconds that a machine without memory is given to have some again
 
@@ -58,6 +60,7 @@ class Driver:
     ended: str = ""  # why the loop ended: budget, time, or an exhausted space
     began: int = 0  # candidates that were done when the loop began
     _losses: dict[int, int] = field(default_factory=dict)  # number → epochs it had when it was last lost
+    _gone: Counter[int] = field(default_factory=Counter)  # number → places that it has lost
     _spent: dict[int, float] = field(default_factory=dict)  # number → seconds of the tries that came to nothing
     _out: set[int] = field(default_factory=set)  # numbers of the candidates that the executor has
     _told: bool = False  # that this driver waits for others
@@ -76,10 +79,12 @@ class Driver:
                 self.ended = "time"
             finally:
                 with self._interrupts.held():
-                    self.executor.close()
-                    self.view.end()
-                    with contextlib.suppress(OSError):  # of a full disk more has been said already
-                        self._keep(ended=True)
+                    try:
+                        self.executor.close()
+                    finally:
+                        self.view.end()
+                        with contextlib.suppress(OSError):  # of a full disk more has been said already
+                            self._keep(ended=True)
             if self.ended == "time":
                 self._hand_over_what_there_is()
 
@@ -198,6 +203,11 @@ class Driver:
         if isinstance(outcome, OutOfMemory) and outcome.by_system and epochs:
             outcome = Lost(outcome.reason)  # it fits, as it has shown: something else wanted more
         if isinstance(outcome, Lost):
+            self._gone[number] += outcome.place
+            if outcome.place and self._gone[number] < PLACES:
+                self._spent[number] = finished.seconds if epochs else 0.0
+                self._note(f"{self._name(number)}: {outcome.reason}; it goes on after epoch {epochs}")
+                return False
             if self._losses.get(number) != epochs:
                 self._losses[number] = epochs
                 self._note(f"{self._name(number)}: {outcome.reason}; it goes on after epoch {epochs}")

@@ -62,7 +62,9 @@ def forecast(
     """
     within = within_limits(space, chosen, card)
     pictures, validation = training_pictures(card, chosen), validation_pictures(card, chosen)
-    tried, enough = (within[-1], within[len(within) // 2]), rehearsals(chosen, pictures, within)
+    tried, enough = [within[-1], within[len(within) // 2]], rehearsals(chosen, pictures, within)
+    if chosen.workers == "auto":  # on a GPU, by memory: with its batch another may take more than the one with most FLOPs
+        tried, enough = [max(within, key=_memory), *tried], enough + 1
     tries, failed = rehearsed(tried, chosen, card, hands, deadline, enough=enough)
     chosen = with_room(chosen, machine, tries, all_told=not failed)
     # Seconds for one FLOP of one picture, from whichever of the networks uses the machine less well.
@@ -173,6 +175,11 @@ def within_limits(space: SearchSpace, chosen: Settings, card: DataCard) -> list[
 
 def _flops(candidate: Candidate) -> int:
     return candidate.blueprint.flops if candidate.blueprint else 0
+
+
+def _memory(candidate: Candidate) -> int:
+    assert candidate.blueprint is not None and candidate.recipe is not None
+    return candidate.blueprint.memory(candidate.recipe.batch_size)
 
 
 def validation_pictures(card: DataCard, chosen: Settings) -> float:

@@ -5,6 +5,8 @@ Memory may be limited by control groups (Linux; of a container, a batch system, 
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,8 +20,22 @@ SPARED = 0.1  # part of the memory that is left to the driver and to everything 
 
 
 def cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Those that this process may use: by its affinity, and by the time that its control groups give it (of a container)."""
+    found = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    for group in _groups("cpu"):
+        with contextlib.suppress(OSError, ValueError, IndexError, ZeroDivisionError):  # not there, or `max`
+            quota, period = _quota(group)
+            if quota > 0:  # -1 is no limit
+                found = min(found, math.ceil(quota / period))
+    return max(1, found)
+
+
+def _quota(group: Path) -> tuple[int, int]:
+    """Microseconds on processors in each period of so many, of version 2 or 1."""
+    if (group / "cpu.max").exists():
+        quota, period = (group / "cpu.max").read_text().split()
+        return int(quota), int(period)
+    return int((group / "cpu.cfs_quota_us").read_text()), int((group / "cpu.cfs_period_us").read_text())
 
 
 def default_threads(workers: int) -> int:
@@ -58,6 +74,10 @@ def own_memory() -> int:
 
 def memory_groups(process: int | str = "self") -> list[Path]:
     """The control groups that a process is in and that may limit its memory, each followed by those around it."""
+    return _groups("memory", process)
+
+
+def _groups(controller: str, process: int | str = "self") -> list[Path]:
     found: list[Path] = []
     try:
         lines = Path(f"/proc/{process}/cgroup").read_text().splitlines()
@@ -65,9 +85,9 @@ def memory_groups(process: int | str = "self") -> list[Path]:
         return found
     for line in lines:
         _, controllers, path = line.split(":", 2)
-        if controllers and "memory" not in controllers.split(","):
+        if controllers and controller not in controllers.split(","):
             continue
-        root = Path("/sys/fs/cgroup/memory" if controllers else "/sys/fs/cgroup")
+        root = Path(f"/sys/fs/cgroup/{controller}" if controllers else "/sys/fs/cgroup")
         own = root / path.lstrip("/")
         found += [each for each in (own, *own.parents) if each.is_relative_to(root)]
     return found

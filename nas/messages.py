@@ -198,9 +198,10 @@ class Infeasible:
 
 @dataclass(frozen=True)
 class Lost:
-    """Its process or machine died under it, or gave no more sign of life; it may be tried again."""
+    """Its process died, or gave no more sign of life; or its `place` went, a machine of a cluster. It may be tried again."""
 
     reason: str
+    place: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import optuna
 from optuna.exceptions import OptunaError
-from sqlalchemy import URL, Engine, create_engine, func, make_url, select
+from sqlalchemy import URL, Connection, Engine, create_engine, func, make_url, select
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from nas.claims import TABLE
@@ -21,6 +21,7 @@ from nas.errors import ConfigError, RunFailed, to_install
 
 OPTION = "--storage"
 TURN = 30.0  # seconds that a driver waits until another has entered its candidate, or has gone
+HELD = 60.0  # seconds for which one may enter a candidate; who waits is patient for longer
 _DIALECT = "postgresql+psycopg"
 _NAMES = ("postgresql", "postgres", _DIALECT)
 _SECRETS = ("password", "sslpassword")
@@ -112,10 +113,18 @@ def alone(engine: Engine, study: str) -> Iterator[None]:
             if time.monotonic() >= end:
                 raise RunFailed(f"{OPTION}: another driver has been writing for {TURN:.0f} s")
             time.sleep(0.05)
-        connection.commit()  # the lock is the connection's, not the transaction's
+        # The lock is the connection's, not the transaction's. A driver that is suspended here loses it after a while.
+        _ends_after(connection, f"{HELD:.0f}s")
         try:
             yield
         finally:
             with contextlib.suppress(SQLAlchemyError):
                 connection.execute(select(func.pg_advisory_unlock(*lock)))
-                connection.commit()
+                _ends_after(connection, "0")
+
+
+def _ends_after(connection: Connection, silence: str) -> None:
+    """How long the server keeps a connection that asks nothing; 0 is for ever. Servers before 14 have no such limit."""
+    if (connection.dialect.server_version_info or (0,)) >= (14,):
+        connection.execute(select(func.set_config("idle_session_timeout", silence, False)))
+    connection.commit()

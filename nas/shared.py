@@ -201,7 +201,8 @@ class SharedLedger(Ledger):
                 return self._adopted(known.number) if lost else None  # lost: it was entered, but the answer never came
             if len(self._records) >= self._budget:
                 return None
-            self._claims.make(candidate.digest)
+            if not self._claims.make(candidate.digest):
+                return None
             self._mine.add(candidate.digest)
             return super().add(candidate)
 

@@ -1,4 +1,4 @@
-"""What the driver makes of a worker that the system ended for want of memory."""
+"""What the driver makes of a worker that the system ended for want of memory, and of a place that went."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from nas.config import settings
 from nas.driving import drive
 from nas.ledger import Ledger
-from nas.messages import Candidate, Outcome, OutOfMemory, Progress, Record, Trained
+from nas.messages import Candidate, Lost, Outcome, OutOfMemory, Progress, Record, Trained
 from nas.space import read_space
 from nas.strategies import make_strategy
 from nas.strategies.asking import Asking
@@ -62,6 +62,16 @@ def test_candidate_that_is_ended_twice_at_one_epoch_is_infeasible() -> None:
 def test_candidate_that_never_had_an_epoch_does_not_fit() -> None:
     record = driven(lambda tried, heard: ENDED)
     assert (record.state, record.reason) == ("infeasible", f"out of memory: {ENDED.reason}")
+
+
+def test_candidate_whose_place_goes_again_and_again_is_not_blamed() -> None:
+    """Three machines leave while it is in its first epoch; one whose worker died as often is infeasible."""
+    gone = Lost("its place on the cluster is gone", place=True)
+    assert driven(lambda tried, heard: gone if tried < 3 else Trained(0.3)).state == "trained"
+    record = driven(lambda tried, heard: gone)
+    assert (record.state, record.reason) == ("infeasible", f"{gone.reason}, twice after epoch 0")
+    died = Lost("the worker was killed by SIGKILL")
+    assert driven(lambda tried, heard: died if tried < 3 else Trained(0.3)).state == "infeasible"
 
 
 def test_candidate_that_another_driver_took_over_while_it_waited_is_not_sent_out() -> None:

@@ -25,7 +25,7 @@ from nas.ledger import Ledger
 from nas.messages import Candidate, Progress, Trained
 from nas.run import Run
 from nas.searching import search
-from nas.server import check_server
+from nas.server import alone, check_server
 from nas.shared import SharedLedger, reader_of
 from nas.space import read_space
 from nas.view import Silent
@@ -170,9 +170,10 @@ def test_a_driver_that_was_silent_for_long_has_lost_its_candidates(chosen: Setti
     other.close()
 
 
-def test_a_candidate_that_was_claimed_but_not_entered_is_free(chosen: Settings) -> None:
+def test_a_candidate_that_was_claimed_but_not_entered_is_free(chosen: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     killed, other = open_as("killed", chosen), open_as("other", chosen)
     killed._claims.make("digest5")
+    monkeypatch.setattr(claims, "GRACE", 0.0)  # its driver has been silent for so long
     entered = other.add(candidate(5))
     assert entered is not None
     assert entered.number == 0
@@ -191,6 +192,30 @@ def test_an_answer_that_never_came_is_no_candidate_lost(chosen: Settings) -> Non
     assert ledger.holds(0, surely=True)
     assert len(ledger.records()) == 1
     ledger.close()
+
+
+def test_a_claim_of_another_driver_that_lives_is_respected(chosen: Settings) -> None:
+    """As where the lock under which candidates are entered was lost on the way."""
+    one, other = (open_as(name, chosen) for name in ("one", "other"))
+    assert one._claims.make("digest0")
+    assert one._claims.make("digest0"), "its own"
+    assert other.add(candidate(0)) is None
+    one._claims.release(["digest0"])
+    assert other.add(candidate(0)) is not None
+    one.close()
+    other.close()
+
+
+def test_a_driver_that_is_suspended_while_it_enters_a_candidate_stops_nobody(
+    chosen: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nas.server.HELD", 2.0)
+    one, other = (open_as(name, chosen) for name in ("one", "other"))
+    with alone(one._engine, chosen.study):  # and it does not go on
+        assert other.add(candidate(0)) is not None
+    assert one.add(candidate(1)) is not None, "as soon as it does"
+    one.close()
+    other.close()
 
 
 def test_what_was_taken_over_without_an_answer_is_taken_over(chosen: Settings, monkeypatch) -> None:

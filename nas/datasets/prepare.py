@@ -6,15 +6,17 @@ content alone, so a copied or touched folder is still the same data. Sets larger
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from nas.datasets import images
 from nas.datasets.base import DATASETS, Arrays, Files, Part, data_dir
@@ -95,9 +97,24 @@ def _decoded(source: Arrays | Files, words: str, shape: tuple[int, int, int], to
     """The cache of one part, made if it is not there, and its facts."""
     cache = cache_root() / f"{''.join(c if c.isalnum() else '_' for c in words)[:40]}-{_key(source, shape)}"
     if not sound(cache):
-        write(cache, source, shape, told)
+        with _alone(cache):  # who comes second finds what the first has made
+            if not sound(cache):
+                write(cache, source, shape, told)
     facts: dict[str, Any] = json.loads((cache / "card.json").read_text())
     return cache, facts
+
+
+@contextlib.contextmanager
+def _alone(cache: Path) -> Iterator[None]:
+    """One process at a time makes a cache. Where no lock can be made, nothing can be written either, as `write` will say."""
+    lock = FileLock(cache.with_name(f"{cache.name}.lock"))
+    with contextlib.suppress(OSError):
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def load(name: str, folder: str | None, part: Part) -> Arrays | Files:

@@ -17,6 +17,7 @@ from nas.messages import Cluster
 
 ANSWER = 10.0  # seconds that a cluster may take to accept a connection
 PATIENCE = 300.0  # seconds without any slot after which the cluster is taken to have no room
+LONGER = 3_600.0  # the same, where it had: machines that were taken away may come back
 PAUSE = 30.0  # seconds until another slot is asked for, after some whose machines were no use
 TRIES = 3  # times that work is handed to such machines, where no other works
 GONE = 20  # times that a job's place goes before it has begun
@@ -67,7 +68,7 @@ def reached(ray: Any) -> Iterator[None]:
     """What Ray itself cannot do (its head is gone, its store is full) is told: RunFailed."""
     try:
         yield
-    except ray.exceptions.RayError as problem:
+    except (ConnectionError, ray.exceptions.RayError) as problem:  # the first is what a client says whose connection broke
         raise RunFailed(f"the Ray cluster: {why(problem)}") from None
 
 
@@ -79,6 +80,7 @@ class Patience:
     useless: int = 0  # such slots since one has done something
     _since: float = field(default_factory=time.monotonic)  # when there was a slot last, or a first use for one
     _later: float = 0.0  # when slots are asked for again
+    _worked: bool = False  # some slot, at some time
 
     def no_use(self, trouble: str) -> None:
         """A slot could not work where it was; the next may be put there again."""
@@ -95,12 +97,17 @@ class Patience:
 
     def works(self) -> None:
         """A slot has done something."""
-        self.useless = 0
+        self.useless, self._worked = 0, True
 
     @property
     def over(self) -> bool:
         """Whether there has been no slot for too long."""
-        return time.monotonic() > self._since + PATIENCE
+        return time.monotonic() > self._since + self.most
+
+    @property
+    def most(self) -> float:
+        """Seconds without any slot that are too long."""
+        return LONGER if self._worked else PATIENCE
 
     @property
     def at_its_end(self) -> bool:
@@ -108,15 +115,15 @@ class Patience:
         return self.useless >= TRIES
 
 
-def no_room(ray: Any, cluster: Cluster, trouble: str) -> str:
-    """The message where no candidate had a place for too long; `trouble` is that of the last slot that was no use."""
+def no_room(ray: Any, cluster: Cluster, patience: Patience) -> str:
+    """The message where no candidate had a place for too long."""
     there = ray.cluster_resources()
     words = (
-        f"the Ray cluster has had no room for {PATIENCE:.0f} s: a candidate takes {cluster.cpus:g} CPUs and {cluster.gpus:g} "
-        f"GPUs, all of the cluster together has {there.get('CPU', 0):g} and {there.get('GPU', 0):g} "
+        f"the Ray cluster has had no room for {patience.most:.0f} s: a candidate takes {cluster.cpus:g} CPUs and "
+        f"{cluster.gpus:g} GPUs, all of the cluster together has {there.get('CPU', 0):g} and {there.get('GPU', 0):g} "
         "(--cpus-per-trial, --gpus-per-trial)"
     )
-    return f"{words}; on a machine that it had: {trouble}" if trouble else words
+    return f"{words}; on a machine that it had: {patience.trouble}" if patience.trouble else words
 
 
 def why(problem: Exception) -> str:

@@ -10,6 +10,7 @@ The driver alone writes the run folder: what a job needs of it travels along, wh
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -55,12 +56,12 @@ class OnRay:
     def __init__(self, work: Work) -> None:
         self.work = work
         self.ray = connected(work.cluster)
-        files = enumerate(map(Path, work.plugins))
-        plugins = {f"{place}-{file.name}": file.read_text(encoding="utf-8") for place, file in files}
+        plugins = {f"{place}-{Path(each).name}": Path(each).read_text("utf-8") for place, each in enumerate(work.plugins)}
         self._make: Callable[..., Any] = (
             self.ray.remote(Slot).options(num_cpus=work.cluster.cpus, num_gpus=work.cluster.gpus, max_restarts=0).remote
         )
-        self._with = (str(work.function), plugins, work.limits, work.cluster.cpus if work.cluster.shared_memory else None)
+        shared = work.cluster.cpus if work.cluster.shared_memory else None
+        self._with = (str(work.function), plugins, work.limits, shared, os.environ.get("KERAS_BACKEND"))
         self._asked: dict[Any, Any] = {}  # call in flight → slot that Ray has not placed yet
         self._idle: list[Any] = []
         self._waiting: list[tuple[int, Any, float]] = []  # jobs for which there is no slot at the moment
@@ -113,28 +114,27 @@ class OnRay:
         if self._idle or self._running:
             self._patience.begins()
         elif self._patience.over:
-            raise RunFailed(no_room(self.ray, self.work.cluster, self._patience.trouble))
+            raise RunFailed(no_room(self.ray, self.work.cluster, self._patience))
         if not ended:
             self._raise()
         return ended
 
     def call(self, task: Task, told: Told = lambda done, total: None) -> Any:
         if not task.afar:
-            self._local = self._local or Processes(
-                Work(self.work.function, self.work.heard, 1, self.work.plugins, self.work.log)
-            )
+            here = Work(self.work.function, self.work.heard, 1, self.work.plugins, self.work.log)
+            self._local = self._local or Processes(here)
             return self._local.call(task, told)
         end = time.monotonic() + (float("inf") if task.limits.time is None else task.limits.time)
         for left in reversed(range(TRIES)):
             try:
                 return self._called(self._some_slot(task, end), task, told, end)
-            except (_Unfit, self.ray.exceptions.RayError) as problem:  # like a job, a task is tried elsewhere
+            except (_Unfit, ConnectionError, self.ray.exceptions.RayError) as problem:  # like a job, it is tried elsewhere
                 if not left:
                     raise RunFailed(f"{task.what}: {why(problem)}") from None
         raise AssertionError("it was tried")
 
     def close(self) -> None:
-        with contextlib.suppress(self.ray.exceptions.RayError):  # a cluster that has gone has ended them all
+        with contextlib.suppress(ConnectionError, self.ray.exceptions.RayError):  # a cluster that has gone has ended them all
             leaving = [slot.leave.remote() for slot in self._idle]  # others answer only when they have said what they have to
             if leaving:
                 self.ray.wait(leaving, num_returns=len(leaving), timeout=LEAVING)
@@ -187,7 +187,7 @@ class OnRay:
             said = self.ray.get(call)
         except self.ray.exceptions.RayError as problem:
             del self._running[number]
-            return Finished(number, Lost(f"its place on the cluster is gone: {why(problem)}"), running.seconds)
+            return Finished(number, Lost(f"its place on the cluster is gone: {why(problem)}", True), running.seconds)
         for kind, content, files in said:
             if kind == "unfit":
                 return self._handed_back(number, content, gone=False)
@@ -215,7 +215,7 @@ class OnRay:
             self._patience.no_use(reason)
         if self._back[number, True] >= GONE or (self._back[number, False] >= TRIES and alone):
             return Finished(number, Blocked(f"no machine of the cluster could take its job: {reason}"), running.seconds)
-        self._waiting.insert(0, (number, running.job, running.spent if gone else running.seconds))
+        self._waiting.insert(0, (number, running.job, running.spent))  # it has not been trained
         return None
 
     def _follow(self, slot: Any, kind: str, content: Any) -> list[Any]:
@@ -253,7 +253,7 @@ class OnRay:
             if time.monotonic() > end:
                 raise task_over_time(task)
             if self._patience.over:
-                raise RunFailed(no_room(self.ray, self.work.cluster, self._patience.trouble))
+                raise RunFailed(no_room(self.ray, self.work.cluster, self._patience))
             self._ask()
             for call in self._wait(list(self._asked), 1.0):
                 self._placed(call)

@@ -7,6 +7,7 @@ single machine. It knows nothing of Ray, which only carries its methods' calls.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import queue
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from filelock import FileLock, Timeout
 
 from nas.errors import NasError, RunFailed
 from nas.executors.base import Task, Work, by_name, reason_of
@@ -30,6 +32,7 @@ from nas.messages import Blocked, Content, DataCard, Finished, Limits, News, Pro
 AT_HAND = "nas.datasets.fetched:at_hand"  # by name: an executor knows no worker
 LOOK = 1.0  # seconds between two looks at the worker
 ARRIVING = 1_800.0  # seconds that pictures may take to arrive
+LOCK = "lives"  # in a slot's home, held as long as it lives
 HOME = "nas-slot-"  # with the number of the process, so that the next one sees whose owner has gone
 
 
@@ -42,9 +45,15 @@ class Slot:
     of the memory as it has of the cores: so it is ended here, with a word, before the system or Ray ends any of them.
     """
 
-    def __init__(self, function: str, plugins: dict[str, str], limits: Limits, cpus: float | None) -> None:
+    def __init__(
+        self, function: str, plugins: dict[str, str], limits: Limits, cpus: float | None, backend: str | None = None
+    ) -> None:
         _tidy()
+        if backend:  # the driver's: a cluster that ran before has another environment
+            os.environ["KERAS_BACKEND"] = backend
         self._home = Path(tempfile.mkdtemp(prefix=f"{HOME}{os.getpid()}-"))
+        self._lives = FileLock(self._home / LOCK)
+        self._lives.acquire()
         if cpus is not None and limits.memory is None:
             limits = dataclasses.replace(limits, memory=default_memory(int(cores() // cpus)))
         files = [self._home / name for name in plugins]
@@ -86,7 +95,10 @@ class Slot:
         """Begin a task; its argument is in the parcel."""
 
         def work(argument: Any) -> None:
-            there = Task(task.function, argument, task.what, task.limits)
+            most = (
+                task.limits if task.limits.memory else dataclasses.replace(task.limits, memory=self._hands.work.limits.memory)
+            )
+            there = Task(task.function, argument, task.what, most)
             try:
                 said = self._hands.call(there, lambda done, total: self._say("told", (done, total)))
             except NasError as problem:
@@ -157,8 +169,10 @@ class Slot:
 
 
 def _tidy() -> None:
-    """Take away what slots have left that were killed."""
+    """Take away what slots have left that were killed: their locks went with them. In containers with a common folder for
+    temporary files one does not see the other's processes."""
     for folder in Path(tempfile.gettempdir()).glob(f"{HOME}*"):
         owner = folder.name.removeprefix(HOME).partition("-")[0]
         if owner.isdecimal() and not psutil.pid_exists(int(owner)):
-            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(Timeout, OSError), FileLock(folder / LOCK, timeout=0):
+                shutil.rmtree(folder, ignore_errors=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import heapq
 import itertools
+import operator
 import statistics
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -42,7 +43,7 @@ class Assistant:
         self._codes: dict[str, np.ndarray] = {}  # of the records, by their keys
         self._keys: dict[int, tuple[Record, str]] = {}
         self._curves: dict[int, tuple[Record, list[float]]] = {}
-        self._weighed: tuple[object, list[Kernel]] = (None, [])  # the kernels, and for what they were weighed
+        self._weighed: tuple[list[object], list[Kernel]] = ([], [])  # the kernels, and for what they were weighed
 
     def chosen(
         self, children: Iterable[Proposal], records: Sequence[Record], finished: Sequence[Record], costs: Costs | None
@@ -108,8 +109,8 @@ class Assistant:
         first = finished[:count]
         if sum(usable(record.value) for record in first) < 2:
             first = finished
-        basis = (sized, [(record.number, record.state, record.value) for record in first])
-        if self._weighed[0] != basis:
+        basis = [*first, sized]
+        if len(self._weighed[0]) != len(basis) or not all(map(operator.is_, self._weighed[0], basis)):
             told, scores = self.told(first)
             some = np.linspace(0, len(told) - 1, min(len(told), CHOOSING)).astype(int)
             codes = self._described(told, Sizes(_sizes(told)) if sized else None)

@@ -190,6 +190,9 @@ def test_pictures_that_a_machine_has_not_are_fetched_once(
     own = cache_root() / "fetched" / two_classes.digest
     monkeypatch.chdir(tmp_path)
     executor = EXECUTORS["ray"](Work("nas.training.worker:train", lambda _: True, 2))
+    given: list[str] = []
+    pictures = executor._pictures
+    monkeypatch.setattr(executor, "_pictures", lambda card: given.append(card.digest) or pictures(card))
     jobs = [make_job(dataclasses.replace(two_classes, cache="pictures"), tmp_path / f"{at}", epochs=1) for at in (0, 1)]
     outcomes: list[Outcome] = []
     try:
@@ -198,12 +201,11 @@ def test_pictures_that_a_machine_has_not_are_fetched_once(
             executor.submit(number, job)
         while len(outcomes) < 2:
             outcomes += [each.outcome for each in executor.finished(1.0)]
-        sent = dict(executor._content)
     finally:
         executor.close()
     assert [type(each) for each in outcomes] == [Trained, Trained]
     assert outcomes[0] == outcomes[1]
-    assert list(sent) == [two_classes.digest]
+    assert given == [two_classes.digest], "asked for once, by one of two slots"
     assert {file.name: file.read_bytes() for file in own.iterdir()} == {
         file.name: file.read_bytes() for file in Path(two_classes.cache).iterdir()
     }
@@ -283,14 +285,15 @@ def test_a_task_afar_keeps_its_time(make: Make) -> None:
 
 def test_no_more_at_once_than_the_cluster_has_room_for(make: Make, tmp_path: Path) -> None:
     executor = make("breathe", workers=5, cluster=Cluster(cpus=1.0))
-    end = time.monotonic() + 60
-    number = 0
-    while time.monotonic() < end and number < 2:
+    number, most, end = 0, 0, time.monotonic() + 60
+    while time.monotonic() < end:
         while executor.free:
-            executor.submit(number, 0.2)
+            executor.submit(number, 600.0)
             number += 1
         executor.finished(0.5)
-    assert number == 2
+        if len(executor._running) > most:
+            most, end = len(executor._running), time.monotonic() + 5.0  # time for a third, if it were let
+    assert most == 2
 
 
 def test_the_same_search_as_on_this_machine(small_run: Path, tmp_path: Path) -> None:
@@ -336,6 +339,10 @@ def test_a_cluster_that_runs_already(small_run: Path, tmp_path: Path, running_cl
     words = as_options({**SMALL_SEARCH, "budget": 2, "executor": "ray", "ray_address": "auto", "gpus_per_trial": 0.25})
     found = nas("search", *words, "--out=there", cwd=tmp_path, env=variables, timeout=300)
     assert found.returncode == 0, found.stderr
+    stranger = {**variables, "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    found = nas("search", *words, "--out=none", cwd=tmp_path, env=stranger, timeout=300)
+    assert found.returncode == 2, found.stderr
+    assert "one that asks for a token needs RAY_AUTH_MODE=token" in " ".join(found.stderr.split())
     address = f"--ray-address=ray://127.0.0.1:{port}"
     found = nas("resume", "there", f"--budget={SMALL_SEARCH['budget']}", address, cwd=tmp_path, env=variables, timeout=300)
     assert found.returncode == 0, found.stderr
