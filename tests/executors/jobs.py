@@ -92,6 +92,11 @@ def environment(argument: str, told: Any) -> list[str]:
     return [name for name in argument.split() if name in sys.modules]
 
 
+def backend(argument: None, told: Any) -> str | None:
+    """The backend that Keras would take here."""
+    return os.environ.get("KERAS_BACKEND")
+
+
 def breathe(job: float, report: Any) -> Outcome:
     """Gives a sign of life every so many seconds, without end."""
     while True:

@@ -22,7 +22,7 @@ import psutil
 import pytest
 
 from nas.config import settings
-from nas.errors import ConfigError, RunFailed
+from nas.errors import ConfigError, OverMemory, RunFailed
 from nas.executors import EXECUTORS, Executor, Task, Work
 from nas.executors.cluster import connected
 from nas.executors.slot import Slot
@@ -269,6 +269,14 @@ def test_a_task_runs_here_unless_it_asks_to_be_where_jobs_are(make: Make) -> Non
     assert not any("ray::Slot" in each for each in below)
     afar = executor.call(Task(f"{HERE}:ancestors", None, "a test", afar=True))
     assert any("ray::Slot" in each for each in afar)
+
+
+def test_a_task_afar_has_the_memory_of_a_job_and_the_backend_of_the_driver(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "of the driver")  # the cluster has run for long
+    executor = make(limits=Limits(memory=2_000_000_000))
+    assert executor.call(Task(f"{HERE}:backend", None, "a test", afar=True)) == "of the driver"
+    with pytest.raises(OverMemory):
+        executor.call(Task(f"{HERE}:grow", 4_000, "a test", afar=True))
 
 
 def test_a_task_afar_keeps_its_time(make: Make) -> None:
