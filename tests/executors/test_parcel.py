@@ -64,6 +64,7 @@ def test_damaged_pictures_are_fetched_anew(
     two_classes: DataCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], Any]
 ) -> None:
     """Though the card beside them is whole: as on a machine that was switched off while it wrote."""
+    monkeypatch.setenv("NAS_CACHE_DIR", str(tmp_path / "cache"))
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(two_classes.cache, elsewhere)
     damage(elsewhere / "images.npy")

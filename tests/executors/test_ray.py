@@ -188,6 +188,7 @@ def test_pictures_that_a_machine_has_not_are_fetched_once(
     """A path that is meant from the folder in which the driver is; slots are in another, as if on another machine."""
     shutil.copytree(two_classes.cache, tmp_path / "pictures")
     own = cache_root() / "fetched" / two_classes.digest
+    shutil.rmtree(own, ignore_errors=True)  # of another test
     monkeypatch.chdir(tmp_path)
     executor = EXECUTORS["ray"](Work("nas.training.worker:train", lambda _: True, 2))
     given: list[str] = []

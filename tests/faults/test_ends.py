@@ -156,7 +156,7 @@ def test_search_goes_on_when_nobody_reads_what_it_says(tmp_path: Path) -> None:
 def test_time_that_is_over_leaves_a_model_and_a_run_that_can_be_resumed(tmp_path: Path, pace: float) -> None:
     """Half a minute after the time that was given, at the latest; else `nas` here would be ended and fail. And in a terminal
     that does not know the characters of which curves are drawn."""
-    seconds = round(16 * pace)
+    seconds = round(24 * pace)
     words = as_options({**SMALL_SEARCH, "budget": 1000, "epochs": 1, "time": seconds, "workers": 2})
     found = nas("search", *words, "--out=run", cwd=tmp_path, timeout=seconds + 30, env={"PYTHONIOENCODING": "ascii"})
     assert found.returncode == 0, found.stderr
