@@ -205,7 +205,7 @@ class Driver:
         if isinstance(outcome, Lost):
             self._gone[number] += outcome.place
             if outcome.place and self._gone[number] < PLACES:
-                self._spent[number] = finished.seconds if epochs else 0.0
+                del self._spent[number]  # but for its epochs, whose times the record has
                 self._note(f"{self._name(number)}: {outcome.reason}; it goes on after epoch {epochs}")
                 return False
             if self._losses.get(number) != epochs:

@@ -63,8 +63,9 @@ def forecast(
     within = within_limits(space, chosen, card)
     pictures, validation = training_pictures(card, chosen), validation_pictures(card, chosen)
     tried, enough = [within[-1], within[len(within) // 2]], rehearsals(chosen, pictures, within)
-    if chosen.workers == "auto":  # on a GPU, by memory: with its batch another may take more than the one with most FLOPs
-        tried, enough = [max(within, key=_memory), *tried], enough + 1
+    largest = max(within, key=_memory)  # with its batch it may take more than the one with most FLOPs
+    if chosen.workers == "auto" and largest is not within[-1]:  # on a GPU, by memory
+        tried, enough = [largest, *tried], enough + 1
     tries, failed = rehearsed(tried, chosen, card, hands, deadline, enough=enough)
     chosen = with_room(chosen, machine, tries, all_told=not failed)
     # Seconds for one FLOP of one picture, from whichever of the networks uses the machine less well.
@@ -137,12 +138,16 @@ def _try(job: Job, chosen: Settings, hands: Executor, deadline: float, seconds: 
     # On a GPU `--workers=auto` is what the rehearsals show to have room: one at a time, they have all of the memory.
     alone = chosen.model_copy(update={"workers": 1}) if chosen.workers == "auto" else chosen
     limits = Limits(time_left(deadline), limits_of(alone).memory, chosen.hang_time)
+
+    def rehearse(job: Job) -> Try:
+        words = (Rehearsal(job, seconds), "the rehearsal", limits)
+        return Try(job, hands.call(Task(f"{WORKER}:rehearse", *words, afar=True, as_job=True)))
+
     try:
-        return Try(job, hands.call(Task(f"{WORKER}:rehearse", Rehearsal(job, seconds), "the rehearsal", limits, afar=True)))
+        return rehearse(job)
     except OverMemory:
         half = dataclasses.replace(job.recipe, batch_size=max(1, job.recipe.batch_size // 2))
-        job = dataclasses.replace(job, recipe=half)
-        return Try(job, hands.call(Task(f"{WORKER}:rehearse", Rehearsal(job, seconds), "the rehearsal", limits, afar=True)))
+        return rehearse(dataclasses.replace(job, recipe=half))
 
 
 def within_limits(space: SearchSpace, chosen: Settings, card: DataCard) -> list[Candidate]:

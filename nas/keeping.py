@@ -95,5 +95,5 @@ class Keeping:
 
 def _number(name: str) -> int | None:
     """The candidate whose file has this name, or None."""
-    stem = name.partition(".")[0]
-    return int(stem) if stem.isascii() and stem.isdecimal() else None
+    stem = os.path.splitext(name)[0]
+    return int(stem) if stem.isdecimal() and str(int(stem)) == stem else None

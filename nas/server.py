@@ -21,7 +21,7 @@ from nas.errors import ConfigError, RunFailed, to_install
 
 OPTION = "--storage"
 TURN = 30.0  # seconds that a driver waits until another has entered its candidate, or has gone
-HELD = 60.0  # seconds for which one may enter a candidate; who waits is patient for longer
+HELD = 20.0  # seconds for which one may enter a candidate; who waits is patient for longer
 _DIALECT = "postgresql+psycopg"
 _NAMES = ("postgresql", "postgres", _DIALECT)
 _SECRETS = ("password", "sslpassword")
@@ -35,7 +35,8 @@ _OPTIONS: dict[str, Any] = {
         "keepalives_interval": 10,
         "keepalives_count": 3,
         "tcp_user_timeout": 60_000,
-        "options": "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3",
+        "options": "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3"
+        " -c idle_in_transaction_session_timeout=60000",  # a driver that is suspended keeps no rows from the others
     },
 }
 

@@ -55,7 +55,7 @@ def sound(cache: Path) -> bool:
             facts["digest"]
             == _digest(np.load(cache / "images.npy", mmap_mode="r"), np.load(cache / "labels.npy"), facts["classes"])
         )
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, ValueError, LookupError, TypeError, EOFError):
         return False
 
 

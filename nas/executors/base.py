@@ -40,7 +40,7 @@ class Task:
     """One piece of work that is waited for: `function(argument, told)`, named `module:function`.
 
     `what` it does stands in messages, such as `preparing the data`. `afar`: where jobs run, if that is another machine; the
-    others read and write files that lie here.
+    others read and write files that lie here. `as_job`: with as much memory as a job has there, where its limits name none.
     """
 
     function: str
@@ -48,6 +48,7 @@ class Task:
     what: str
     limits: Limits = field(default_factory=Limits)
     afar: bool = False
+    as_job: bool = False
 
 
 class Executor(Protocol):

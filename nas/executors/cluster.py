@@ -68,6 +68,8 @@ def reached(ray: Any) -> Iterator[None]:
     """What Ray itself cannot do (its head is gone, its store is full) is told: RunFailed."""
     try:
         yield
+    except BrokenPipeError:  # of what the driver prints
+        raise
     except (ConnectionError, ray.exceptions.RayError) as problem:  # the first is what a client says whose connection broke
         raise RunFailed(f"the Ray cluster: {why(problem)}") from None
 

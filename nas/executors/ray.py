@@ -61,7 +61,7 @@ class OnRay:
             self.ray.remote(Slot).options(num_cpus=work.cluster.cpus, num_gpus=work.cluster.gpus, max_restarts=0).remote
         )
         shared = work.cluster.cpus if work.cluster.shared_memory else None
-        self._with = (str(work.function), plugins, work.limits, shared, os.environ.get("KERAS_BACKEND"))
+        self._with = (str(work.function), plugins, work.limits, shared, os.environ.get("KERAS_BACKEND", ""))
         self._asked: dict[Any, Any] = {}  # call in flight → slot that Ray has not placed yet
         self._idle: list[Any] = []
         self._waiting: list[tuple[int, Any, float]] = []  # jobs for which there is no slot at the moment

@@ -49,8 +49,9 @@ class Slot:
         self, function: str, plugins: dict[str, str], limits: Limits, cpus: float | None, backend: str | None = None
     ) -> None:
         _tidy()
-        if backend:  # the driver's: a cluster that ran before has another environment
-            os.environ["KERAS_BACKEND"] = backend
+        if backend is not None:  # the driver's: a cluster that ran before has another environment
+            os.environ.pop("KERAS_BACKEND", None)
+            os.environ |= {"KERAS_BACKEND": backend} if backend else {}
         self._home = Path(tempfile.mkdtemp(prefix=f"{HOME}{os.getpid()}-"))
         self._lives = FileLock(self._home / LOCK)
         self._lives.acquire()
@@ -95,10 +96,8 @@ class Slot:
         """Begin a task; its argument is in the parcel."""
 
         def work(argument: Any) -> None:
-            most = (
-                task.limits if task.limits.memory else dataclasses.replace(task.limits, memory=self._hands.work.limits.memory)
-            )
-            there = Task(task.function, argument, task.what, most)
+            most = task.limits.memory or (self._hands.work.limits.memory if task.as_job else None)
+            there = Task(task.function, argument, task.what, dataclasses.replace(task.limits, memory=most))
             try:
                 said = self._hands.call(there, lambda done, total: self._say("told", (done, total)))
             except NasError as problem:

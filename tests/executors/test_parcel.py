@@ -59,7 +59,10 @@ def test_pictures_that_lie_here_are_not_fetched(two_classes: DataCard) -> None:
     assert at_hand(two_classes, never) == two_classes.cache
 
 
-@pytest.mark.parametrize("damage", [lambda file: os.truncate(file, 1_000), lambda file: file.write_bytes(b"nothing")])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda file: os.truncate(file, 1_000), lambda file: os.truncate(file, 0), lambda file: file.write_bytes(b"nothing")],
+)
 def test_damaged_pictures_are_fetched_anew(
     two_classes: DataCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], Any]
 ) -> None:

@@ -277,7 +277,7 @@ def test_a_task_afar_has_the_memory_of_a_job_and_the_backend_of_the_driver(make:
     executor = make(limits=Limits(memory=2_000_000_000))
     assert executor.call(Task(f"{HERE}:backend", None, "a test", afar=True)) == "of the driver"
     with pytest.raises(OverMemory):
-        executor.call(Task(f"{HERE}:grow", 4_000, "a test", afar=True))
+        executor.call(Task(f"{HERE}:grow", 4_000, "a test", afar=True, as_job=True))
 
 
 def test_a_task_afar_keeps_its_time(make: Make) -> None:
