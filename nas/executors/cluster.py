@@ -42,7 +42,7 @@ def connected(cluster: Cluster) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is told here
-            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
+            _entered(ray, address, options)
     except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as problem:
         first, *others = str(problem).strip().splitlines() or [type(problem).__name__]
         words = f"no Ray cluster can be reached: {' '.join([first, *others[-1:]])}"
@@ -50,6 +50,17 @@ def connected(cluster: Cluster) -> Any:
             words += "; one that asks for a token needs RAY_AUTH_MODE=token, and the token, here as well (docs/scaling.md)"
         raise ConfigError(words, "--ray-address") from None
     return ray
+
+
+def _entered(ray: Any, address: str, options: dict[str, Any]) -> None:
+    """Connect; the server for clients, which Ray starts for each of them, comes up only sometimes (Ray 2.60)."""
+    for left in reversed(range(TRIES)):
+        try:
+            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
+            return
+        except ConnectionError as problem:
+            if not left or "client server failed" not in str(problem):
+                raise
 
 
 def _answers(address: str) -> None:
