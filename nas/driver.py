@@ -204,12 +204,12 @@ class Driver:
             outcome = Lost(outcome.reason)  # it fits, as it has shown: something else wanted more
         if isinstance(outcome, Lost):
             self._gone[number] += outcome.place
-            if outcome.place and self._gone[number] < PLACES:
-                del self._spent[number]  # but for its epochs, whose times the record has
-                self._note(f"{self._name(number)}: {outcome.reason}; it goes on after epoch {epochs}")
-                return False
-            if self._losses.get(number) != epochs:
-                self._losses[number] = epochs
+            blameless = outcome.place and self._gone[number] < PLACES
+            if blameless or self._losses.get(number) != epochs:
+                if blameless:
+                    del self._spent[number]  # but for its epochs, whose times the record has
+                else:
+                    self._losses[number] = epochs
                 self._note(f"{self._name(number)}: {outcome.reason}; it goes on after epoch {epochs}")
                 return False
             outcome = Infeasible(f"{outcome.reason}, twice after epoch {epochs}")

@@ -111,7 +111,7 @@ class Asking:
             return None
         if over_limit(Candidate(0, genotype, "", blueprint=blueprint, recipe=recipe), self.settings) is not None:
             return None
-        return Network(blueprint.parameters, blueprint.flops, partial(digest_of, genotype, blueprint, recipe))
+        return Network(blueprint.parameters, blueprint.flops, partial(candidate_digest, genotype, blueprint, recipe))
 
     def _with_refused(self, records: Sequence[Record]) -> list[Record]:
         """The records, with what was refused before each of them in front of it, by the limits that hold now."""
@@ -174,11 +174,11 @@ def make_candidate(space: SearchSpace, proposal: Proposal, number: int, express:
     """
     genotype = space.check(proposal.genotype, PROPOSAL)
     blueprint, recipe = express(genotype) if express else (None, None)
-    digest = digest_of(genotype, blueprint, recipe)
+    digest = candidate_digest(genotype, blueprint, recipe)
     return Candidate(number, genotype, digest, proposal.parents, proposal.operator, blueprint, recipe)
 
 
-def digest_of(genotype: Genotype, blueprint: Blueprint | None, recipe: Recipe | None) -> str:
+def candidate_digest(genotype: Genotype, blueprint: Blueprint | None, recipe: Recipe | None) -> str:
     """By what equal candidates are known: network and recipe, or the genotype where it describes none."""
     facts = [blueprint.digest, recipe.to_dict()] if blueprint and recipe else genotype
     return hashlib.sha256(canonical_json(facts).encode()).hexdigest()[:12]
