@@ -1,21 +1,24 @@
 """Does one driver keep a thousand workers busy? The real driver, strategy and ledger; workers that only wait, by another clock.
 
     python benchmarks/scale.py --csv scale.csv [--workers 1 10 100 1000] [--strategy genetic] [--seconds 180] [--candidates N]
+                               [--seeds 1 2 3]
     python benchmarks/scale.py --csv scale.csv --report
 
 A training takes as long as one drawn from those of a leaderboard, scaled to `--seconds` on average (`times.csv` is that of 50
 candidates on CIFAR-10, 17 to 89 s each: docs/results.md, "the preset `standard`"); its score is a fixed function of the genes
-with noise. All else is the driver's own: proposing, networks, digests and limits, jobs, the SQLite file, the leaderboard, which
-models are kept, and the models' files, of as many bytes as those 50 have on average: where workers are on other machines, it is
-the driver that writes them. Every second that it really works is a second in which workers that wait for it wait. Not in it is
-what only several processes or machines have: starting workers, the messages between them, a network. Utilisation is the part of
-the workers' time, from the first candidate to the moment the last one is sent out, in which they train.
+with noise, and `best` how many standard deviations the best is better than a random one by it, without the noise. All else is
+the driver's own: proposing, networks, digests and limits, jobs, the SQLite file, the leaderboard, which models are kept, and
+the models' files, of as many bytes as those 50 have on average: where workers are on other machines, it is the driver that
+writes them. Every second that it really works is a second in which workers that wait for it wait. Not in it is what only
+several processes or machines have: starting workers, the messages between them, a network. Utilisation is the part of the
+workers' time, from the first candidate to the moment the last one is sent out, in which they train.
 """
 
 from __future__ import annotations
 
 import argparse
 import heapq
+import itertools
 import random
 import statistics
 import tempfile
@@ -48,6 +51,7 @@ COLUMNS = (
     "seconds",
     "times",
     "candidates",
+    "seed",
     "utilisation",
     "driver_ms",
     "proposal_ms",
@@ -55,9 +59,10 @@ COLUMNS = (
     "virtual_hours",
     "real_seconds",
 )
-ASKED = 6  # columns: of what was asked for; the others say what came out
+ASKED = 7  # columns: of what was asked for; the others say what came out
 TIMES = Path(__file__).with_name("times.csv")
-NOISE = 0.02
+SPREAD, NOISE = 0.05, 0.01  # of the scores of random candidates, and of what each training adds to its own
+SAMPLE = 2_000  # random genotypes from which the scores' mean and spread are taken
 MODEL = bytes(1_600_000)  # 4 for each of a network's parameters
 CARD = DataCard(
     *("cifar10", "0" * 16, tuple(map(str, range(10))), (32, 32, 3), (125.0, 123.0, 114.0), (63.0, 62.0, 67.0)),
@@ -145,31 +150,32 @@ def main() -> None:
     parser.add_argument("--times", type=Path, default=TIMES, help="a leaderboard whose candidates' times are drawn from")
     parser.add_argument("--each", type=int, default=5, help="candidates for each worker, at least 200 in all")
     parser.add_argument("--candidates", type=int, help="in all, however many workers there are")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--report", action="store_true", help="simulate nothing")
     options = parser.parse_args()
     done = {tuple(row[name] for name in COLUMNS[:ASKED]) for row in rows(options.csv)}
-    for workers in options.workers:
+    for seed, workers in itertools.product(options.seeds, options.workers):
         candidates = options.candidates or max(200, options.each * workers)
-        asked = (options.strategy, options.space, workers, options.seconds, options.times.name, candidates)
+        asked = (options.strategy, options.space, workers, options.seconds, options.times.name, candidates, seed)
         if not options.report and tuple(map(str, asked)) not in done:
-            append(options.csv, COLUMNS, (*asked, *simulated(options, workers, candidates)))
+            append(options.csv, COLUMNS, (*asked, *simulated(options, workers, candidates, seed)))
     report(options.csv)
 
 
-def simulated(options: argparse.Namespace, workers: int, candidates: int) -> tuple[Any, ...]:
+def simulated(options: argparse.Namespace, workers: int, candidates: int, seed: int) -> tuple[Any, ...]:
     """What one search has shown."""
     global WORLD, SCORE
     space = read_space(options.space)
-    WORLD, SCORE = World(drawn(options), 1), score_of(space)
+    WORLD, SCORE = World(drawn(options), seed), score_of(space, seed)
     chosen = settings(
-        strategy=options.strategy, budget=candidates, workers=workers, executor="simulated", pruner="none", seed=1
+        strategy=options.strategy, budget=candidates, workers=workers, executor="simulated", pruner="none", seed=seed
     )
     chosen = resolved(chosen, CARD, {"precision": "float32"})
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         run = Run.create(Path(folder) / "run", "run")
         times: list[float] = []
-        strategy = Timed(make_strategy(chosen.strategy, space, 1, chosen), times)
+        strategy = Timed(make_strategy(chosen.strategy, space, seed, chosen), times)
         asking = Asking(space, strategy, chosen, networks_of(CARD, chosen))
         with closing(Ledger(run.study, space, chosen.strategy)) as ledger:
             WORLD.leaves()
@@ -180,7 +186,7 @@ def simulated(options: argparse.Namespace, workers: int, candidates: int) -> tup
         round(WORLD.trained / (workers * WORLD.sent), 4) if WORLD.sent else 1.0,
         round(1000 * WORLD.driving / candidates, 2),
         round(1000 * statistics.mean(times), 2),
-        round(SCORE(result.best.genotype, None), 4),
+        round((SCORE(result.best.genotype, None) - 0.5) / SPREAD, 2),
         round(WORLD.now / 3600, 2),
         round(time.perf_counter() - began, 1),
     )
@@ -192,15 +198,22 @@ def drawn(options: argparse.Namespace) -> list[float]:
     return [each * options.seconds / statistics.mean(found) for each in found]
 
 
-def score_of(space: SearchSpace) -> Any:
-    """A score from 0 to 1 for each genotype: weights on its features and on pairs of them, drawn once; with noise by number."""
-    encoder, rng = Encoder(space), np.random.default_rng(0)
+def score_of(space: SearchSpace, seed: int) -> Any:
+    """A score for each genotype, 0.5 on average: weights on its features and on pairs of them, and noise by number."""
+    encoder, rng = Encoder(space), np.random.default_rng(seed)
     single, paired = rng.normal(size=encoder.size), rng.normal(size=(encoder.size, encoder.size)) / encoder.size
 
-    def score(genotype: Genotype, number: int | None) -> float:
+    def raw(genotype: Genotype) -> float:
         code = encoder.code(genotype)
+        return float(code @ single + code @ paired @ code)
+
+    drawn = random.Random(seed)
+    some = [raw(space.sample(drawn)) for _ in range(SAMPLE)]
+    mean, deviation = statistics.mean(some), statistics.stdev(some)
+
+    def score(genotype: Genotype, number: int | None) -> float:
         noise = 0.0 if number is None else random.Random(number).gauss(0.0, NOISE)
-        return float(1 / (1 + np.exp(-(code @ single + code @ paired @ code)))) + noise
+        return 0.5 + SPREAD * (raw(genotype) - mean) / deviation + noise
 
     return score
 

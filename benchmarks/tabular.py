@@ -6,9 +6,9 @@
 A search goes through the public API (`nas.search(…, evaluate=…)`) and sees one training of each network; what is reported is
 the true score (the mean over trainings) of the network that looks best so far. `macro` is NAS-Bench-Macro (Su et al. 2021);
 `small` is our own, all networks of `small.yaml`, trained by `enumerated.py`.
-Besides the strategies of `nas` there are references: `evolution`, regularised evolution as published (Real et al. 2019,
-algorithm 1; population 20, sample 5), `ridge`, a ridge regression on one-hot genes that chooses four at a time, and `largest`,
-which takes the networks by their parameters.
+Besides the strategies of `nas` there are references: `evolution`, regularised evolution (Real et al. 2019, algorithm 1;
+population 20, sample 5; what is known already is proposed anew), `ridge`, a ridge regression on one-hot genes that chooses four
+at a time, and `largest`, which takes the networks by their parameters.
 Every search is rows of the CSV when it is done, and is not done again. Tune on seeds from 1000, report on 0 to 499.
 """
 
@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import yaml
@@ -42,6 +42,8 @@ from nas.strategies.base import refusals, register_strategy, rng_for
 COLUMNS = ("table", "strategy", "seed", "budget", "curve")
 MACRO = "nas-bench-macro/nas-bench-macro_cifar10.json"
 SMALL = Path(__file__).with_name("small.yaml")
+Found: TypeAlias = dict[tuple[str, str, int], list[list[float]]]
+"""Table, strategy and budget → the curve of each search."""
 SHOWN = (10, 20, 30, 50, 75, 100, 150, 200)  # evaluations that the report names
 
 
@@ -240,27 +242,25 @@ def searched(name: str, strategy: str, seed: int, budget: int) -> tuple[str, str
 
 def report(file: Path, plot: Path | None) -> None:
     """Mean and spread over seeds after so many evaluations, and the median rank in the table."""
-    found: dict[tuple[str, str], list[list[float]]] = {}
-    most: dict[tuple[str, str], int] = {}  # the budget: a search that ends before it has exhausted the table
+    found: Found = {}
     for row in rows(file):
-        key = (row["table"], row["strategy"])
+        key = (row["table"], row["strategy"], int(row["budget"]))  # what a strategy does may depend on its budget
         found.setdefault(key, []).append([float(value) for value in row["curve"].split()])
-        most[key] = max(most.get(key, 0), int(row["budget"]))
-    print("table,strategy,seeds,evaluations,mean,std,median_rank,regret")
-    for (name, strategy), curves in found.items():
+    print("table,strategy,budget,seeds,evaluations,mean,std,median_rank,regret")
+    for (name, strategy, budget), curves in found.items():
         true = sorted(table(name).true.values(), reverse=True)
-        for count in (each for each in SHOWN if each <= most[name, strategy]):
+        for count in (each for each in SHOWN if each <= budget):  # a search that ends before it has exhausted the table
             reached = [curve[min(count, len(curve)) - 1] for curve in curves if curve]
             ranks = [sum(value > each + 1e-4 for value in true) + 1 for each in reached]
             spread = statistics.stdev(reached) if len(reached) > 1 else 0.0
             mean = statistics.mean(reached)
             facts = f"{mean:.3f},{spread:.3f},{statistics.median(ranks):.0f},{true[0] - mean:.3f}"
-            print(f"{name},{strategy},{len(reached)},{count},{facts}")
+            print(f"{name},{strategy},{budget},{len(reached)},{count},{facts}")
     if plot:
         draw(found, plot)
 
 
-def draw(found: dict[tuple[str, str], list[list[float]]], file: Path) -> None:
+def draw(found: Found, file: Path) -> None:
     """Regret over evaluations, one line for each strategy."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -268,11 +268,10 @@ def draw(found: dict[tuple[str, str], list[list[float]]], file: Path) -> None:
     drawing = Figure(figsize=(8, 5), dpi=120, layout="constrained")
     FigureCanvasAgg(drawing)
     axes = drawing.add_subplot()
-    for (name, strategy), curves in found.items():
+    for (name, strategy, budget), curves in found.items():
         best = max(table(name).true.values())
-        length = max(map(len, curves))
-        whole = np.array([curve + curve[-1:] * (length - len(curve)) for curve in curves])
-        axes.plot(range(1, length + 1), best - whole.mean(axis=0), label=f"{strategy} ({name}, {len(curves)} seeds)")
+        whole = np.array([curve + curve[-1:] * (budget - len(curve)) for curve in curves])
+        axes.plot(range(1, budget + 1), best - whole.mean(axis=0), label=f"{strategy} ({name}, {len(curves)} seeds)")
     axes.set_yscale("log")
     axes.set_xlabel("evaluations")
     axes.set_ylabel("regret: the best network's true score less that of the one found")

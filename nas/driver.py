@@ -28,7 +28,6 @@ from nas.strategies.asking import Asks
 from nas.view import View, name_of
 
 TICK = 0.5  # seconds that the loop waits for news before it looks at the clock
-LATER = 0.2  # seconds after which the strategy is asked again for a candidate that another driver was quicker with
 PLACES = 20  # times that a candidate's place may go without a word against the candidate
 TAKEN = "this driver was silent for too long; another one trains it"
 PATIENCE = 60.0  # seconds that a machine without memory is given to have some again
@@ -110,11 +109,11 @@ class Driver:
                 self.ended = "time"
                 break
             if not self._out:
-                if time.monotonic() >= self.deadline or not self._waits():
+                if time.monotonic() >= self.deadline or not (self._waits() or self._room()):
                     break
                 time.sleep(TICK)
-                continue
-            for finished in self.executor.finished(min(TICK, max(0.0, self.deadline - time.monotonic()))):
+            listen = min(TICK, max(0.0, self.deadline - time.monotonic())) if self._out else 0.0
+            for finished in self.executor.finished(listen):
                 self._out.discard(finished.number)
                 if isinstance(finished.outcome, OutOfMemory) and finished.outcome.by_system:
                     self._wait_for_memory()
@@ -173,6 +172,7 @@ class Driver:
         return self.ended != "space" and len(self.ledger.records()) < self.settings.budget
 
     def _ask(self) -> Candidate | None:
+        """The next candidate, entered; None if there is none, or none at the moment."""
         while self._room():
             records = self.ledger.records()
             candidate = self.asking.next(records, len(records))
@@ -186,7 +186,8 @@ class Driver:
             if entered is not None:
                 return entered
             self.ledger.beat()
-            time.sleep(LATER)  # another driver had the same thought, and enters it at this moment
+            if len(self.ledger.records()) == len(records):  # claimed by a driver that has not entered it: it may have gone
+                return None
         self.ended = self.ended or "budget"
         return None
 

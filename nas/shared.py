@@ -111,8 +111,9 @@ class SharedLedger(Ledger):
 
     def close(self) -> None:
         if not self._reading:  # who goes on need not wait until this driver is taken to have gone
+            entered = {record.digest for record in self._records.values()}
             with contextlib.suppress(SQLAlchemyError):
-                self._claims.release(self._running())
+                self._claims.release([*self._running(), *(self._mine - entered)])
         super().close()
         self._engine.dispose()
 

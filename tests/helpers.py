@@ -157,9 +157,10 @@ def wait_for(executor: Any, seconds: float = 120) -> Outcome:
 
 
 def workers(driver: int | None = None) -> list[psutil.Process]:
-    """Processes in which a driver's jobs run: the children of its fork server, not the server itself."""
-    own = psutil.Process(driver)
-    return [child for child in own.children(recursive=True) if child.ppid() != own.pid]
+    """Processes in which a driver's jobs run: the children of its fork server, not the server itself, nor of a browser or of
+    Ray that runs beside it."""
+    servers = [each for each in psutil.Process(driver).children() if "forkserver" in " ".join(each.cmdline())]
+    return [worker for server in servers for worker in server.children()]
 
 
 class Listening(Silent):

@@ -19,7 +19,10 @@ import pytest
 from nas import claims
 from nas.blueprint import Pictures, express
 from nas.config import Settings
+from nas.driving import drive
 from nas.errors import ConfigError, RunError, RunFailed
+from nas.executors import EXECUTORS
+from nas.executors.inline import Inline
 from nas.joint import check_shared, claim_retraining
 from nas.ledger import Ledger
 from nas.messages import Candidate, Progress, Trained
@@ -28,6 +31,8 @@ from nas.searching import search
 from nas.server import alone, check_server
 from nas.shared import SharedLedger, reader_of
 from nas.space import read_space
+from nas.strategies import make_strategy
+from nas.strategies.asking import Asking
 from nas.view import Silent
 from tests import postgres
 from tests.helpers import ROOT, SMALL_SEARCH, as_options, nas, until, without_seconds
@@ -69,6 +74,10 @@ def candidate(number: int) -> Candidate:
     genotype = SPACE.sample(random.Random(number))
     blueprint, recipe = express(genotype, Pictures((8, 8, 1), 3, (10.0,), (4.0,)))
     return Candidate(number, genotype, f"digest{number}", blueprint=blueprint, recipe=recipe)
+
+
+def asking_of(chosen: Settings) -> Asking:
+    return Asking(SPACE, make_strategy(chosen.strategy, SPACE, 0, chosen), chosen)
 
 
 def test_many_drivers_enter_a_candidate_once(chosen: Settings) -> None:
@@ -215,6 +224,47 @@ def test_a_driver_that_is_suspended_while_it_enters_a_candidate_stops_nobody(
         assert other.add(candidate(0)) is not None
     assert one.add(candidate(1)) is not None, "as soon as it does"
     one.close()
+    other.close()
+
+
+class OfTwo(Inline):
+    """An executor that has room for two, and runs them by turns."""
+
+    @property
+    def free(self) -> int:
+        return 1 + super().free
+
+
+def test_a_claim_that_is_never_entered_keeps_no_worker_waiting(chosen: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its driver is killed in between, and this one has the same thought while a worker of its own trains."""
+    monkeypatch.setitem(EXECUTORS._parts, "of-two", OfTwo)
+    chosen = chosen.model_copy(update={"strategy": "random", "pruner": "none", "executor": "of-two", "budget": 2})
+    own = Ledger(None, SPACE, "random")
+    killed, ledger = (open_as(name, chosen) for name in ("killed", "other"))
+    for number in range(2):
+        own.add(asking_of(chosen).next(own.records(), number))
+    digest = own.record(1).digest
+    killed._claims.make(digest)
+    there: list[int] = []
+
+    def run(candidate: Candidate, heard: Callable[[Progress], bool]) -> Trained:
+        there.append(len(ledger.records()))
+        killed._claims.release([digest])
+        return Trained(0.5)
+
+    drive(chosen, ledger, asking_of(chosen), Silent(), lambda one: one, run)
+    assert there == [1, 2]
+    assert [record.digest for record in ledger.records()] == [record.digest for record in own.records()]
+    killed.close()
+    ledger.close()
+
+
+def test_a_driver_that_ends_leaves_no_claim_that_it_has_not_entered(chosen: Settings) -> None:
+    one, other = (open_as(name, chosen) for name in ("one", "other"))
+    one._claims.make("digest0")
+    one._mine.add("digest0")
+    one.close()
+    assert other.add(candidate(0)) is not None
     other.close()
 
 

@@ -47,6 +47,7 @@ def _fetch(own: Path, card: DataCard, fetch: Callable[[], Content]) -> None:
             raise RunFailed(f"the pictures of {card.name} did not arrive as they were sent")
         shutil.rmtree(own, ignore_errors=True)
         building.rename(own)
+        _read.add((own, card.digest))
     finally:
         shutil.rmtree(building, ignore_errors=True)
 

@@ -85,6 +85,10 @@ def reached(ray: Any) -> Iterator[None]:
         raise RunFailed(f"the Ray cluster: {why(problem)}") from None
 
 
+class Unfit(Exception):
+    """A machine cannot take a task."""
+
+
 @dataclass
 class Patience:
     """When slots are asked for again, and until when they are waited for."""

@@ -21,7 +21,7 @@ from typing import Any
 from nas import errors
 from nas.errors import RunFailed
 from nas.executors.base import Task, Told, Work, register_executor, task_over_time
-from nas.executors.cluster import GONE, TRIES, Patience, connected, no_room, reached, why
+from nas.executors.cluster import GONE, TRIES, Patience, Unfit, connected, no_room, reached, why
 from nas.executors.parcel import content_of, packed
 from nas.executors.processes import Processes
 from nas.executors.slot import Slot
@@ -29,11 +29,7 @@ from nas.messages import Blocked, DataCard, Finished, Lost, News
 from nas.run import write_whole
 
 LISTEN = 10.0  # seconds that a slot with nothing to say keeps a call
-LEAVING = 5.0  # seconds that slots may take to put their files away
-
-
-class _Unfit(Exception):
-    """A machine cannot take a task."""
+LEAVING = 5.0  # seconds that slots may take to put their files away, or to be made
 
 
 @dataclass
@@ -72,7 +68,8 @@ class OnRay:
         self._patience = Patience()
         self._raised: BaseException | None = None  # by the driver's function, while other news had been received
         self._local: Processes | None = None
-        self._ask()
+        with reached(self.ray):
+            self._ask()
 
     @property
     def free(self) -> int:
@@ -95,7 +92,8 @@ class OnRay:
         self._waiting = [each for each in self._waiting if each[0] != number]
         self._calls = {call: of for call, of in self._calls.items() if of != number}
         if number in self._running:
-            self.ray.kill(self._running.pop(number).slot)
+            with reached(self.ray):
+                self.ray.kill(self._running.pop(number).slot)
 
     def _finished(self, timeout: float) -> list[Finished]:
         self._raise()
@@ -113,7 +111,7 @@ class OnRay:
                 ended += [finished] if finished is not None else []
         if self._idle or self._running:
             self._patience.begins()
-        elif self._patience.over:
+        elif self._waiting and self._patience.over:
             raise RunFailed(no_room(self.ray, self.work.cluster, self._patience))
         if not ended:
             self._raise()
@@ -128,7 +126,7 @@ class OnRay:
         for left in reversed(range(TRIES)):
             try:
                 return self._called(self._some_slot(task, end), task, told, end)
-            except (_Unfit, ConnectionError, self.ray.exceptions.RayError) as problem:  # like a job, it is tried elsewhere
+            except (Unfit, ConnectionError, self.ray.exceptions.RayError) as problem:  # like a job, it is tried elsewhere
                 if not left:
                     raise RunFailed(f"{task.what}: {why(problem)}") from None
         raise AssertionError("it was tried")
@@ -136,6 +134,7 @@ class OnRay:
     def close(self) -> None:
         with contextlib.suppress(ConnectionError, self.ray.exceptions.RayError):  # a cluster that has gone has ended them all
             leaving = [slot.leave.remote() for slot in self._idle]  # others answer only when they have said what they have to
+            leaving += self._asked  # Ray 2.60 does not end an actor that it is just making
             if leaving:
                 self.ray.wait(leaving, num_returns=len(leaving), timeout=LEAVING)
             for slot in (*self._asked.values(), *self._idle, *(running.slot for running in self._running.values())):
@@ -162,6 +161,7 @@ class OnRay:
                 self._patience.no_use(why(problem))
                 if self._patience.at_its_end and not (self._asked or self._idle or self._running):
                     raise RunFailed(f"no worker could be started on the cluster: {why(problem)}") from None
+            self.ray.kill(slot)
             return  # else its machine has left; another is asked for
         self._idle.append(slot)
         self._ask()
@@ -186,7 +186,7 @@ class OnRay:
         try:
             said = self.ray.get(call)
         except self.ray.exceptions.RayError as problem:
-            del self._running[number]
+            self.ray.kill(self._running.pop(number).slot)
             return Finished(number, Lost(f"its place on the cluster is gone: {why(problem)}", True), running.seconds)
         for kind, content, files in said:
             if kind == "unfit":
@@ -271,7 +271,7 @@ class OnRay:
                         told(*content)
                     elif kind == "unfit":
                         self._patience.no_use(content)
-                        raise _Unfit(content)
+                        raise Unfit(content)
                     elif kind in ("returned", "raised"):
                         over = True
                         self._patience.works()
