@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from nas.errors import ConfigError, unknown
 from nas.machine import workers_with_room
@@ -111,6 +111,14 @@ class GeneticSettings(BaseModel):
     assist: bool = True
     pool: int = Field(default=40, ge=2, le=10_000)
     shrink: float = Field(default=0.0, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _has_an_effect(self) -> GeneticSettings:
+        for name in ("form", "population", "finish") if self.assist else ("pool",):
+            if getattr(self, name) != GeneticSettings.model_fields[name].default:
+                way = "add assist: false, or take it away" if self.assist else "take it away"
+                raise ValueError(f"{name} has no effect with assist: {str(self.assist).lower()}; {way}")
+        return self
 
 
 class Settings(BaseModel):

@@ -73,7 +73,7 @@ def test_one_name_may_stand_for_a_list_of_one():
 
 
 def test_settings_survive_the_trip_through_plain_data():
-    chosen = settings(None, time="30m", max_params="500k", plugin=("a.py",), genetic={"population": 6})
+    chosen = settings(None, time="30m", max_params="500k", plugin=("a.py",), genetic={"assist": False, "population": 6})
     stored = {key: value for key, value in chosen.model_dump(mode="json").items() if value is not None}
     assert settings(None, **stored) == chosen
 
@@ -127,6 +127,7 @@ def test_what_is_no_amount_is_refused(text):
         ("pruner: ahsa\n", "mine.yaml, line 1: pruner: input should be 'none', 'asha' or 'median'; found 'ahsa'"),
         ("genetic:\n  population: 1\n", "mine.yaml, line 2: genetic.population: input should be greater than or equal to 2"),
         ("genetic:\n  popluation: 9\n", "mine.yaml, line 2: genetic.popluation: unknown setting 'popluation' (did you mean"),
+        ("genetic:\n  finish: 0.2\n", "mine.yaml, line 1: genetic: finish has no effect with assist: true; add assist: false"),
         ("budget: 3\nbudget: 4\n", "mine.yaml, line 2: the key 'budget' stands here twice"),
         ("- budget\n", "mine.yaml: a configuration is a mapping from settings to values"),
     ],
@@ -144,6 +145,7 @@ def test_a_wrong_file_is_told_with_its_line(tmp_path, text, told):
         ({"budget": 0}, "--budget: input should be greater than or equal to 1; found 0"),
         ({"train_part": 1.5}, "--train-part: input should be less than or equal to 1; found 1.5"),
         ({"max_flops": "lots"}, "--max-flops: a number such as 500000, 500k or 60M is expected; found 'lots'"),
+        ({"genetic": {"assist": False, "pool": 9}}, "--genetic: pool has no effect with assist: false; take it away"),
         ({"genetic": {"crossover": 2}}, "--genetic.crossover: input should be less than or equal to 1; found 2"),
     ],
 )

@@ -16,7 +16,7 @@ from nas.space import read_space
 from nas.strategies import make_strategy
 
 STRATEGIES = {
-    "genetic": {"strategy": "genetic", "genetic": {"assist": False}},
+    "genetic": {"strategy": "genetic", "genetic": {"assist": False, "population": 8}},
     "assisted": {"strategy": "genetic", "genetic": {"assist": True}},
     "tpe": {"strategy": "optuna", "sampler": "tpe"},
     "qmc": {"strategy": "optuna", "sampler": "qmc"},
@@ -62,9 +62,8 @@ def score(genotype, report=None):
     return 1 - abs(genotype["width"] - 7) / 20 - abs(depth - 3) / 30
 
 
-def fresh(strategy, space, seed=1, **options):
-    given = {**STRATEGIES[strategy], "genetic": {**options.get("genetic", {}), **STRATEGIES[strategy].get("genetic", {})}}
-    chosen = settings(None, seed=seed, **given)
+def fresh(strategy, space, seed=1):
+    chosen = settings(None, seed=seed, **STRATEGIES[strategy])
     return make_strategy(chosen.strategy, space, seed, chosen)
 
 
@@ -97,7 +96,7 @@ def played(proposer, space, count):
 )
 def test_every_genotype_is_valid_and_canonical(strategy, space):
     space = read_space(space)
-    for record in played(fresh(strategy, space, genetic={"population": 8}), space, 30):
+    for record in played(fresh(strategy, space), space, 30):
         checked = space.check(record.genotype)
         assert json.dumps(checked) == json.dumps(record.genotype)
 
@@ -105,7 +104,7 @@ def test_every_genotype_is_valid_and_canonical(strategy, space):
 @every_strategy
 def test_a_proposal_names_its_way_and_only_parents_that_were_there(strategy):
     space = read_space(MIXED)
-    proposer = fresh(strategy, space, genetic={"population": 8})
+    proposer = fresh(strategy, space)
     records = played(proposer, space, 30)
     for number in range(31):
         proposal = proposer.propose(records[:number], number)
@@ -116,10 +115,10 @@ def test_a_proposal_names_its_way_and_only_parents_that_were_there(strategy):
 @every_strategy
 def test_a_proposal_depends_on_space_seed_number_and_records_alone(strategy):
     space = read_space(MIXED)
-    old = fresh(strategy, space, genetic={"population": 8})
+    old = fresh(strategy, space)
     records = played(old, space, 30)
     for number in (0, 7, 8, 19, 30, 3):
-        expected = fresh(strategy, space, genetic={"population": 8}).propose(records[:number], number)
+        expected = fresh(strategy, space).propose(records[:number], number)
         assert old.propose(records[:number], number) == expected
         assert old.propose(tuple(records[:number]), number) == expected
 
@@ -127,21 +126,21 @@ def test_a_proposal_depends_on_space_seed_number_and_records_alone(strategy):
 @every_strategy
 def test_a_running_candidate_that_has_ended_meanwhile_is_seen_as_ended(strategy):
     space = read_space(MIXED)
-    old = fresh(strategy, space, genetic={"population": 8})
+    old = fresh(strategy, space)
     records = played(old, space, 24)
     ended = [Record(r.number, r.genotype, "trained", value=5.0, curve=(5.0,)) if r.state == "running" else r for r in records]
-    assert old.propose(ended, 24) == fresh(strategy, space, genetic={"population": 8}).propose(ended, 24)
+    assert old.propose(ended, 24) == fresh(strategy, space).propose(ended, 24)
 
 
 @every_strategy
 def test_a_proposal_leaves_the_records_and_all_global_generators_alone(strategy):
     space = read_space(MIXED)
-    records = played(fresh(strategy, space, genetic={"population": 8}), space, 24)
+    records = played(fresh(strategy, space), space, 24)
     before = json.dumps([record.genotype for record in records])
     random.seed(1)
     np.random.seed(1)
     states = random.getstate(), np.random.get_state()[1].tolist()
-    proposer = fresh(strategy, space, genetic={"population": 8})
+    proposer = fresh(strategy, space)
     for _ in range(3):
         proposer.propose(records, 24)
     assert (random.getstate(), np.random.get_state()[1].tolist()) == states
@@ -167,7 +166,7 @@ def test_other_numbers_get_other_proposals(strategy):
 @pytest.mark.parametrize("number", [0, 5, 20])
 def test_refusals_lead_elsewhere(strategy, number):
     space = read_space("connected")
-    proposer = fresh(strategy, space, genetic={"population": 8})
+    proposer = fresh(strategy, space)
     records = played(proposer, space, number)
     refused = []
     for index in range(8):

@@ -44,6 +44,10 @@ def genetic(space=SPACE, seed=1, **options):
     return Genetic(space, seed, settings(genetic={"population": 6, "tournament": 3, "assist": False, **options}))
 
 
+def assisted(space=SPACE, seed=1, **options):
+    return Genetic(space, seed, settings(genetic={"tournament": 3, **options}))
+
+
 def trained(number, genotype, value):
     return Record(number, genotype, "trained", value=value, curve=(value,))
 
@@ -210,7 +214,7 @@ def test_assisted_the_child_of_many_that_should_improve_most_is_chosen():
     records = population(30, space, lambda number: 0.0)
     records = [trained(r.number, r.genotype, r.genotype["learning_rate"] ** 0.5) for r in records]
     rates = sorted((r.genotype["learning_rate"] for r in records), reverse=True)
-    chosen = [genetic(space, seed, assist=True).propose(records, 30) for seed in range(20)]
+    chosen = [assisted(space, seed).propose(records, 30) for seed in range(20)]
     assert all(proposal.operator.endswith(", chosen") for proposal in chosen)
     assert sum(proposal.genotype["learning_rate"] >= rates[3] for proposal in chosen) >= 17
 
@@ -241,7 +245,7 @@ def test_assisted_the_size_of_networks_is_learned_from_and_what_is_too_large_not
         sizes = {"parameters": network.parameters, "flops": network.flops}
         records.append(dataclasses.replace(record, value=value, curve=(value,), **sizes))
     most = sorted(record.parameters for record in records)[-2]
-    strategy = genetic(space, assist=True, pool=60)
+    strategy = assisted(space, pool=60)
 
     def costs(genotype):
         network = cost(genotype)
@@ -260,7 +264,7 @@ def test_assisted_no_network_that_is_known_is_chosen_whatever_its_genes():
     sizes = {"parameters": 1, "flops": 1}
     records = [Record(n, {"a": n + 1, "nothing": "p"}, "trained", n, curve=(n,), digest=f"{n + 1}", **sizes) for n in range(5)]
     records += [dataclasses.replace(records[0], number=number) for number in range(5, 12)]
-    strategy = genetic(space, assist=True)
+    strategy = assisted(space)
     strategy.costs = lambda genotype: Network(1, 1, lambda: str(genotype["a"]))
     assert {strategy.propose(records, number).genotype["a"] for number in range(12, 30)} == {6}
 
@@ -269,7 +273,7 @@ def test_assisted_no_network_that_is_known_is_chosen_whatever_its_genes():
 def test_assisted_a_score_that_none_can_reckon_with_is_no_trouble(odd):
     records = [dataclasses.replace(record, value=record.value if record.number % 3 else odd) for record in population(20)]
     records[-1] = dataclasses.replace(records[-1], state="running", value=None)
-    proposal = genetic(assist=True).propose(records, 20)
+    proposal = assisted().propose(records, 20)
     assert proposal.operator.endswith(", chosen")
     assert not any(parent % 3 == 0 for parent in proposal.parents)
 
