@@ -26,11 +26,13 @@ test: install
 
 # Keras on its other backends, each beside the installed packages, in a folder of its own: `pip` would never take it out again.
 BACKENDS := .backends
+JAX := 0.10.2
+TORCH := 2.13.0
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --target
 
 test-backends: install
-	[ -f $(BACKENDS)/jax/.whole ] || { rm -rf $(BACKENDS)/jax && $(PIP) $(BACKENDS)/jax --no-deps 'jax>=0.10,<0.12' 'jaxlib>=0.10,<0.12' && touch $(BACKENDS)/jax/.whole; }
-	[ -f $(BACKENDS)/torch/.whole ] || { rm -rf $(BACKENDS)/torch && $(PIP) $(BACKENDS)/torch 'torch==2.13.0' && touch $(BACKENDS)/torch/.whole; }
+	[ -f $(BACKENDS)/jax/.whole-$(JAX) ] || { rm -rf $(BACKENDS)/jax && $(PIP) $(BACKENDS)/jax --no-deps jax==$(JAX) jaxlib==$(JAX) && touch $(BACKENDS)/jax/.whole-$(JAX); }
+	[ -f $(BACKENDS)/torch/.whole-$(TORCH) ] || { rm -rf $(BACKENDS)/torch && $(PIP) $(BACKENDS)/torch torch==$(TORCH) && touch $(BACKENDS)/torch/.whole-$(TORCH); }
 	KERAS_BACKEND=jax PYTHONPATH="$(CURDIR)/$(BACKENDS)/jax" $(BIN)/python -m pytest -n 2 -m backend
 	KERAS_BACKEND=torch PYTHONPATH="$(CURDIR)/$(BACKENDS)/torch" $(BIN)/python -m pytest -n 2 -m backend
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from plans import searched
 from rows import append, rows
 
-COLUMNS = ("workers", "round", "candidates", "seconds")
+COLUMNS = ("dataset", "max_flops", "candidates", "workers", "round", "seconds")
 
 
 def main() -> None:
@@ -32,13 +32,13 @@ def main() -> None:
     parser.add_argument("--max-flops", default="30M")
     parser.add_argument("--report", action="store_true", help="search nothing")
     options = parser.parse_args()
-    done = {(row["workers"], row["round"]) for row in rows(options.csv)}
+    done = {tuple(row[name] for name in COLUMNS[:-1]) for row in rows(options.csv)}
     for turn in range(0 if options.report else options.rounds):
         for workers in options.workers:
-            if (str(workers), str(turn)) not in done:
-                seconds = timed(workers, options)
-                append(options.csv, COLUMNS, (workers, turn, options.budget, round(seconds, 1)))
-    report(options.csv)
+            asked = (options.dataset, options.max_flops, options.budget, workers, turn)
+            if tuple(map(str, asked)) not in done:
+                append(options.csv, COLUMNS, (*asked, round(timed(workers, options), 1)))
+    report(options)
 
 
 def timed(workers: int, options: argparse.Namespace) -> float:
@@ -49,18 +49,17 @@ def timed(workers: int, options: argparse.Namespace) -> float:
         return searched([*words, *fixed], Path(folder) / "run")
 
 
-def report(file: Path) -> None:
+def report(options: argparse.Namespace) -> None:
     """Medians over the rounds."""
-    found: dict[int, list[float]] = {}
-    each: dict[int, float] = {}
-    for row in rows(file):
-        found.setdefault(int(row["workers"]), []).append(float(row["seconds"]))
-        each[int(row["workers"])] = float(row["candidates"])
+    same, found = (options.dataset, options.max_flops, options.budget), dict[int, list[float]]()
+    for row in rows(options.csv):
+        if all(row[name] == str(value) for name, value in zip(COLUMNS[:3], same, strict=True)):
+            found.setdefault(int(row["workers"]), []).append(float(row["seconds"]))
     print("workers,rounds,seconds,low,high,candidates_per_hour,of_the_fewest_workers")
     first = statistics.median(found[min(found)]) if found else 0.0
     for workers, seconds in sorted(found.items()):
         middle = statistics.median(seconds)
-        rate = 3600 * each[workers] / middle
+        rate = 3600 * options.budget / middle
         print(f"{workers},{len(seconds)},{middle:.0f},{min(seconds):.0f},{max(seconds):.0f},{rate:.0f},{middle / first:.2f}")
 
 

@@ -30,8 +30,8 @@ class Claims:
         self._engine, self._study, self._driver = engine, study, driver
 
     def make(self, digest: str) -> bool:
-        """Claim a candidate that nobody has entered; a driver may have claimed it that has gone before it did. False if that
-        lives: it is about to enter it, though it should not be its turn."""
+        """Claim a candidate that nobody has entered; a driver that has gone may have claimed it before. False if another one
+        has that lives, or has not been silent for long: it may still enter it."""
         mine = {"driver": self._driver, "seen": func.now()}
         new = insert(TABLE).values(study=self._study, digest=digest, **mine)
         free = (TABLE.c.driver == self._driver) | _stale()

@@ -19,7 +19,7 @@ from nas.executors import Executor
 from nas.interrupts import Interrupts
 from nas.keeping import Keeping
 from nas.ledger import Ledger
-from nas.machine import scarce_memory
+from nas.machine import PATIENCE, wait_for_memory
 from nas.messages import Blocked, Candidate, Finished, Infeasible, Lost, News, OutOfMemory, Pulse
 from nas.pruners import Prune
 from nas.result import best_of, goodness
@@ -30,7 +30,6 @@ from nas.view import View, name_of
 TICK = 0.5  # seconds that the loop waits for news before it looks at the clock
 PLACES = 20  # times that a candidate's place may go without a word against the candidate
 TAKEN = "this driver was silent for too long; another one trains it"
-PATIENCE = 60.0  # seconds that a machine without memory is given to have some again
 
 
 class _TimeOver(BaseException):
@@ -116,7 +115,7 @@ class Driver:
             for finished in self.executor.finished(listen):
                 self._out.discard(finished.number)
                 if isinstance(finished.outcome, OutOfMemory) and finished.outcome.by_system:
-                    self._wait_for_memory()
+                    wait_for_memory(min(PATIENCE, self.deadline - time.monotonic()), self.ledger.beat)
                 with self._interrupts.held():
                     if not self._tell(finished):
                         again.append(self.ledger.candidate(finished.number))
@@ -227,13 +226,6 @@ class Driver:
         self._keep()
         self.view.finished(record, best_of(self.ledger.records()))
         return True
-
-    def _wait_for_memory(self) -> None:
-        """Give what took all memory some time to end, or to be ended: what is sent out meanwhile would be the next to go."""
-        end = min(time.monotonic() + PATIENCE, self.deadline)
-        while scarce_memory() and time.monotonic() < end:
-            self.ledger.beat()
-            time.sleep(TICK)
 
     def _name(self, number: int) -> str:
         return name_of(self.ledger.record(number))

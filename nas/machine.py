@@ -8,7 +8,8 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -16,6 +17,7 @@ import psutil
 _LIMITS = ("memory.max", "memory.limit_in_bytes")  # control groups of version 2, of version 1
 _EVENTS = ("memory.events", "memory.oom_control")
 EACH = 2_000_000_000  # bytes for a worker on a CPU: `nas plan` foretells half of it for networks up to 60 MFLOPs
+PATIENCE = 60.0  # seconds that a machine without memory is given to have some again
 SPARED = 0.1  # part of the memory that is left to the driver and to everything else
 
 
@@ -64,6 +66,14 @@ def scarce_memory() -> bool:
     """Whether hardly any memory of this machine is free at the moment."""
     memory = psutil.virtual_memory()
     return bool(memory.available < SPARED * memory.total)
+
+
+def wait_for_memory(seconds: float, meanwhile: Callable[[], None] = lambda: None) -> None:
+    """Give what took all memory some time to end, or to be ended: what is begun meanwhile would be the next to go."""
+    end = time.monotonic() + seconds
+    while scarce_memory() and time.monotonic() < end:
+        meanwhile()
+        time.sleep(0.5)
 
 
 def own_memory() -> int:

@@ -74,7 +74,7 @@ class SharedLedger(Ledger):
         self._lost: list[int] = []  # to others, and not told yet
         self._next = self._beaten = 0.0  # when others are looked at again, when this driver gave a sign of life; by `awake`
         self._troubled = -math.inf  # when the server last made this driver wait: then others may have waited as well
-        self._begun: set[int] = set()
+        self._records, self._begun = {}, set()
         try:
             if facts is None:
                 self._found(chosen.study)
@@ -190,7 +190,8 @@ class SharedLedger(Ledger):
         return [record.number for record in self.records() if self._others(record) and record.number < self._budget]
 
     def add(self, candidate: Candidate) -> Candidate | None:
-        """As `Ledger.add`; None if another driver was quicker, with this candidate or with the last that the budget allows."""
+        """As `Ledger.add`; None if another driver was quicker, with this candidate (which it may not have entered yet) or with
+        the last that the budget allows."""
         return self._patiently(partial(self._added, candidate))
 
     def _added(self, candidate: Candidate) -> Candidate | None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import optuna
 import pytest
 
 from nas import claims
@@ -28,7 +29,7 @@ from nas.ledger import Ledger
 from nas.messages import Candidate, Progress, Trained
 from nas.run import Run
 from nas.searching import search
-from nas.server import alone, check_server
+from nas.server import alone, check_server, engine_of, storage_at
 from nas.shared import SharedLedger, reader_of
 from nas.space import read_space
 from nas.strategies import make_strategy
@@ -259,6 +260,30 @@ def test_a_claim_that_is_never_entered_keeps_no_worker_waiting(chosen: Settings,
     ledger.close()
 
 
+def test_a_driver_with_nothing_else_to_do_waits_for_a_claim(chosen: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the first candidate, by a driver that has not entered it; it ends while this one waits."""
+    chosen = chosen.model_copy(update={"strategy": "random", "pruner": "none", "executor": "inline", "budget": 2})
+    killed, ledger = (open_as(name, chosen) for name in ("killed", "other"))
+    digest = getattr(asking_of(chosen).next((), 0), "digest", "")
+    killed._claims.make(digest)
+    tries: list[Candidate | None] = []
+    add = ledger.add
+
+    def counted(each: Candidate) -> Candidate | None:
+        tries.append(add(each))
+        if len(tries) == 3:
+            killed._claims.release([digest])
+        return tries[-1]
+
+    monkeypatch.setattr(ledger, "add", counted)
+    result = drive(chosen, ledger, asking_of(chosen), Silent(), lambda one: one, lambda one, heard: Trained(0.5))
+    assert result.ended == "budget"
+    assert [each and each.number for each in tries] == [None, None, None, 0, 1]
+    assert result.records[0].digest == digest
+    killed.close()
+    ledger.close()
+
+
 def test_a_driver_that_ends_leaves_no_claim_that_it_has_not_entered(chosen: Settings) -> None:
     one, other = (open_as(name, chosen) for name in ("one", "other"))
     one._claims.make("digest0")
@@ -361,6 +386,22 @@ def test_a_server_that_stays_silent_ends_the_search_with_a_sentence(running, cho
     finally:
         running.start()
     ledger.close()
+
+
+def test_a_server_that_goes_before_the_study_is_open_is_told(running: postgres.Server, chosen: Settings) -> None:
+    running.stop()
+    try:
+        with pytest.raises(RunFailed, match="--storage: the database cannot be used"):
+            open_as("one", chosen)
+    finally:
+        running.start()
+    open_as("one", chosen).close()
+    engine = engine_of(chosen.storage)
+    with storage_at(engine) as storage:
+        optuna.load_study(storage=storage, study_name=chosen.study).add_trial(optuna.create_trial(value=0.5))
+    engine.dispose()
+    with pytest.raises(RunError, match=f"study '{chosen.study}'.*is damaged"):
+        open_as("one", chosen)
 
 
 def test_a_study_that_was_removed_is_told_on_resume(chosen: Settings) -> None:

@@ -1,4 +1,4 @@
-"""How a Ray cluster is reached, how patient one is with it, and what is said when it cannot do what it is asked for."""
+"""How a Ray cluster is reached, what it is asked for, how patient one is with it, and what is said when it cannot do that."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nas.errors import ConfigError, RunFailed, first_line, to_install
+from nas.machine import cores
 from nas.messages import Cluster
 
 ANSWER = 10.0  # seconds that a cluster may take to accept a connection
@@ -38,7 +39,7 @@ def connected(cluster: Cluster) -> Any:
             raise ConfigError(f"this process is connected to the cluster at {there}; ray.shutdown() ends that", "--ray-address")
         return ray
     _answers(address)
-    options = {"include_dashboard": False} if address == OWN else {}
+    options = {"include_dashboard": False, "num_cpus": cores()} if address == OWN else {}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what is told here
@@ -85,6 +86,21 @@ def reached(ray: Any) -> Iterator[None]:
         raise RunFailed(f"the Ray cluster: {why(problem)}") from None
 
 
+@dataclass
+class Running:
+    """A job that a slot has."""
+
+    slot: Any
+    job: Any
+    spent: float
+    calls: list[Any]  # that gave it the job, and pictures
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        return self.spent + time.monotonic() - self.began
+
+
 class Unfit(Exception):
     """A machine cannot take a task."""
 
@@ -112,9 +128,17 @@ class Patience:
         """There is a slot, or from now on a use for one."""
         self._since = time.monotonic()
 
+    def breathes(self) -> None:
+        """A slot is at work, whatever comes of it."""
+        self._worked = True
+
     def works(self) -> None:
         """A slot has done something."""
         self.useless, self._worked = 0, True
+
+    def later(self) -> None:
+        """A slot was gone before it could be used: its machine may have left, or may have no room for a process."""
+        self._later = time.monotonic() + PAUSE
 
     @property
     def over(self) -> bool:
@@ -132,6 +156,13 @@ class Patience:
         return self.useless >= TRIES
 
 
+def places(ray: Any, cluster: Cluster) -> int:
+    """How many candidates the whole cluster has room for, at most."""
+    there = ray.cluster_resources()
+    wanted = {"CPU": cluster.cpus, "GPU": cluster.gpus}
+    return int(min(there.get(name, 0.0) / each for name, each in wanted.items() if each))
+
+
 def no_room(ray: Any, cluster: Cluster, patience: Patience) -> str:
     """The message where no candidate had a place for too long."""
     there = ray.cluster_resources()
@@ -144,5 +175,7 @@ def no_room(ray: Any, cluster: Cluster, patience: Patience) -> str:
 
 
 def why(problem: Exception) -> str:
-    """The first line of what went wrong in an actor, or of what Ray says."""
+    """What went wrong in an actor, or what Ray says, in a line."""
+    if getattr(problem, "actor_init_failed", False):  # a traceback, the problem itself at its end
+        return str(problem).strip().splitlines()[-1][:200]
     return first_line(getattr(problem, "cause", None) or problem)[:200]

@@ -14,14 +14,13 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nas import errors
 from nas.errors import RunFailed
 from nas.executors.base import Task, Told, Work, register_executor, task_over_time
-from nas.executors.cluster import GONE, TRIES, Patience, Unfit, connected, no_room, reached, why
+from nas.executors.cluster import GONE, TRIES, Patience, Running, Unfit, connected, no_room, places, reached, why
 from nas.executors.parcel import content_of, packed
 from nas.executors.processes import Processes
 from nas.executors.slot import Slot
@@ -30,19 +29,6 @@ from nas.run import write_whole
 
 LISTEN = 10.0  # seconds that a slot with nothing to say keeps a call
 LEAVING = 5.0  # seconds that slots may take to put their files away, or to be made
-
-
-@dataclass
-class _Running:
-    slot: Any
-    job: Any
-    spent: float
-    calls: list[Any]  # that gave it the job, and pictures
-    began: float = field(default_factory=time.monotonic)
-
-    @property
-    def seconds(self) -> float:
-        return self.spent + time.monotonic() - self.began
 
 
 @register_executor("ray")
@@ -57,11 +43,12 @@ class OnRay:
             self.ray.remote(Slot).options(num_cpus=work.cluster.cpus, num_gpus=work.cluster.gpus, max_restarts=0).remote
         )
         shared = work.cluster.cpus if work.cluster.shared_memory else None
-        self._with = (str(work.function), plugins, work.limits, shared, os.environ.get("KERAS_BACKEND", ""))
+        backend = os.environ.get("KERAS_BACKEND", "")
+        self._with = (str(work.function), plugins, work.limits, shared, backend, work.cluster.gpus)
         self._asked: dict[Any, Any] = {}  # call in flight → slot that Ray has not placed yet
         self._idle: list[Any] = []
         self._waiting: list[tuple[int, Any, float]] = []  # jobs for which there is no slot at the moment
-        self._running: dict[int, _Running] = {}
+        self._running: dict[int, Running] = {}
         self._calls: dict[Any, int] = {}  # call in flight → number of the job whose slot it is to
         self._content: dict[str, Any] = {}  # digest of pictures → where Ray keeps them for whoever has none
         self._back: Counter[tuple[int, bool]] = Counter()  # number, whether its slot had gone → how often it was handed back
@@ -134,9 +121,11 @@ class OnRay:
     def close(self) -> None:
         with contextlib.suppress(ConnectionError, self.ray.exceptions.RayError):  # a cluster that has gone has ended them all
             leaving = [slot.leave.remote() for slot in self._idle]  # others answer only when they have said what they have to
-            leaving += self._asked  # Ray 2.60 does not end an actor that it is just making
             if leaving:
                 self.ray.wait(leaving, num_returns=len(leaving), timeout=LEAVING)
+            coming = places(self.ray, self.work.cluster) - len(self._idle) - len(self._running)
+            if min(coming, len(self._asked)) > 0:  # Ray 2.60 does not end an actor that it is just making
+                self.ray.wait(list(self._asked), num_returns=min(coming, len(self._asked)), timeout=LEAVING)
             for slot in (*self._asked.values(), *self._idle, *(running.slot for running in self._running.values())):
                 self.ray.kill(slot)
         for kept in (self._asked, self._idle, self._waiting, self._running, self._calls, self._content):
@@ -157,12 +146,14 @@ class OnRay:
         try:
             self.ray.get(call)
         except self.ray.exceptions.RayError as problem:
-            if "creation task" in str(problem):  # it cannot work there; elsewhere another may
+            if getattr(problem, "actor_init_failed", False):  # it cannot work there; elsewhere another may
                 self._patience.no_use(why(problem))
                 if self._patience.at_its_end and not (self._asked or self._idle or self._running):
                     raise RunFailed(f"no worker could be started on the cluster: {why(problem)}") from None
+            else:
+                self._patience.later()
             self.ray.kill(slot)
-            return  # else its machine has left; another is asked for
+            return
         self._idle.append(slot)
         self._ask()
         self._hand_out()
@@ -172,7 +163,7 @@ class OnRay:
         while self._waiting and self._idle:
             number, job, spent = self._waiting.pop(0)
             slot = self._idle.pop()
-            self._running[number] = _Running(slot, job, spent, [slot.submit.remote(number, packed(job), spent)])
+            self._running[number] = Running(slot, job, spent, [slot.submit.remote(number, packed(job), spent)])
             self._calls[slot.listen.remote(LISTEN)] = number
 
     def _hear(self, call: Any) -> Finished | None:
@@ -195,6 +186,7 @@ class OnRay:
                 write_whole(Path(getattr(running.job, name)), data)
             if kind in ("progress", "finished"):
                 self._patience.works()
+                del self._back[number, True]
             if kind == "finished":
                 del self._running[number]
                 self._idle.append(running.slot)
@@ -213,7 +205,9 @@ class OnRay:
         self._back[number, gone] += 1
         if not gone:
             self._patience.no_use(reason)
-        if self._back[number, True] >= GONE or (self._back[number, False] >= TRIES and alone):
+        if self._back[number, True] >= GONE:
+            return Finished(number, Lost(f"its places on the cluster go before it begins: {reason}", True), running.seconds)
+        if self._back[number, False] >= TRIES and alone:
             return Finished(number, Blocked(f"no machine of the cluster could take its job: {reason}"), running.seconds)
         self._waiting.insert(0, (number, running.job, running.spent))  # it has not been trained
         return None
@@ -228,6 +222,7 @@ class OnRay:
             return [slot.give.remote(self._pictures(content))]
         else:
             go_on = self._heard(content)
+            self._patience.breathes()
             if kind == "progress":
                 slot.answer.remote(go_on)
         return []

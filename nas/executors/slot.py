@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import queue
 import shutil
 import socket
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,11 +28,13 @@ from nas.errors import NasError, RunFailed
 from nas.executors.base import Task, Work, by_name, reason_of
 from nas.executors.parcel import Parcel, Written, unpacked
 from nas.executors.processes import Processes
-from nas.machine import cores, default_memory
-from nas.messages import Blocked, Content, DataCard, Finished, Limits, News, Progress
+from nas.machine import PATIENCE, cores, default_memory, wait_for_memory
+from nas.messages import Blocked, Content, DataCard, Finished, Limits, News, OutOfMemory, Progress
 
+GPUS = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")  # by which a process knows what it may use
 AT_HAND = "nas.datasets.fetched:at_hand"  # by name: an executor knows no worker
 LOOK = 1.0  # seconds between two looks at the worker
+PULSE = 5.0  # seconds between two signs of life that are passed on: each costs the driver a call
 ARRIVING = 1_800.0  # seconds that pictures may take to arrive
 LOCK = "lives"  # in a slot's home, held as long as it lives
 HOME = "nas-slot-"  # with the number of the process, so that the next one sees whose owner has gone
@@ -43,13 +47,23 @@ class Slot:
     `give`), and the last word: `finished` of a job, `returned` or `raised` of a task, `unfit` of either, if this machine
     cannot do it: no space, no pictures, no process. With `cpus`, and no limit of memory, a job may have as large a part
     of the memory as it has of the cores: so it is ended here, with a word, before the system or Ray ends any of them.
+    `backend` is the driver's, since a cluster that ran before has another environment; with 0 `gpus` none is seen, which Ray
+    does not see to. Both are left as they are where they are None.
     """
 
     def __init__(
-        self, function: str, plugins: dict[str, str], limits: Limits, cpus: float | None, backend: str | None = None
+        self,
+        function: str,
+        plugins: dict[str, str],
+        limits: Limits,
+        cpus: float | None,
+        backend: str | None = None,
+        gpus: float | None = None,
     ) -> None:
         _tidy()
-        if backend is not None:  # the driver's: a cluster that ran before has another environment
+        if gpus == 0:
+            os.environ |= dict.fromkeys(GPUS, "")
+        if backend is not None:
             os.environ.pop("KERAS_BACKEND", None)
             os.environ |= {"KERAS_BACKEND": backend} if backend else {}
         self._home = Path(tempfile.mkdtemp(prefix=f"{HOME}{os.getpid()}-"))
@@ -61,6 +75,7 @@ class Slot:
         for file in files:
             file.write_text(plugins[file.name], encoding="utf-8")
         self._log = self._home / "log.txt"
+        self._pulsed = -math.inf  # by time.monotonic
         self._told = 0  # bytes of the log that the driver has
         self._said: queue.SimpleQueue[tuple[str, Any, dict[str, bytes]]] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[bool] = queue.SimpleQueue()
@@ -86,8 +101,11 @@ class Slot:
             ended: list[Finished] = []
             while not ended:
                 ended = self._hands.finished(LOOK)
-            if isinstance(ended[0].outcome, Blocked):  # by what is here: elsewhere there may be space, and sound pictures
-                raise RunFailed(ended[0].outcome.reason)
+            outcome = ended[0].outcome
+            if isinstance(outcome, OutOfMemory) and outcome.by_system:
+                wait_for_memory(PATIENCE)
+            if isinstance(outcome, Blocked):  # by what is here: elsewhere there may be space, and sound pictures
+                raise RunFailed(outcome.reason)
             self._say("finished", ended[0])
 
         self._begin(parcel, work)
@@ -150,7 +168,9 @@ class Slot:
 
     def _heard(self, news: News) -> bool:
         if not isinstance(news, Progress):
-            self._say("pulse", news)
+            if time.monotonic() >= self._pulsed + PULSE:
+                self._say("pulse", news)
+                self._pulsed = time.monotonic()
             return True
         self._say("progress", news)
         return self._answers.get()

@@ -63,6 +63,7 @@ class Asking:
     noun: str = "candidate"
     _rows: list[list[Record]] = field(default_factory=list)  # of each candidate, what was refused before it
     _known: dict[str, str] = field(default_factory=dict)  # genotype → why it is refused, by the limits that hold here
+    _kept: set[str] = field(default_factory=set)  # those of them that are kept with a candidate
 
     def __post_init__(self) -> None:
         if self.express is not None and hasattr(self.strategy, "costs"):
@@ -75,7 +76,7 @@ class Asking:
         shown = self._with_refused(records)
         before = Counter(self.refused)
         turned_down: list[Record] = []
-        own: list[tuple[Genotype, str]] = []
+        own: dict[str, tuple[Genotype, str]] = {}  # known as refused from now on, once the candidate is kept
         for proposal in self._proposals(shown, turned_down, number):
             if time.monotonic() >= self.deadline:
                 break
@@ -85,10 +86,11 @@ class Asking:
             if why is None:
                 candidate, why = self._candidate(proposal, number, seen)
                 if candidate is not None:
-                    return dataclasses.replace(candidate, refused=tuple(own))
-                if why != DUPLICATE and len(turned_down) < ASKED:  # what is drawn after that is not the strategy's
-                    self._known[key] = why
-                    own.append((genotype, why))
+                    return dataclasses.replace(candidate, refused=tuple(own.values()))
+            if why != DUPLICATE and len(turned_down) < ASKED:  # what is drawn after that is not the strategy's
+                self._known[key] = why
+                if key not in self._kept:
+                    own.setdefault(key, (genotype, why))
             self.refused[why] += 1
             turned_down.append(_refused(len(shown) + len(turned_down), genotype, why))
         self.exhausted = self._numbers(self.refused - before, number)
@@ -122,6 +124,7 @@ class Asking:
                 still = [(genotype, why) for genotype, why in refused if why]
                 self._rows.append([_refused(len(rows) + at, *each) for at, each in enumerate(still)])
                 self._known |= {canonical_json(genotype): why for genotype, why in still}
+                self._kept |= {canonical_json(genotype) for genotype, _ in still}
             rows += self._rows[place]
             rows.append(record)
         return rows

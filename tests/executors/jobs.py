@@ -66,6 +66,11 @@ def blocked_once(job: str, report: Any) -> Outcome:
     return Blocked("the disk is full")
 
 
+def blocked(job: float, report: Any) -> Outcome:
+    """As on a machine whose disk is full and stays so."""
+    return Blocked("the disk is full")
+
+
 def ancestors(argument: None, told: Any) -> list[str]:
     """The command lines of the processes above this one."""
     return [" ".join(each.cmdline()) for each in psutil.Process().parents()]
@@ -95,6 +100,11 @@ def environment(argument: str, told: Any) -> list[str]:
 def backend(argument: None, told: Any) -> str | None:
     """The backend that Keras would take here."""
     return os.environ.get("KERAS_BACKEND")
+
+
+def gpus(argument: None, told: Any) -> str | None:
+    """The GPUs that JAX would see here."""
+    return os.environ.get("CUDA_VISIBLE_DEVICES")
 
 
 def breathe(job: float, report: Any) -> Outcome:

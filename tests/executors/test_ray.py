@@ -6,6 +6,7 @@ import dataclasses
 import importlib.util
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -24,10 +25,10 @@ import pytest
 from nas.config import settings
 from nas.errors import ConfigError, OverMemory, RunFailed
 from nas.executors import EXECUTORS, Executor, Task, Work
-from nas.executors.cluster import connected
+from nas.executors.cluster import TRIES, connected
 from nas.executors.slot import Slot
 from nas.machine import cores, default_memory
-from nas.messages import Cluster, DataCard, Infeasible, Limits, Lost, Outcome, OutOfMemory, Trained
+from nas.messages import Blocked, Cluster, DataCard, Infeasible, Limits, Lost, Outcome, OutOfMemory, Trained
 from nas.paths import cache_root
 from tests.executors.jobs import HERE
 from tests.executors.test_contract import (  # noqa: F401  the cases of all executors
@@ -53,13 +54,13 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module", autouse=True)
 def _cluster() -> Iterator[None]:
-    """One for all tests of this file, of two CPUs."""
+    """One for all tests of this file, of two CPUs, and a GPU that is only counted."""
     if importlib.util.find_spec("ray") is None:
         assert not os.environ.get("NAS_NO_SKIP"), "Ray is needed here"
         pytest.skip("Ray is not installed: it is part of the extra 'dev'")
     import ray
 
-    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
 
@@ -278,6 +279,38 @@ def test_a_task_afar_has_the_memory_of_a_job_and_the_backend_of_the_driver(make:
     assert executor.call(Task(f"{HERE}:backend", None, "a test", afar=True)) == "of the driver"
     with pytest.raises(OverMemory):
         executor.call(Task(f"{HERE}:grow", 4_000, "a test", afar=True, as_job=True))
+
+
+@pytest.mark.parametrize(("gpus", "seen"), [(0.0, ""), (0.5, "0")])
+def test_a_candidate_sees_the_gpus_that_it_was_given(make: Make, gpus: float, seen: str) -> None:
+    executor = make(cluster=Cluster(gpus=gpus))
+    assert executor.call(Task(f"{HERE}:gpus", None, "a test", afar=True)) == seen
+
+
+def test_why_no_slot_can_be_started_is_told(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def __init__(self, *_: Any) -> None:
+            raise ModuleNotFoundError("No module named 'nas'")
+
+        def host(self) -> str:
+            raise AssertionError("it was not made")
+
+    monkeypatch.setattr("nas.executors.cluster.PAUSE", 0.5)
+    monkeypatch.setattr("nas.executors.ray.Slot", Broken)
+    executor = make()
+    executor.submit(0, 0.5)
+    with pytest.raises(RunFailed, match=r"could be started on the cluster: ModuleNotFoundError: No module named 'nas'"):
+        wait_for(executor)
+
+
+def test_a_job_that_no_machine_can_take_ends_the_search_with_its_reason(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nas.executors.cluster.PAUSE", 0.5)
+    executor = make("blocked")
+    executor.submit(0, 0.5)
+    outcome = wait_for(executor)
+    assert isinstance(outcome, Blocked)
+    assert re.search(r"no machine of the cluster could take its job: on .*: the disk is full", outcome.reason)
+    assert executor._back[0, False] == TRIES
 
 
 def test_a_task_afar_keeps_its_time(make: Make) -> None:

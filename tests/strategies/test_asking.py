@@ -107,6 +107,19 @@ def test_what_was_refused_is_remembered_for_the_candidates_that_follow():
     assert asking.refused["over max-params"] >= 3 * ASKED
 
 
+def test_what_was_refused_for_a_candidate_that_is_not_kept_is_kept_with_the_next():
+    """As where another driver was quicker with it."""
+    chosen = settings(strategy="random", max_flops=2_000_000)
+    asking = Asking(CONNECTED, make_strategy("random", CONNECTED, 1, chosen), chosen, express_small)
+    records = []
+    for number in range(3):
+        lost, candidate = asking.next(records, number), asking.next(records, number)
+        assert candidate == lost
+        records.append(dataclasses.replace(recorded(candidate), refused=candidate.refused))
+    refused = [json.dumps(genotype) for record in records for genotype, _ in record.refused]
+    assert len(refused) == len(set(refused)) > 0
+
+
 def test_limits_that_were_widened_since_are_the_ones_that_hold():
     """What a narrower limit refused is not shown as refused any more, and may be a candidate."""
     genotype = CONNECTED.sample(random.Random(0))
