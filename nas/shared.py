@@ -206,7 +206,12 @@ class SharedLedger(Ledger):
             if not self._claims.make(candidate.digest):
                 return None
             self._mine.add(candidate.digest)
-            return super().add(candidate)
+            entered = super().add(candidate)
+            if entered is not None and not self._claims.hold([candidate.digest]):  # suspended since then: another has claimed it
+                self._mine.discard(candidate.digest)
+                super().tell(entered.number, Infeasible("another driver has entered it meanwhile"), 0.0)
+                return None
+            return entered
 
     def progress(self, progress: Progress) -> None:
         self._patiently(partial(super().progress, progress))

@@ -293,6 +293,31 @@ def test_a_driver_that_ends_leaves_no_claim_that_it_has_not_entered(chosen: Sett
     other.close()
 
 
+def test_a_driver_that_is_suspended_between_claiming_and_entering_trains_nothing_twice(
+    chosen: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = (open_as(name, chosen) for name in ("one", "other"))
+    make = one._claims.make
+
+    def make_and_sleep(digest: str) -> bool:
+        """So long that the server has given the other its turn, and taken this one's driver to have gone."""
+        made = make(digest)
+        with monkeypatch.context() as patch:
+            patch.setattr(claims, "GRACE", 0.0)
+            assert other._claims.make(digest)
+            assert Ledger.add(other, candidate(0)) is not None
+        return made
+
+    monkeypatch.setattr(one._claims, "make", make_and_sleep)
+    assert one.add(candidate(0)) is None
+    assert one.unfinished() == []
+    one._read()
+    assert [(record.number, record.state) for record in one.records()] == [(0, "running"), (1, "infeasible")]
+    assert (one.awaited(), [record.number for record in one.own()]) == ([0], [])
+    one.close()
+    other.close()
+
+
 def test_what_was_taken_over_without_an_answer_is_taken_over(chosen: Settings, monkeypatch) -> None:
     one, other = (open_as(name, chosen) for name in ("one", "other"))
     one.add(candidate(0))
