@@ -207,7 +207,7 @@ class SharedLedger(Ledger):
                 return None
             self._mine.add(candidate.digest)
             entered = super().add(candidate)
-            if entered is not None and not self._claims.hold([candidate.digest]):  # suspended since then: another has claimed it
+            if entered is not None and not self._claims.hold([candidate.digest]):  # suspended since: another has claimed it
                 self._mine.discard(candidate.digest)
                 super().tell(entered.number, Infeasible("another driver has entered it meanwhile"), 0.0)
                 return None
