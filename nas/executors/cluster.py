@@ -84,6 +84,10 @@ def reached(ray: Any) -> Iterator[None]:
         raise
     except (ConnectionError, ray.exceptions.RayError) as problem:  # the first is what a client says whose connection broke
         raise RunFailed(f"the Ray cluster: {why(problem)}") from None
+    except Exception as problem:  # what it says once it has given up has no class of its own
+        if not str(problem).startswith("Ray Client is not connected"):
+            raise
+        raise RunFailed("the Ray cluster: the connection is lost (ray://)") from None
 
 
 @dataclass

@@ -110,16 +110,17 @@ class OnRay:
             self._local = self._local or Processes(here)
             return self._local.call(task, told)
         end = time.monotonic() + (float("inf") if task.limits.time is None else task.limits.time)
-        for left in reversed(range(TRIES)):
-            try:
-                return self._called(self._some_slot(task, end), task, told, end)
-            except (Unfit, ConnectionError, self.ray.exceptions.RayError) as problem:  # like a job, it is tried elsewhere
-                if not left:
-                    raise RunFailed(f"{task.what}: {why(problem)}") from None
+        with reached(self.ray):
+            for left in reversed(range(TRIES)):
+                try:
+                    return self._called(self._some_slot(task, end), task, told, end)
+                except (Unfit, ConnectionError, self.ray.exceptions.RayError) as problem:  # like a job, it is tried elsewhere
+                    if not left:
+                        raise RunFailed(f"{task.what}: {why(problem)}") from None
         raise AssertionError("it was tried")
 
     def close(self) -> None:
-        with contextlib.suppress(ConnectionError, self.ray.exceptions.RayError):  # a cluster that has gone has ended them all
+        with contextlib.suppress(RunFailed), reached(self.ray):  # a cluster that has gone has ended them all
             leaving = [slot.leave.remote() for slot in self._idle]  # others answer only when they have said what they have to
             if leaving:
                 self.ray.wait(leaving, num_returns=len(leaving), timeout=LEAVING)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import json
@@ -47,7 +48,7 @@ from tests.executors.test_contract import (  # noqa: F401  the cases of all exec
     test_traceback_of_a_job_is_in_the_log,
     test_without_a_job_nothing_finishes,
 )
-from tests.helpers import SMALL_SEARCH, as_options, busy_driver, make_job, nas, python, until, wait_for, without_seconds
+from tests.helpers import ROOT, SMALL_SEARCH, as_options, busy_driver, make_job, nas, python, until, wait_for, without_seconds
 
 pytestmark = pytest.mark.slow
 
@@ -389,6 +390,36 @@ def test_a_cluster_that_runs_already(small_run: Path, tmp_path: Path, running_cl
     found = nas("resume", "there", f"--budget={SMALL_SEARCH['budget']}", address, cwd=tmp_path, env=variables, timeout=300)
     assert found.returncode == 0, found.stderr
     assert without_seconds(tmp_path / "there" / "leaderboard.csv") == without_seconds(small_run / "leaderboard.csv")
+
+
+def test_a_cluster_whose_head_goes_ends_the_search_with_a_sentence(
+    tmp_path: Path, running_cluster: tuple[dict[str, str], int]
+) -> None:
+    """As a client; the search goes on here."""
+    variables, port = running_cluster
+    (head,) = [each for each in psutil.Process().children() if {"start", "--head"} <= set(each.cmdline())]
+    own = set(head.children(recursive=True))
+    words = as_options({**SMALL_SEARCH, "epochs": 2_000, "executor": "ray", "ray_address": f"ray://127.0.0.1:{port}"})
+    environment = {**os.environ, **variables, "RAY_CLIENT_RECONNECT_GRACE_PERIOD": "2", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "nas", "search", *words, "--out=there"]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    driver = subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes)
+    try:
+        checkpoints = tmp_path / "there" / "checkpoints"
+        until(lambda: any(checkpoints.glob("[0-9]*.npz")) or driver.poll() is not None, "a candidate in the middle", 120)
+        for each in (head, *own, *head.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+        _, errors = driver.communicate(timeout=180)
+    finally:
+        driver.kill()
+        driver.communicate()
+    assert driver.returncode == 1, errors
+    assert "error: the Ray cluster: " in errors
+    assert "go on with: nas resume there" in " ".join(errors.split())
+    assert "Traceback" not in errors
+    found = nas("resume", "there", "--executor=processes", "--time=20s", cwd=tmp_path, timeout=300)
+    assert found.returncode == 0, found.stderr
 
 
 TWO_NODES = """
