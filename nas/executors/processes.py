@@ -24,7 +24,7 @@ from nas import errors
 from nas.errors import OverMemory, RunFailed, first_line
 from nas.executors.base import Task, Told, Work, over_time, register_executor, task_over_time
 from nas.executors.child import OVER_MEMORY, work
-from nas.executors.server import deaf_to_interrupts, end_server, within, without_main
+from nas.executors.server import await_end, deaf_to_interrupts, end_server, within, without_main
 from nas.machine import kills_for_memory, memory_groups
 from nas.messages import Blocked, Finished, Infeasible, Lost, Outcome, OutOfMemory
 
@@ -166,6 +166,7 @@ class Processes:
             theirs.close()
             if not again:
                 raise RunFailed("no worker could be started: the system gives no more processes") from None
+            await_end()
             return self._start(function, argument, memory, spent, again=False)
         theirs.close()
         groups = memory_groups(process.pid)

@@ -7,9 +7,14 @@ import os
 import signal
 import sys
 import threading
+import time
 import types
 from collections.abc import Iterator
 from multiprocessing import forkserver, resource_tracker
+
+import psutil
+
+DYING = 2.0  # seconds that a process may take to end after its last word
 
 
 def end_server() -> None:
@@ -18,6 +23,14 @@ def end_server() -> None:
     if server is not None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(server, signal.SIGKILL)
+
+
+def await_end() -> None:
+    """Wait a moment for a server that is dying to be dead: until then multiprocessing would ask it once more."""
+    server, end = forkserver._forkserver._forkserver_pid, time.monotonic() + DYING  # type: ignore[attr-defined]
+    with contextlib.suppress(psutil.NoSuchProcess):
+        while server is not None and psutil.Process(server).status() != psutil.STATUS_ZOMBIE and time.monotonic() < end:
+            time.sleep(0.01)
 
 
 @contextlib.contextmanager
