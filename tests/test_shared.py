@@ -264,7 +264,9 @@ def test_a_driver_with_nothing_else_to_do_waits_for_a_claim(chosen: Settings, mo
     """Of the first candidate, by a driver that has not entered it; it ends while this one waits."""
     chosen = chosen.model_copy(update={"strategy": "random", "pruner": "none", "executor": "inline", "budget": 2})
     killed, ledger = (open_as(name, chosen) for name in ("killed", "other"))
-    digest = getattr(asking_of(chosen).next((), 0), "digest", "")
+    first = asking_of(chosen).next((), 0)
+    assert first is not None
+    digest = first.digest
     killed._claims.make(digest)
     tries: list[Candidate | None] = []
     add = ledger.add

@@ -22,6 +22,7 @@ LONGER = 3_600.0  # the same, where it had: machines that were taken away may co
 PAUSE = 30.0  # seconds until another slot is asked for, after some whose machines were no use
 TRIES = 3  # times that work is handed to such machines, where no other works
 GONE = 20  # times that a job's place goes before it has begun
+_names: dict[str, str] = {}  # address as it was given → as Ray calls it, of clusters that this process has connected to
 OWN = "local"  # Ray's word for a cluster that is started here, whatever else runs on this machine
 
 
@@ -35,7 +36,7 @@ def connected(cluster: Cluster) -> Any:
     address = cluster.address or os.environ.get("RAY_ADDRESS") or OWN
     if ray.is_initialized():
         there = ray.get_runtime_context().gcs_address
-        if ":" in address and "://" not in address and address != there:
+        if ":" in address and "://" not in address and _names.get(address, address) != there:
             raise ConfigError(f"this process is connected to the cluster at {there}; ray.shutdown() ends that", "--ray-address")
         return ray
     _answers(address)
@@ -50,6 +51,8 @@ def connected(cluster: Cluster) -> Any:
         if address != OWN:  # a wrong token looks like no answer
             words += "; one that asks for a token needs RAY_AUTH_MODE=token, and the token, here as well (docs/scaling.md)"
         raise ConfigError(words, "--ray-address") from None
+    if "://" not in address:
+        _names[address] = ray.get_runtime_context().gcs_address
     return ray
 
 

@@ -347,25 +347,35 @@ def test_the_same_search_as_on_this_machine(small_run: Path, tmp_path: Path) -> 
 
 
 @pytest.fixture
-def running_cluster() -> Iterator[tuple[dict[str, str], int]]:
-    """A cluster that was started by `ray start`, and asks for a token: the variables by which it is found and entered, and the
-    port of `ray://`. Its GPU is one that Ray only counts."""
+def running_cluster() -> Iterator[tuple[dict[str, str], int, int]]:
+    """A cluster that was started by `ray start`, and asks for a token: the variables by which it is found and entered, its
+    port, and that of `ray://`. Its GPU is one that Ray only counts."""
     home = tempfile.mkdtemp()  # short: the paths of sockets may have 107 characters
-    with socket.socket() as one, socket.socket() as other:
-        for each in (one, other):
+    with contextlib.ExitStack() as stack:
+        free = [stack.enter_context(socket.socket()) for _ in range(3)]
+        for each in free:
             each.bind(("127.0.0.1", 0))
-        port, agent = one.getsockname()[1], other.getsockname()[1]
+        main, port, agent = (each.getsockname()[1] for each in free)
     variables = {"RAY_TMPDIR": home, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     # Ray does not tell its server for clients which port it has chosen for that agent itself.
     ports = [f"--ray-client-server-port={port}", f"--runtime-env-agent-port={agent}"]
-    words = ["start", "--head", "--block", "--port=0", "--num-cpus=2", "--num-gpus=1", "--include-dashboard=false", *ports]
+    words = [
+        "start",
+        "--head",
+        "--block",
+        f"--port={main}",
+        "--num-cpus=2",
+        "--num-gpus=1",
+        "--include-dashboard=false",
+        *ports,
+    ]
     command = [str(Path(sys.executable).with_name("ray")), *words, "--disable-usage-stats"]
     log = Path(home) / "log.txt"
     with log.open("w") as stream:
         head = subprocess.Popen(command, env={**os.environ, **variables}, stdout=stream, stderr=subprocess.STDOUT)
     try:
         until(lambda: "Ray runtime started" in log.read_text(), "the head of the cluster")
-        yield variables, port
+        yield variables, main, port
     finally:
         family = psutil.Process(head.pid).children(recursive=True)
         head.terminate()  # it ends what it has started
@@ -376,16 +386,19 @@ def running_cluster() -> Iterator[tuple[dict[str, str], int]]:
         shutil.rmtree(home, ignore_errors=True)
 
 
-def test_a_cluster_that_runs_already(small_run: Path, tmp_path: Path, running_cluster: tuple[dict[str, str], int]) -> None:
+def test_a_cluster_that_runs_already(small_run: Path, tmp_path: Path, running_cluster: tuple[dict[str, str], int, int]) -> None:
     """Found by `auto`, then reached as a client, with a quarter of a GPU for each candidate: as on this machine."""
-    variables, port = running_cluster
-    words = as_options({**SMALL_SEARCH, "budget": 2, "executor": "ray", "ray_address": "auto", "gpus_per_trial": 0.25})
+    variables, head, port = running_cluster
+    words = as_options({**SMALL_SEARCH, "budget": 1, "executor": "ray", "ray_address": "auto", "gpus_per_trial": 0.25})
     found = nas("search", *words, "--out=there", cwd=tmp_path, env=variables, timeout=300)
     assert found.returncode == 0, found.stderr
     stranger = {**variables, "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     found = nas("search", *words, "--out=none", cwd=tmp_path, env=stranger, timeout=300)
     assert found.returncode == 2, found.stderr
     assert "one that asks for a token needs RAY_AUTH_MODE=token" in " ".join(found.stderr.split())
+    # By an address that Ray, once connected, calls by another name.
+    found = nas("resume", "there", "--budget=2", f"--ray-address=localhost:{head}", cwd=tmp_path, env=variables, timeout=300)
+    assert found.returncode == 0, found.stderr
     address = f"--ray-address=ray://127.0.0.1:{port}"
     found = nas("resume", "there", f"--budget={SMALL_SEARCH['budget']}", address, cwd=tmp_path, env=variables, timeout=300)
     assert found.returncode == 0, found.stderr
@@ -393,10 +406,10 @@ def test_a_cluster_that_runs_already(small_run: Path, tmp_path: Path, running_cl
 
 
 def test_a_cluster_whose_head_goes_ends_the_search_with_a_sentence(
-    tmp_path: Path, running_cluster: tuple[dict[str, str], int]
+    tmp_path: Path, running_cluster: tuple[dict[str, str], int, int]
 ) -> None:
     """As a client; the search goes on here."""
-    variables, port = running_cluster
+    variables, _, port = running_cluster
     (head,) = [each for each in psutil.Process().children() if {"start", "--head"} <= set(each.cmdline())]
     own = set(head.children(recursive=True))
     words = as_options({**SMALL_SEARCH, "epochs": 2_000, "executor": "ray", "ray_address": f"ray://127.0.0.1:{port}"})
