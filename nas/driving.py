@@ -45,7 +45,9 @@ def drive(
     driver: Driver
     log = str(run.log.absolute()) if run else None
     limits = limits or Limits()
-    work = Work(function, lambda news: driver.heard(news), chosen.at_once, chosen.plugin, log, limits, chosen.cluster)
+    work = Work(
+        function, lambda news: driver.heard(news), chosen.at_once, chosen.plugin, log, limits, chosen.cluster, view.note
+    )
     executor, prune = EXECUTORS[chosen.executor](work), PRUNERS[chosen.pruner]
     keeping = Keeping(run, *models_kept(chosen)) if run else None
     driver = Driver(chosen, ledger, asking, executor, prune, view, job_for, keeping, last_epoch, deadline, hand_over)

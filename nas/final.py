@@ -32,7 +32,7 @@ def last_score(run: Run, model: Path, chosen: Settings, card: DataCard, facts: d
     """
     data = DataRequest(chosen.dataset, chosen.data_dir, chosen.image_size)
     request = ScoreRequest(str(model.absolute()), data, card)
-    with hands_of(chosen) as hands:
+    with hands_of(chosen, view) as hands:
         found: Score = hands.call(
             Task(f"{WORKER}:score", request, "scoring on the test part", Limits(None, None, LONGEST_SILENCE)), view.preparing
         )

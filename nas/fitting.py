@@ -64,7 +64,7 @@ def fit(
         executor.call(Task(f"{WORKER}:hand_over", job, "making a model", Limits(HAND_OVER)))
 
     train, limits, given = f"{WORKER}:train", limits_of(chosen), hand_over if unfinished else None
-    with examined(run), closing(ledger_for(run, space, chosen)) as ledger:
+    with examined(run), closing(ledger_for(run, space, chosen, view.note)) as ledger:
         return drive(chosen, ledger, asking, view, job_of, train, run, chosen.epochs, deadline, limits, given, again)
 
 

@@ -68,18 +68,19 @@ def forecast(
         tried, enough = [largest, *tried], enough + 1
     tries, failed = rehearsed(tried, chosen, card, hands, deadline, enough=enough)
     chosen = with_room(chosen, machine, tries, all_told=not failed)
+    at_once = candidates_at_once(chosen, hands)
     # Seconds for one FLOP of one picture, from whichever of the networks uses the machine less well.
     each_flop = max(each.epoch_seconds(pictures, validation) / each.job.blueprint.flops for each in tries)
     epoch = each_flop * statistics.mean(map(_flops, within))
     start = max(each.found.start for each in tries)
-    total = total_seconds(chosen, AROUND + start + epoch * expected_epochs(chosen))
+    total = total_seconds(chosen, at_once, AROUND + start + epoch * expected_epochs(chosen))
     words = f"about {duration(total)} for {counted(chosen.budget, 'candidate')}"
     left = search_deadline(chosen, deadline) - time.monotonic()
     if left < total:
         enough = int(chosen.budget * left / total)
         what = f"enough for about {counted(enough, 'candidate')}" if enough else "too little for one candidate"
         words = f"{duration(left)}, {what}"
-    words += f": {pictures:,.0f} pictures for up to {counted(chosen.epochs or 1, 'epoch')} each, {chosen.at_once} at a time,"
+    words += f": {pictures:,.0f} pictures for up to {counted(chosen.epochs or 1, 'epoch')} each, {at_once} at a time,"
     words += f" scored by {MEASURES[chosen.objective]} on {validation:,.0f} others"
     return chosen, f"{words}\n{failed}; such candidates may be infeasible" if failed else words
 
@@ -192,9 +193,14 @@ def validation_pictures(card: DataCard, chosen: Settings) -> float:
     return sum(card.counts) * (chosen.validation_part or 0)
 
 
-def total_seconds(chosen: Settings, each: float) -> float:
+def candidates_at_once(chosen: Settings, hands: Executor) -> int:
+    """How many will be trained at once: as many as were allowed, as far as there are so many, and room for them."""
+    return int(max(1, min(chosen.at_once, chosen.budget, hands.places)))
+
+
+def total_seconds(chosen: Settings, at_once: int, each: float) -> float:
     """Of a search whose candidates take `each` on average."""
-    return each * chosen.budget / chosen.at_once
+    return each * chosen.budget / at_once
 
 
 def expected_epochs(chosen: Settings) -> float:

@@ -21,6 +21,7 @@ from nas.errors import counted
 from nas.forecast import (
     AROUND,
     Try,
+    candidates_at_once,
     expected_epochs,
     rehearsals,
     rehearsed,
@@ -60,11 +61,12 @@ class Plan:
     memory: float  # bytes, at most
     disk: float  # bytes in the run folder, at its end
     cache: float  # bytes of decoded pictures
+    at_once: int  # candidates
     chosen: Settings
 
     def fitting(self, seconds: float) -> int:
         """Candidates that fit into a time, less what comes before the first of them."""
-        return max(0, int((seconds - self.before) * self.chosen.at_once / self.each))
+        return max(0, int((seconds - self.before) * self.at_once / self.each))
 
 
 def plan(
@@ -91,7 +93,7 @@ def plan(
 
 
 def _foretold(read: SearchSpace, chosen: Settings, view: View) -> Plan:
-    with hands_of(chosen) as hands:
+    with hands_of(chosen, view) as hands:
         card, machine, chosen = readied(hands, chosen, view, float("inf"))
         check_networks(read, card.pictures)
         within = within_limits(read, chosen, card)
@@ -100,6 +102,7 @@ def _foretold(read: SearchSpace, chosen: Settings, view: View) -> Plan:
         view.note(f"rehearsing {REHEARSED} networks, of {costs[0]:,.1f} to {costs[-1]:,.1f} MFLOPs")
         tries, failed = rehearsed(picked, chosen, card, hands, float("inf"), EACH)
         chosen = with_room(chosen, machine, tries, all_told=not failed)
+        at_once = candidates_at_once(chosen, hands)
     if failed:
         view.note(f"{failed}; such candidates may be infeasible")
     pictures, validation, epochs = training_pictures(card, chosen), validation_pictures(card, chosen), expected_epochs(chosen)
@@ -107,19 +110,20 @@ def _foretold(read: SearchSpace, chosen: Settings, view: View) -> Plan:
     # The cheapest and the dearest stand for half as many networks as those between them.
     mean = (sum(each) - (each[0] + each[-1]) / 2) / (len(each) - 1) if len(each) > 1 else each[0]
     parameters = [one.job.blueprint.parameters for one in tries]
-    disk = 4 * (WEIGHTS * max(parameters) * chosen.at_once + (sum(models_kept(chosen)) + 1) * statistics.mean(parameters))
+    disk = 4 * (WEIGHTS * max(parameters) * at_once + (sum(models_kept(chosen)) + 1) * statistics.mean(parameters))
     height, width, channels = card.shape
     return Plan(
         each=mean,
         low=min(each),
         high=max(each),
         before=rehearsals(chosen, pictures, within) * statistics.mean(AROUND + one.found.start for one in tries),
-        seconds=total_seconds(chosen, mean),
+        seconds=total_seconds(chosen, at_once, mean),
         retraining=_retraining_seconds(chosen, card, tries) if chosen.retrain else 0.0,
         epochs=epochs,
-        memory=max(one.found.memory for one in tries) * chosen.at_once + SERVER * 1e9,
+        memory=max(one.found.memory for one in tries) * at_once + SERVER * 1e9,
         disk=disk + ROW * chosen.budget,
         cache=sum(card.counts) * (height * width * channels + 8),
+        at_once=at_once,
         chosen=chosen,
     )
 
@@ -144,7 +148,7 @@ def plan_lines(found: Plan) -> list[str]:
     lines = [
         f"one candidate     {found.each:.0f} s on average ({found.low:.0f} to {found.high:.0f}), "
         f"{found.epochs:.1f} of {counted(chosen.epochs or 1, 'epoch')}",
-        f"the search        {duration(found.seconds)} for {counted(chosen.budget, 'candidate')}, {chosen.at_once} at a time",
+        f"the search        {duration(found.seconds)} for {counted(chosen.budget, 'candidate')}, {found.at_once} at a time",
         f"memory, at most   {found.memory / 1e9:.1f} GB of {there / 1e9:.1f} GB",
         f"disk              {found.disk / 1e6:,.0f} MB in the run folder, {found.cache / 1e6:,.0f} MB of decoded pictures",
     ]

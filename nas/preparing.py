@@ -15,10 +15,10 @@ from typing import Any
 
 from nas.blueprint import BACKBONE, check_networks
 from nas.blueprint.backbone import application_file, is_application
-from nas.config import Settings
+from nas.config import OF_RAY, Settings
 from nas.datasets import DATASETS
 from nas.datasets.prepare import describe
-from nas.errors import ConfigError, RunFailed
+from nas.errors import ConfigError, RunFailed, listing
 from nas.executors import EXECUTORS, Executor, Task, Work
 from nas.jobs import WORKER, check_memory, resolved
 from nas.messages import Cluster, DataCard, DataRequest, Limits
@@ -46,7 +46,9 @@ def with_whole_paths(chosen: Settings) -> Settings:
 def check_executor(chosen: Settings) -> None:
     """Check that what is said of the executor goes together. Raises ConfigError."""
     if chosen.executor != "ray" and dataclasses.replace(chosen.cluster, shared_memory=True) != Cluster():
-        raise ConfigError("is of --executor=ray", "--ray-address, --cpus-per-trial, --gpus-per-trial")
+        given = [name for name in OF_RAY if getattr(chosen, name) != Settings.model_fields[name].default]
+        options = listing(f"--{name.replace('_', '-')}" for name in given)
+        raise ConfigError(f"is for --executor=ray; this search has --executor={chosen.executor}", options)
     if chosen.executor == "ray" and chosen.workers == "auto":
         words = (
             "is as many as this machine has room for; with --executor=ray give how many at most, the cluster's room is found"
@@ -62,7 +64,7 @@ def check_space(space: SearchSpace, chosen: Settings, view: View, deadline: floa
     named = space.genes[BACKBONE].extremes() if BACKBONE in space.genes else []
     lacking = [str(name) for name in named if is_application(name) and not application_file(str(name)).exists()]
     if lacking:
-        with hands_of(chosen) as hands:
+        with hands_of(chosen, view) as hands:
             for name in lacking:
                 view.note(f"fetching the backbone {name}")
                 limits = Limits(time_left(deadline), None, LONGEST_SILENCE)
@@ -86,7 +88,7 @@ def readied(hands: Executor, chosen: Settings, view: View, deadline: float) -> t
     card = prepare(hands, chosen, view, deadline)
     view.note(describe(card))
     limits = Limits(time_left(deadline), None, chosen.hang_time)
-    machine: dict[str, str] = hands.call(Task(f"{WORKER}:machine", None, "a look at this machine", limits, afar=True))
+    machine: dict[str, str] = hands.call(Task(f"{WORKER}:machine", None, "finding out what the machine has", limits, afar=True))
     chosen = resolved(chosen, card, machine)
     check_memory(chosen, machine)
     return card, machine, chosen
@@ -122,14 +124,14 @@ def kept(again: str) -> str:
 
 
 @contextmanager
-def hands_of(chosen: Settings) -> Iterator[Executor]:
+def hands_of(chosen: Settings, view: View) -> Iterator[Executor]:
     """An executor for tasks, which run where jobs will. What workers say before there is a run folder goes to a file; it is
     kept and named if they fail unexpectedly."""
     folder = tempfile.mkdtemp(prefix="nas-")
     log = Path(folder) / "log.txt"
     executor: Executor | None = None
     try:
-        work = Work(f"{WORKER}:train", lambda _: True, 1, chosen.plugin, str(log), cluster=chosen.cluster)
+        work = Work(f"{WORKER}:train", lambda _: True, 1, chosen.plugin, str(log), cluster=chosen.cluster, note=view.note)
         executor = EXECUTORS[chosen.executor](work)
         yield executor
     except RunFailed as problem:

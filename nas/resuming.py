@@ -104,7 +104,7 @@ def reopened(run: Run, view: View, kind: str, **changes: Any) -> Reopened:
             check_ledger(run)
     else:
         check_shared(chosen, facts, len(read_csv(run.leaderboard)) if run.leaderboard.exists() else 0)
-    with hands_of(chosen) as hands:
+    with hands_of(chosen, view) as hands:
         card = prepare(hands, chosen, view, deadline)
     if card.digest != facts["digests"].get("data"):
         what = f"the data '{card.name}' has changed since this run began: {data_changes(facts.get('data') or {}, card)}"

@@ -223,7 +223,8 @@ class _Retraining:
         timed = self.deadline < math.inf and plan.asked.get("epochs") is None
         until = until_of(self.deadline) if timed else None
         about = "as many epochs as fit, about " if timed else ""
-        few = "" if (plan.last_epochs or 1) >= self._searched() else "; it saw more pictures in the search: give it more time"
+        few = "" if (plan.last_epochs or 1) >= self._searched() else "; it saw more pictures in the search"
+        few += f": give it more {'time' if timed else 'epochs'}" if few else ""
         self.view.note(f"the last fit: #{plan.winner}, {about}{counted(plan.last_epochs or 1, 'epoch')}{few}")
         result = self._fit(
             FINAL, {"epochs": plan.last_epochs, "validation_part": 0.0, "patience": 0}, listed, self.deadline, until

@@ -119,7 +119,7 @@ def check_search(space: SearchSpace, chosen: Settings) -> list[Genotype]:
         raise ConfigError(f"needs parents: '{chosen.strategy}' has none, 'genetic' has", "--inherit")
     check_executor(chosen)
     if chosen.storage is None and chosen.study != Settings().study:
-        raise ConfigError("is of --storage", "--study")
+        raise ConfigError("is for --storage, which was not given", "--study")
     if chosen.storage is not None:
         if chosen.inherit:
             words = "is not possible with --storage: each driver has the models of its own candidates alone"
@@ -143,16 +143,16 @@ def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | Non
     whole = deadline_of(chosen.time, began)
     with interrupts_told(view):
         check_space(space, chosen, view, whole)
-    with interrupts_told(view), hands_of(chosen) as hands:
+    with interrupts_told(view), hands_of(chosen, view) as hands:
         card, machine, chosen = readied(hands, chosen, view, whole)
         check_networks(space, card.pictures)
         if chosen.retrain:
             check_test_part(chosen.dataset, card)
+        if chosen.storage is not None:
+            check_shared(chosen, _facts(space, chosen, card, machine, first))
         chosen, words = forecast(space, chosen, card, hands, machine, whole)
         view.note(words)
-    facts = {**provenance(space, chosen, card, machine, SEARCH), "start": first}
-    if chosen.storage is not None:
-        check_shared(chosen, facts)
+    facts = _facts(space, chosen, card, machine, first)
     run = Run.create(out, f"{card.name}-{chosen.strategy}")
     run.lock()
     try:
@@ -161,6 +161,12 @@ def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | Non
             return go(space, chosen, run, card, view, whole, first)
     finally:
         run.unlock()
+
+
+def _facts(
+    space: SearchSpace, chosen: Settings, card: DataCard, machine: dict[str, str], first: Sequence[Genotype]
+) -> dict[str, Any]:
+    return {**provenance(space, chosen, card, machine, SEARCH), "start": first}
 
 
 def go(

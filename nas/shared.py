@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import optuna
 from sqlalchemy.exc import SQLAlchemyError
@@ -33,13 +33,15 @@ PATIENCE = 120.0  # seconds in which a server that does not answer is asked agai
 PAUSE = 1.0  # seconds until then
 
 _T = TypeVar("_T")
+Note: TypeAlias = Callable[[str], None]
 
 
-def ledger_for(run: Run, space: SearchSpace, chosen: Settings) -> Ledger:
-    """The ledger that a driver writes: the run's own, or the shared one. Raises what `Ledger` and `SharedLedger` raise."""
+def ledger_for(run: Run, space: SearchSpace, chosen: Settings, note: Note) -> Ledger:
+    """The ledger that a driver writes: the run's own, or the shared one, which tells by `note` what it waits for. Raises what
+    `Ledger` and `SharedLedger` raise."""
     if chosen.storage is None:
         return Ledger(run.study, space, chosen.strategy)
-    return SharedLedger(chosen, space, run.read_settings())
+    return SharedLedger(chosen, space, run.read_settings(), note)
 
 
 def reader_of(run: Run, facts: dict[str, Any]) -> Ledger:
@@ -63,8 +65,10 @@ class SharedLedger(Ledger):
     search.
     """
 
-    def __init__(self, chosen: Settings, space: SearchSpace, facts: dict[str, Any] | None = None) -> None:
-        self.space, self.strategy = space, chosen.strategy
+    def __init__(
+        self, chosen: Settings, space: SearchSpace, facts: dict[str, Any] | None = None, note: Note = lambda words: None
+    ) -> None:
+        self.space, self.strategy, self._note = space, chosen.strategy, note
         self._engine = engine_of(chosen.storage)
         self.place = f"{name_of(self._engine)}, study '{chosen.study}'"
         self._storage, self._claims = None, Claims(self._engine, chosen.study, str(facts.get("driver")) if facts else "")
@@ -233,17 +237,22 @@ class SharedLedger(Ledger):
 
     def _patiently(self, work: Callable[[], _T]) -> _T:
         """Do something that may be done again; while the server does not answer, again."""
-        began = awake()
+        began, told = awake(), False
         while True:
             try:
                 with reached():
                     found = work()
                 if awake() >= began + BEAT:
                     self._troubled = awake()
+                if told:
+                    self._note("the database answers again")
                 return found
-            except RunFailed:
+            except RunFailed as problem:
                 if awake() >= began + PATIENCE:
                     raise
+                if not told:
+                    self._note(f"{problem}; it is tried again for {PATIENCE:.0f} s")
+                told = True
                 self._troubled = awake()
                 time.sleep(PAUSE)
 

@@ -75,7 +75,7 @@ def train(file: str, view: View | None = None, out: str | Path | None = None, **
         timed = chosen.time is not None and not said
         if chosen.epochs is None and "seen_pictures" not in chosen.model_fields_set:
             chosen = chosen.model_copy(update={"epochs": FULL})
-        with interrupts_told(view), hands_of(chosen) as hands:
+        with interrupts_told(view), hands_of(chosen, view) as hands:
             card, machine, chosen = readied(hands, chosen, view, deadline_of(chosen.time, began))
             check_test_part(chosen.dataset, card)
         run = Run.create(out, path.stem)

@@ -377,13 +377,17 @@ def test_what_was_finished_meanwhile_is_not_taken_over(chosen: Settings) -> None
 
 
 def test_a_server_that_is_started_again_is_waited_for(running: postgres.Server, chosen: Settings) -> None:
-    ledger = open_as("one", chosen)
+    notes: list[str] = []
+    ledger = SharedLedger(chosen, SPACE, {**FACTS, "driver": "one"}, notes.append)
     ledger.add(candidate(0))
     running.stop()
     later = threading.Timer(2.0, running.start)
     later.start()
     ledger.progress(Progress(0, 1, 0.5, {"val_accuracy": 0.5, "seconds": 1.0}))
     later.join()
+    assert len(notes) == 2
+    assert notes[0].endswith("; it is tried again for 120 s")
+    assert notes[1] == "the database answers again"
     left = open_as("other", chosen)
     left.add(candidate(7))
     left.close()
@@ -537,7 +541,7 @@ def test_a_server_that_cannot_be_used_is_told(server: str, monkeypatch: pytest.M
 
 
 def test_what_does_not_go_with_it_is_refused(server: str) -> None:
-    with pytest.raises(ConfigError, match="--study: is of --storage"):
+    with pytest.raises(ConfigError, match="--study: is for --storage, which was not given"):
         search(dataset="digits", study="mine", view=Silent())
     with pytest.raises(ConfigError, match="--inherit: is not possible with --storage"):
         search(dataset="digits", storage=server, inherit=True, view=Silent())
@@ -589,6 +593,16 @@ def test_two_searches_share_the_work(driver: Driver, tmp_path: Path) -> None:
     assert all(run.best.exists() for run in runs)
     assert not any(run.study.exists() for run in runs)
     assert postgres.PASSWORD not in runs[0].settings.read_text()
+
+    third = driver("together", tmp_path / "c", "--seed=9")
+    said, errors = third.communicate(timeout=600)
+    assert third.returncode == 2, errors
+    assert "is another search: --seed was" in " ".join(errors.split())
+    assert "at a time" not in said, "told before anything is rehearsed"
+    assert not (tmp_path / "c").exists()
+    others = nas("export", runs[0].folder, f"--number={min(map(int, kept[1]))}", cwd=tmp_path)
+    assert others.returncode == 2
+    assert "was not kept here (or another driver trained it)" in " ".join(others.stderr.split())
 
     # What reads a run reads this one, and a retraining is the run's own.
     with_it = reader_of(runs[0], runs[0].read_settings())

@@ -32,6 +32,7 @@ class Work:
     log: str | None = None  # file to which workers' standard error goes
     limits: Limits = field(default_factory=Limits)  # of each job
     cluster: Cluster = field(default_factory=Cluster)  # for an executor that has one
+    note: Callable[[str], None] = lambda words: None  # hears what the user should know while a job waits
     preload: str = "nas.training.worker"  # module that workers find loaded, where they are forked; by name
 
 
@@ -52,6 +53,10 @@ class Task:
 
 
 class Executor(Protocol):
+    @property
+    def places(self) -> float:
+        """How many jobs there is room for where they run, whatever `Work.workers` allows; infinity if that is the limit."""
+
     @property
     def free(self) -> int:
         """How many more jobs fit now; never less than none."""

@@ -1,4 +1,4 @@
-"""How a Ray cluster is reached, what it is asked for, how patient one is with it, and what is said when it cannot do that."""
+"""How a Ray cluster is reached, what it has room for, and what is said when that cannot be. `patience.py` is the waiting."""
 
 from __future__ import annotations
 
@@ -9,73 +9,131 @@ import socket
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from nas.errors import ConfigError, RunFailed, first_line, to_install
 from nas.machine import cores
 from nas.messages import Cluster
 
-ANSWER = 10.0  # seconds that a cluster may take to accept a connection
-PATIENCE = 300.0  # seconds without any slot after which the cluster is taken to have no room
-LONGER = 3_600.0  # the same, where it had: machines that were taken away may come back
-PAUSE = 30.0  # seconds until another slot is asked for, after some whose machines were no use
-TRIES = 3  # times that work is handed to such machines, where no other works
-GONE = 20  # times that a job's place goes before it has begun
-_names: dict[str, str] = {}  # address as it was given → as Ray calls it, of clusters that this process has connected to
+ANSWER = 10.0  # seconds that a cluster may take to accept a connection, or to make the first actor
+CLIENTS = 3  # times that Ray's server for clients is asked for
+OPTION = "--ray-address"
 OWN = "local"  # Ray's word for a cluster that is started here, whatever else runs on this machine
+ADDRESSES = "auto, HOST:PORT or ray://HOST:PORT"
+_MODE = "RAY_AUTH_MODE"
+_names: dict[str, str] = {}  # address as it was given → as Ray calls it, of clusters that this process has connected to
 
 
 def connected(cluster: Cluster) -> Any:
-    """Ray, connected to a cluster, or to one that it starts on this machine. Raises ConfigError if that cannot be."""
+    """Ray, connected to a cluster, or to one that it starts on this machine. Raises ConfigError for an address that is none, or
+    if Ray is not installed, and RunFailed if the cluster cannot be reached or used."""
     try:
         import ray as found  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
         raise ConfigError(f"needs the package 'ray': {to_install('ray')}", "--executor") from None
     ray: Any = found
-    address = cluster.address or os.environ.get("RAY_ADDRESS") or OWN
+    address = _address(cluster)
     if ray.is_initialized():
         there = ray.get_runtime_context().gcs_address
         if ":" in address and "://" not in address and _names.get(address, address) != there:
-            raise ConfigError(f"this process is connected to the cluster at {there}; ray.shutdown() ends that", "--ray-address")
+            raise ConfigError(f"this process is connected to the cluster at {there}; ray.shutdown() ends that", OPTION)
         return ray
-    _answers(address)
-    options = {"include_dashboard": False, "num_cpus": cores()} if address == OWN else {}
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what is told here
-            _entered(ray, address, options)
-    except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as problem:
-        first, *others = str(problem).strip().splitlines() or [type(problem).__name__]
-        words = f"no Ray cluster can be reached: {' '.join([first, *others[-1:]])}"
-        if address != OWN:  # a wrong token looks like no answer
-            words += "; one that asks for a token needs RAY_AUTH_MODE=token, and the token, here as well (docs/scaling.md)"
-        raise ConfigError(words, "--ray-address") from None
+        _answers(_whereabouts(address))
+        asked = os.environ.get(_MODE)
+        _enter(ray, address)
+        if os.environ.get(_MODE) == "token" and address != OWN and "://" not in address:
+            _check_token(ray, asked)
+    except (OSError, OverflowError, ValueError, RuntimeError, ray.exceptions.RayError) as problem:
+        raise RunFailed(f"{OPTION}: the Ray cluster at {address} cannot be reached: {_trouble(problem)}") from None
     if "://" not in address:
         _names[address] = ray.get_runtime_context().gcs_address
     return ray
 
 
-def _entered(ray: Any, address: str, options: dict[str, Any]) -> None:
+def _address(cluster: Cluster) -> str:
+    """Where the cluster is; raises ConfigError for what is no address."""
+    given = cluster.address is not None
+    address = cluster.address if cluster.address is not None else os.environ.get("RAY_ADDRESS") or OWN
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if address not in (OWN, "auto") and not (host and port.isdecimal()):
+        words = f"'{address}' is no address of a cluster: {ADDRESSES} is expected; without one, Ray starts on this machine"
+        raise ConfigError(words, OPTION if given else "RAY_ADDRESS")
+    return address
+
+
+def is_own(cluster: Cluster) -> bool:
+    """Whether it is one that is started here, which nobody joins."""
+    return _address(cluster) == OWN
+
+
+def _whereabouts(address: str) -> str:
+    """What Ray finds for `auto`, as far as one can know that; a head that died has left its address behind."""
+    if address != "auto":
+        return address
+    try:
+        from ray._private.services import get_ray_address_from_environment  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:  # it is no part of what Ray promises
+        return address
+    return str(get_ray_address_from_environment(address, None))
+
+
+def _answers(address: str) -> None:
+    """Raise OSError if nothing listens at `host:port`, or `ray://host:port`: Ray itself would try for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER).close()
+
+
+def _enter(ray: Any, address: str) -> None:
     """Connect; the server for clients, which Ray starts for each of them, comes up only sometimes (Ray 2.60)."""
-    for left in reversed(range(TRIES)):
+    options = {"include_dashboard": False, "num_cpus": cores()} if address == OWN else {}
+    for left in reversed(range(CLIENTS)):
         try:
-            ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of what is told here
+                ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
             return
         except ConnectionError as problem:
             if not left or "client server failed" not in str(problem):
                 raise
 
 
-def _answers(address: str) -> None:
-    """Raise ConfigError if nothing listens at `host:port`, or `ray://host:port`: Ray itself would try for minutes."""
-    host, _, port = address.rpartition("://")[2].rpartition(":")
-    if not host or not port.isdecimal():
-        return  # such as `auto`
+def _check_token(ray: Any, asked: str | None) -> None:
+    """Raise RunFailed if a cluster without a token was entered with one, as Ray does of itself where it finds one (2.60): such
+    a driver is let in, but cannot have an actor."""
+
+    class Nothing:
+        def here(self) -> None: ...
+
+    probe = ray.remote(Nothing).options(num_cpus=0).remote()
     try:
-        socket.create_connection((host.strip("[]"), int(port)), ANSWER).close()
-    except (OSError, OverflowError) as problem:
-        raise ConfigError(f"no Ray cluster can be reached: {address}: {first_line(problem)}", "--ray-address") from None
+        ray.get(probe.here.remote(), timeout=ANSWER)
+    except ray.exceptions.GetTimeoutError:  # a cluster that is busy, or without a machine yet
+        pass
+    except ray.exceptions.RayError:
+        ray.shutdown()
+        if asked is None:
+            os.environ.pop(_MODE)
+        words = (
+            "the cluster was started without a token, and with the one on this machine Ray can make no worker there: start it"
+        )
+        hint = f"anew with {_MODE}=token (docs/scaling.md), or set {_MODE}=disabled here as well"
+        raise RunFailed(f"{OPTION}: {words} {hint}") from None
+    ray.kill(probe)
+
+
+def _trouble(problem: BaseException) -> str:
+    """Why no connection came about, in a line; Ray tells it in pages, or as what was tried last."""
+    said = " ".join(str(each) for each in (problem, problem.__cause__, problem.__context__) if each is not None)
+    if "uthenticationError" in said or "InvalidAuthToken" in said or "oken authentication" in said:
+        return f"it asks for a token, and there is none here or another one; {_MODE}=token and the token (docs/scaling.md)"
+    if "client connection timeout" in said:
+        words = "nothing that serves clients (ray://, 10001 if no other port was chosen) has answered"
+        return f"{words}; a token that is missing here, or another one, looks the same (docs/scaling.md)"
+    if "Method not found" in said:
+        return "what answers there is no head of a cluster (6379 if no other port was chosen; with ray:// it is 10001)"
+    return first_line(problem)
 
 
 @contextlib.contextmanager
@@ -93,76 +151,6 @@ def reached(ray: Any) -> Iterator[None]:
         raise RunFailed("the Ray cluster: the connection is lost (ray://)") from None
 
 
-@dataclass
-class Running:
-    """A job that a slot has."""
-
-    slot: Any
-    job: Any
-    spent: float
-    calls: list[Any]  # that gave it the job, and pictures
-    began: float = field(default_factory=time.monotonic)
-
-    @property
-    def seconds(self) -> float:
-        return self.spent + time.monotonic() - self.began
-
-
-class Unfit(Exception):
-    """A machine cannot take a task."""
-
-
-@dataclass
-class Patience:
-    """When slots are asked for again, and until when they are waited for."""
-
-    trouble: str = ""  # of the last slot that could not work where it was
-    useless: int = 0  # such slots since one has done something
-    _since: float = field(default_factory=time.monotonic)  # when there was a slot last, or a first use for one
-    _later: float = 0.0  # when slots are asked for again
-    _worked: bool = False  # some slot, at some time
-
-    def no_use(self, trouble: str) -> None:
-        """A slot could not work where it was; the next may be put there again."""
-        self.trouble, self.useless, self._later = trouble, self.useless + 1, time.monotonic() + PAUSE
-
-    def asks(self, others: bool) -> bool:
-        """Whether slots are asked for now; `others`: some are there, or on their way. Where none is, the first slot that was no
-        use is replaced at once."""
-        return time.monotonic() >= self._later or not (others or self.useless > 1)
-
-    def begins(self) -> None:
-        """There is a slot, or from now on a use for one."""
-        self._since = time.monotonic()
-
-    def breathes(self) -> None:
-        """A slot is at work, whatever comes of it."""
-        self._worked = True
-
-    def works(self) -> None:
-        """A slot has done something."""
-        self.useless, self._worked = 0, True
-
-    def later(self) -> None:
-        """A slot was gone before it could be used: its machine may have left, or may have no room for a process."""
-        self._later = time.monotonic() + PAUSE
-
-    @property
-    def over(self) -> bool:
-        """Whether there has been no slot for too long."""
-        return time.monotonic() > self._since + self.most
-
-    @property
-    def most(self) -> float:
-        """Seconds without any slot that are too long."""
-        return LONGER if self._worked else PATIENCE
-
-    @property
-    def at_its_end(self) -> bool:
-        """Whether so many slots were no use that the next would be none either."""
-        return self.useless >= TRIES
-
-
 def places(ray: Any, cluster: Cluster) -> int:
     """How many candidates the whole cluster has room for, at most."""
     there = ray.cluster_resources()
@@ -170,15 +158,21 @@ def places(ray: Any, cluster: Cluster) -> int:
     return int(min(there.get(name, 0.0) / each for name, each in wanted.items() if each))
 
 
-def no_room(ray: Any, cluster: Cluster, patience: Patience) -> str:
-    """The message where no candidate had a place for too long."""
+def first_of(ray: Any, calls: list[Any], timeout: float) -> list[Any]:
+    """The first of some calls to be answered, waited for so long; none if there are no calls."""
+    if not calls:
+        time.sleep(timeout)
+        return []
+    ready, _ = ray.wait(calls, num_returns=1, timeout=timeout)
+    return ready  # type: ignore[no-any-return]
+
+
+def too_large(ray: Any, cluster: Cluster) -> str:
+    """What a candidate takes, and what there is of it, for a message."""
     there = ray.cluster_resources()
-    words = (
-        f"the Ray cluster has had no room for {patience.most:.0f} s: a candidate takes {cluster.cpus:g} CPUs and "
-        f"{cluster.gpus:g} GPUs, all of the cluster together has {there.get('CPU', 0):g} and {there.get('GPU', 0):g} "
-        "(--cpus-per-trial, --gpus-per-trial)"
-    )
-    return f"{words}; on a machine that it had: {patience.trouble}" if patience.trouble else words
+    wanted = f"a candidate takes {cluster.cpus:g} CPUs and {cluster.gpus:g} GPUs"
+    found = f"all of the cluster together has {there.get('CPU', 0):g} and {there.get('GPU', 0):g}"
+    return f"{wanted}, {found} (--cpus-per-trial, --gpus-per-trial)"
 
 
 def why(problem: Exception) -> str:

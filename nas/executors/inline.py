@@ -31,6 +31,10 @@ class Inline:
         self._waiting: list[tuple[int, Any, float]] = []
 
     @property
+    def places(self) -> float:
+        return 1
+
+    @property
     def free(self) -> int:
         return 1 - len(self._waiting)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import math
 import multiprocessing
 import multiprocessing.process
 import signal
@@ -65,6 +66,10 @@ class Processes:
         self._running: dict[int, _Running] = {}
         self._looked = time.monotonic()
         self._raised: BaseException | None = None  # by the driver's function, while other outcomes had been received
+
+    @property
+    def places(self) -> float:
+        return math.inf
 
     @property
     def free(self) -> int:

@@ -20,8 +20,9 @@ from typing import Any
 from nas import errors
 from nas.errors import RunFailed
 from nas.executors.base import Task, Told, Work, register_executor, task_over_time
-from nas.executors.cluster import GONE, TRIES, Patience, Running, Unfit, connected, no_room, places, reached, why
+from nas.executors.cluster import connected, first_of, is_own, places, reached, too_large, why
 from nas.executors.parcel import content_of, packed
+from nas.executors.patience import GONE, TRIES, Patience, Running, Unfit
 from nas.executors.processes import Processes
 from nas.executors.slot import Slot
 from nas.messages import Blocked, DataCard, Finished, Lost, News
@@ -56,7 +57,13 @@ class OnRay:
         self._raised: BaseException | None = None  # by the driver's function, while other news had been received
         self._local: Processes | None = None
         with reached(self.ray):
+            if is_own(work.cluster) and not self.places:  # nobody will join it
+                raise RunFailed(f"the Ray that was started here has no room: {self._wanted()}")
             self._ask()
+
+    @property
+    def places(self) -> float:
+        return places(self.ray, self.work.cluster)
 
     @property
     def free(self) -> int:
@@ -87,7 +94,7 @@ class OnRay:
         self._ask()
         self._hand_out()
         calls, ended = [*self._asked, *self._calls], []
-        ready = self._wait(calls, timeout) if calls or self._waiting else []
+        ready = first_of(self.ray, calls, timeout) if calls or self._waiting else []
         if ready:
             ready, _ = self.ray.wait(calls, num_returns=len(calls), timeout=0)
         for call in ready:
@@ -98,8 +105,8 @@ class OnRay:
                 ended += [finished] if finished is not None else []
         if self._idle or self._running:
             self._patience.begins()
-        elif self._waiting and self._patience.over:
-            raise RunFailed(no_room(self.ray, self.work.cluster, self._patience))
+        elif self._waiting:
+            self._patience.bears(self._wanted, self.work.note)
         if not ended:
             self._raise()
         return ended
@@ -124,7 +131,7 @@ class OnRay:
             leaving = [slot.leave.remote() for slot in self._idle]  # others answer only when they have said what they have to
             if leaving:
                 self.ray.wait(leaving, num_returns=len(leaving), timeout=LEAVING)
-            coming = places(self.ray, self.work.cluster) - len(self._idle) - len(self._running)
+            coming = int(self.places) - len(self._idle) - len(self._running)
             if min(coming, len(self._asked)) > 0:  # Ray 2.60 does not end an actor that it is just making
                 self.ray.wait(list(self._asked), num_returns=min(coming, len(self._asked)), timeout=LEAVING)
             for slot in (*self._asked.values(), *self._idle, *(running.slot for running in self._running.values())):
@@ -141,6 +148,9 @@ class OnRay:
         for _ in range(self.work.workers - len(self._idle) - len(self._running) - len(self._asked)):
             slot = self._make(*self._with)
             self._asked[slot.host.remote()] = slot
+
+    def _wanted(self) -> str:
+        return too_large(self.ray, self.work.cluster)
 
     def _placed(self, call: Any) -> None:
         slot = self._asked.pop(call)
@@ -248,10 +258,9 @@ class OnRay:
         while not self._idle or time.monotonic() > end:
             if time.monotonic() > end:
                 raise task_over_time(task)
-            if self._patience.over:
-                raise RunFailed(no_room(self.ray, self.work.cluster, self._patience))
+            self._patience.bears(self._wanted, self.work.note)
             self._ask()
-            for call in self._wait(list(self._asked), 1.0):
+            for call in first_of(self.ray, list(self._asked), 1.0):
                 self._placed(call)
         return self._idle[-1]
 
@@ -281,14 +290,6 @@ class OnRay:
             if not over:  # it is still at it, or gone
                 self._idle.remove(slot)
                 self.ray.kill(slot)
-
-    def _wait(self, calls: list[Any], timeout: float) -> list[Any]:
-        """The first of some calls to be answered, waited for so long; none if there are no calls."""
-        if not calls:
-            time.sleep(timeout)
-            return []
-        ready, _ = self.ray.wait(calls, num_returns=1, timeout=timeout)
-        return ready  # type: ignore[no-any-return]
 
     def _raise(self) -> None:
         raised, self._raised = self._raised, None

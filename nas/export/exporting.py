@@ -210,6 +210,8 @@ def _source(run: Run, rank: int | None, number: int | None, final: bool) -> Path
     file = run.model(row["number"])
     if not file.exists():
         kept = sorted(int(each.stem) for each in file.parent.glob("*.keras") if each.stem.isdecimal())
-        words = f"the model of #{row['number']} was not kept ({row['state']}); kept are {listing(f'#{each}' for each in kept)}"
+        where = "here (or another driver trained it)" if run.read_settings()["settings"].get("storage") else "here"
+        words = f"the model of #{row['number']} ({row['state']}) was not kept {where}"
+        words += f"; kept are {listing(f'#{each}' for each in kept)}" if kept else ""
         raise RunError(words, str(run.folder))
     return file

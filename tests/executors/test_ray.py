@@ -26,8 +26,10 @@ import pytest
 from nas.config import settings
 from nas.errors import ConfigError, OverMemory, RunFailed
 from nas.executors import EXECUTORS, Executor, Task, Work
-from nas.executors.cluster import TRIES, connected
+from nas.executors.cluster import connected
+from nas.executors.patience import TRIES
 from nas.executors.slot import Slot
+from nas.forecast import candidates_at_once
 from nas.machine import cores, default_memory
 from nas.messages import Blocked, Cluster, DataCard, Infeasible, Limits, Lost, Outcome, OutOfMemory, Trained
 from nas.paths import cache_root
@@ -141,7 +143,7 @@ def test_a_machine_that_cannot_take_a_job_does_not_have_the_candidate_fail(make:
 
 
 def test_jobs_that_wait_again_make_no_room_for_others(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nas.executors.cluster.PAUSE", 0.5)
+    monkeypatch.setattr("nas.executors.patience.PAUSE", 0.5)
     executor = make("finish", workers=2)
     until(lambda: executor.finished(0.2) == [] and len(executor._idle) == 2, "two slots that do nothing")
     for slot in slots():
@@ -165,11 +167,19 @@ def test_a_machine_whose_disk_is_full_does_not_end_the_search(make: Make, tmp_pa
 
 
 def test_a_cluster_without_room_is_told(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nas.executors.cluster.PATIENCE", 2.0)
-    executor = make("finish", cluster=Cluster(cpus=64.0))
+    monkeypatch.setattr("nas.executors.patience.PATIENCE", 2.0)
+    monkeypatch.setattr("nas.executors.patience.SILENT", 1.0)
+    with pytest.raises(
+        RunFailed, match=r"started here has no room: a candidate takes 64 CPUs and 0 GPUs, all .* together has 2"
+    ):
+        make("finish", cluster=Cluster(cpus=64.0))
+    notes: list[str] = []
+    executor = make("finish", cluster=Cluster(address="auto", cpus=64.0), note=notes.append)
+    assert executor.places == 0
     executor.submit(0, 0.5)
     with pytest.raises(RunFailed, match=r"no room for 2 s: a candidate takes 64 CPUs and 0 GPUs, all .* together has 2"):
         wait_for(executor)
+    assert [note[:55] for note in notes] == ["waiting for a place on the Ray cluster, 2 s at most: a "], "once"
 
 
 def test_what_a_killed_slot_has_left_the_next_one_takes_away(make: Make, tmp_path: Path) -> None:
@@ -225,10 +235,13 @@ def test_what_a_cluster_cannot_give_is_told(tmp_path: Path) -> None:
     for words, told in (
         (("--workers=auto",), "--workers=auto: is as many as this machine has room for"),
         (("--gpus-per-trial=1.5",), "--gpus-per-trial: a part of one, or a whole number, is expected"),
-        (("--ray-address=127.0.0.1:1",), "--ray-address: no Ray cluster can be reached"),
+        (("--ray-address=",), "--ray-address: '' is no address of a cluster: auto, HOST:PORT or ray://HOST:PORT is expected"),
+        (("--ray-address=head",), "--ray-address: 'head' is no address of a cluster"),
+        (("--ray-address=127.0.0.1:1",), "--ray-address: the Ray cluster at 127.0.0.1:1 cannot be reached: "),
+        (("--executor=processes", "--cpus-per-trial=2"), "--cpus-per-trial: is for --executor=ray; this search has"),
     ):
         found = nas("search", "--dataset=digits", "--executor=ray", *words, cwd=tmp_path, timeout=120)
-        assert found.returncode == 2, found.stderr
+        assert found.returncode == (1 if words[0].endswith(":1") else 2), found.stderr
         assert told in " ".join(found.stderr.split())
 
 
@@ -296,7 +309,7 @@ def test_why_no_slot_can_be_started_is_told(make: Make, monkeypatch: pytest.Monk
         def host(self) -> str:
             raise AssertionError("it was not made")
 
-    monkeypatch.setattr("nas.executors.cluster.PAUSE", 0.5)
+    monkeypatch.setattr("nas.executors.patience.PAUSE", 0.5)
     monkeypatch.setattr("nas.executors.ray.Slot", Broken)
     executor = make()
     executor.submit(0, 0.5)
@@ -305,7 +318,7 @@ def test_why_no_slot_can_be_started_is_told(make: Make, monkeypatch: pytest.Monk
 
 
 def test_a_job_that_no_machine_can_take_ends_the_search_with_its_reason(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nas.executors.cluster.PAUSE", 0.5)
+    monkeypatch.setattr("nas.executors.patience.PAUSE", 0.5)
     executor = make("blocked")
     executor.submit(0, 0.5)
     outcome = wait_for(executor)
@@ -328,6 +341,9 @@ def test_a_task_afar_keeps_its_time(make: Make) -> None:
 
 def test_no_more_at_once_than_the_cluster_has_room_for(make: Make, tmp_path: Path) -> None:
     executor = make("breathe", workers=5, cluster=Cluster(cpus=1.0))
+    assert executor.places == 2
+    for workers, budget, expected in ((5, 50, 2), (1, 50, 1), (5, 1, 1)):
+        assert candidates_at_once(settings(workers=workers, budget=budget), executor) == expected
     number, most, end = 0, 0, time.monotonic() + 60
     while time.monotonic() < end:
         while executor.free:
@@ -348,6 +364,12 @@ def test_the_same_search_as_on_this_machine(small_run: Path, tmp_path: Path) -> 
 
 @pytest.fixture
 def running_cluster() -> Iterator[tuple[dict[str, str], int, int]]:
+    with started_cluster() as cluster:
+        yield cluster
+
+
+@contextlib.contextmanager
+def started_cluster(mode: str = "token") -> Iterator[tuple[dict[str, str], int, int]]:
     """A cluster that was started by `ray start`, and asks for a token: the variables by which it is found and entered, its
     port, and that of `ray://`. Its GPU is one that Ray only counts."""
     home = tempfile.mkdtemp()  # short: the paths of sockets may have 107 characters
@@ -356,7 +378,7 @@ def running_cluster() -> Iterator[tuple[dict[str, str], int, int]]:
         for each in free:
             each.bind(("127.0.0.1", 0))
         main, port, agent = (each.getsockname()[1] for each in free)
-    variables = {"RAY_TMPDIR": home, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+    variables = {"RAY_TMPDIR": home, "RAY_AUTH_MODE": mode, "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     # Ray does not tell its server for clients which port it has chosen for that agent itself.
     ports = [f"--ray-client-server-port={port}", f"--runtime-env-agent-port={agent}"]
     words = [
@@ -394,8 +416,10 @@ def test_a_cluster_that_runs_already(small_run: Path, tmp_path: Path, running_cl
     assert found.returncode == 0, found.stderr
     stranger = {**variables, "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     found = nas("search", *words, "--out=none", cwd=tmp_path, env=stranger, timeout=300)
-    assert found.returncode == 2, found.stderr
-    assert "one that asks for a token needs RAY_AUTH_MODE=token" in " ".join(found.stderr.split())
+    assert found.returncode == 1, found.stderr
+    assert "at auto cannot be reached: it asks for a token, and there is none here or another one" in " ".join(
+        found.stderr.split()
+    )
     # By an address that Ray, once connected, calls by another name.
     found = nas("resume", "there", "--budget=2", f"--ray-address=localhost:{head}", cwd=tmp_path, env=variables, timeout=300)
     assert found.returncode == 0, found.stderr
@@ -433,6 +457,22 @@ def test_a_cluster_whose_head_goes_ends_the_search_with_a_sentence(
     assert "Traceback" not in errors
     found = nas("resume", "there", "--executor=processes", "--time=20s", cwd=tmp_path, timeout=300)
     assert found.returncode == 0, found.stderr
+
+
+def test_a_cluster_without_a_token_and_one_that_has_gone_are_told(tmp_path: Path) -> None:
+    words = ("search", "--dataset=digits", "--executor=ray")
+    with started_cluster(mode="disabled") as (variables, head, _):
+        entering = {**variables, "RAY_AUTH_MODE": "token"}  # as Ray does of itself, where there is a token
+        found = nas(*words, "--ray-address=auto", cwd=tmp_path, env=entering, timeout=120)
+        assert found.returncode == 1, found.stderr
+        assert "the cluster was started without a token" in " ".join(found.stderr.split())
+        found = nas(*words, f"--ray-address=ray://127.0.0.1:{head}", cwd=tmp_path, env=variables, timeout=120)
+        assert found.returncode == 1, found.stderr
+        assert "nothing that serves clients" in " ".join(found.stderr.split())
+    gone = {**variables, "RAY_ADDRESS": f"127.0.0.1:{head}"}  # as in the file in which a head leaves its address
+    found = nas(*words, "--ray-address=auto", cwd=tmp_path, env=gone, timeout=120)
+    assert found.returncode == 1, found.stderr
+    assert "the Ray cluster at auto cannot be reached: [Errno 111] Connection refused" in " ".join(found.stderr.split())
 
 
 TWO_NODES = """
