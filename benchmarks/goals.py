@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--preset", default="quick")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--random", type=int, default=3, help="random candidates")
+    parser.add_argument("--last", type=float, help="seconds of a winner's last fit, of a search that is not in the folder")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to do now; the rest may follow")
     parser.add_argument("--report", action="store_true", help="train nothing")
     parser.add_argument("--fit", help=argparse.SUPPRESS)
@@ -65,9 +66,11 @@ def run_all(options: argparse.Namespace) -> None:
         baseline(options)
     if "random" in options.parts:
         found = Run(options.folder / "search")
-        if not found.final.exists():
-            sys.exit("--parts random: they take as long as the last fit of the part 'search', which is not done yet")
-        last = last_fit(found).seconds
+        if options.last is None and not found.final.exists():
+            sys.exit(
+                "--parts random: they take as long as the last fit of the part 'search', which is not done yet (or --last)"
+            )
+        last = options.last or last_fit(found).seconds
         for number in range(options.random):
             search(options, f"random-{number}", last + START, *one, f"--seed={FIRST_DRAWN + number}")
     if "alone" in options.parts:
