@@ -1,6 +1,7 @@
 """What the tool itself costs: start-up of the command line, and wall time in which no worker trains.
 
     python benchmarks/overhead.py [--candidates 20] [--rounds 7]
+    python benchmarks/overhead.py --growth
 
 Training is what lies inside `fit`'s epochs, as each worker measured it; everything else of the search's loop is overhead:
 asking, writing, starting a process, building the network, checkpoints, the model's file. For an evaluator that costs
@@ -27,7 +28,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--candidates", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--growth", action="store_true", help="only how it grows, up to 10,000 candidates")
     options = parser.parse_args()
+    if options.growth:
+        print("what,mean_seconds,,")
+        for strategy, most in GROWN.items():
+            growth(strategy, most)
+        return
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         print("what,median_seconds,lowest,highest")
@@ -47,6 +54,8 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "genetic, without a model": {"strategy": "genetic", "genetic": {"assist": False}},
     "optuna, tpe": {"strategy": "optuna"},
 }
+GROWN = {"random": 10_000, "genetic": 10_000, "genetic, without a model": 10_000, "optuna, tpe": 2_000}
+MARKS = (500, 1_000, 2_000, 5_000, 10_000)
 
 
 def proposal(name: str, count: int, rounds: int) -> None:
@@ -120,6 +129,21 @@ def evaluator(name: str, candidates: int) -> None:
     started = time.perf_counter()
     nas.search("cnn", evaluate=lambda genotype, report: len(genotype["blocks"]), budget=candidates, **STRATEGIES[name])
     print(f"{name}: a free candidate of {candidates:,},{(time.perf_counter() - started) / candidates:.4f},,")
+
+
+def growth(name: str, candidates: int) -> None:
+    """Time of one candidate that costs nothing to score, in memory, over the hundred before each mark."""
+    import nas
+
+    clock: list[float] = []
+
+    def score(genotype: dict[str, Any], report: object) -> float:
+        clock.append(time.perf_counter())
+        return float(len(genotype["blocks"]))
+
+    nas.search("cnn", evaluate=score, budget=candidates, **STRATEGIES[name])
+    for mark in (each for each in MARKS if each <= candidates):
+        print(f"{name}: a free candidate around {mark:,},{(clock[mark - 1] - clock[mark - 101]) / 100:.4f},,", flush=True)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,7 @@ SHOWN = (10, 20, 30, 50, 75, 100, 150, 200)  # evaluations that the report names
 class Table:
     """A space, all of it scored: genotype (as a key) → what a search sees, what is true, and parameters of the network."""
 
-    space: dict[str, Any]
+    space: dict[str, Any] | Path
     seen: dict[str, float]
     true: dict[str, float]
     parameters: dict[str, int]
@@ -92,7 +92,7 @@ def small() -> Table:
     seen = {key: each[0] for key, each in scores.items()}
     true = {key: statistics.mean(each) for key, each in scores.items()}
     parameters = {row["genotype"]: int(row["parameters"]) for row in found}
-    return Table(yaml.safe_load(SMALL.read_text(encoding="utf-8")), seen, true, parameters)
+    return Table(SMALL, seen, true, parameters)
 
 
 TABLES: dict[str, Callable[[], Table]] = {"macro": macro, "small": small}

@@ -90,7 +90,8 @@ class Driver:
         again = self.ledger.unfinished()
         self.began = sum(record.finished for record in self.ledger.records())
         self._keep(begun=True)  # an earlier driver may have ended between an outcome and its consequences
-        self.view.begin(self.settings.budget, self.ledger.records(), self.deadline)
+        records = self.ledger.records()
+        self.view.begin(max(self.settings.budget, len(records)), records, self.deadline)  # begun ones are finished as well
         while True:
             again += self._news(self.executor.free - len(again))
             again = [each for each in again if self.ledger.holds(each.number)]  # another driver may have taken one over

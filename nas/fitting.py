@@ -15,8 +15,10 @@ from contextlib import closing
 
 from nas.config import Settings
 from nas.driving import drive
+from nas.errors import RunFailed
 from nas.executors import Executor, Task
 from nas.jobs import WORKER, job_for, limits_of
+from nas.ledger import Ledger
 from nas.messages import LAST_FIT, Candidate, DataCard, Job, Limits, Record
 from nas.result import Result
 from nas.run import Run
@@ -64,7 +66,14 @@ def fit(
         executor.call(Task(f"{WORKER}:hand_over", job, "making a model", Limits(HAND_OVER)))
 
     train, limits, given = f"{WORKER}:train", limits_of(chosen), hand_over if unfinished else None
-    with examined(run), closing(ledger_for(run, space, chosen, view.note)) as ledger:
+
+    def opened() -> Ledger:
+        try:
+            return ledger_for(run, space, chosen, view.note)
+        except RunFailed as problem:
+            raise RunFailed(f"{problem}\n       when that is mended, go on with: {again}") from None
+
+    with examined(run), closing(opened()) as ledger:
         return drive(chosen, ledger, asking, view, job_of, train, run, chosen.epochs, deadline, limits, given, again)
 
 

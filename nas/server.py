@@ -43,12 +43,16 @@ _OPTIONS: dict[str, Any] = {
 
 def engine_of(address: str | None) -> Engine:
     """A maker of connections to `--storage`. Raises ConfigError."""
+    what, url = "is none of PostgreSQL", URL.create("none")
     try:
         url = make_url(address or "")
-    except (ArgumentError, ValueError):  # the second for a port that is no number
-        url = URL.create("none")
+    except ArgumentError:
+        pass
+    except ValueError:
+        what = "has a port that is no number"
     if url.drivername not in _NAMES or not url.database:
-        raise ConfigError("an address such as postgresql://user@host/database is expected", OPTION)
+        what = "names no database" if url.drivername in _NAMES else what  # not quoted: it may hold a password
+        raise ConfigError(f"what was given {what}: an address such as postgresql://user@host:5432/database is expected", OPTION)
     if url.password is not None or any(name in url.query for name in _SECRETS):
         raise ConfigError("holds a password, which would be kept in run.yaml; give it in PGPASSWORD or in ~/.pgpass", OPTION)
     try:
@@ -101,7 +105,9 @@ def reached() -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, OptunaError) as problem:
-        raise RunFailed(f"{OPTION}: the database cannot be used: {said(problem)}") from None
+        words = said(problem)
+        hint = "; 'createdb' with its name makes it" if 'database "' in words and "does not exist" in words else ""
+        raise RunFailed(f"{OPTION}: the database cannot be used: {words}{hint}") from None
 
 
 @contextlib.contextmanager

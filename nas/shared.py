@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from nas import claims
 from nas.claims import Claims
 from nas.config import Settings, settings
-from nas.errors import NasError, RunError, RunFailed, first_line
+from nas.errors import NasError, RunError, RunFailed, counted, first_line
 from nas.joint import FACTS, check_same, facts_of
 from nas.ledger import Ledger, record_of_trial
 from nas.messages import Candidate, Infeasible, Progress, Record, Stopped, Trained
@@ -83,8 +83,7 @@ class SharedLedger(Ledger):
             if facts is None:
                 self._found(chosen.study)
             else:
-                ready(self._engine)
-                self._entered(chosen, facts)
+                self._patiently(partial(self._entered, chosen, facts))
         except NasError:
             self.close()
             raise
@@ -103,15 +102,20 @@ class SharedLedger(Ledger):
 
     def _entered(self, chosen: Settings, facts: dict[str, Any]) -> None:
         """Open the study, made if it is not there, as one of its drivers."""
+        super().close()  # of a try that came to nothing
+        ready(self._engine)
         with reached(), alone(self._engine, chosen.study):
             self._storage = storage_at(self._engine).storage
             self._open(self._storage, chosen.study, reading=False)
-            if FACTS not in self._study.user_attrs:
+            begun = FACTS not in self._study.user_attrs
+            if begun:
                 self._study.set_user_attr(FACTS, facts_of(chosen, facts))
             check_same(self._study.user_attrs[FACTS], chosen, facts)
             self._mine = self._claims.digests()
             self._begun = {number for number in self._begun if self._records[number].digest in self._mine}
             self._claims.hold(self._running())
+        there = f"joined, with {counted(len(self._records), 'candidate')}" if not begun else "begun"
+        self._note(f"study '{chosen.study}' {there}")
 
     def close(self) -> None:
         if not self._reading:  # who goes on need not wait until this driver is taken to have gone

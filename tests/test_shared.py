@@ -385,9 +385,10 @@ def test_a_server_that_is_started_again_is_waited_for(running: postgres.Server, 
     later.start()
     ledger.progress(Progress(0, 1, 0.5, {"val_accuracy": 0.5, "seconds": 1.0}))
     later.join()
-    assert len(notes) == 2
-    assert notes[0].endswith("; it is tried again for 120 s")
-    assert notes[1] == "the database answers again"
+    assert len(notes) == 3
+    assert notes[0] == f"study '{chosen.study}' begun"
+    assert notes[1].endswith("; it is tried again for 120 s")
+    assert notes[2] == "the database answers again"
     left = open_as("other", chosen)
     left.add(candidate(7))
     left.close()
@@ -419,7 +420,15 @@ def test_a_server_that_stays_silent_ends_the_search_with_a_sentence(running, cho
     ledger.close()
 
 
-def test_a_server_that_goes_before_the_study_is_open_is_told(running: postgres.Server, chosen: Settings) -> None:
+def test_a_server_that_goes_before_the_study_is_open_is_told(
+    running: postgres.Server, chosen: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.stop()
+    later = threading.Timer(2.0, running.start)
+    later.start()
+    open_as("one", chosen).close()
+    later.join()
+    monkeypatch.setattr("nas.shared.PATIENCE", 0.5)
     running.stop()
     try:
         with pytest.raises(RunFailed, match="--storage: the database cannot be used"):
@@ -517,10 +526,13 @@ def test_another_search_under_the_same_name_is_refused(chosen: Settings) -> None
 @pytest.mark.parametrize(
     ("address", "words"),
     [
-        ("mysql://me@here/x", r"--storage: an address such as postgresql://user@host/database is expected"),
-        ("nonsense", r"an address such as"),
-        ("postgresql://me@here", r"an address such as"),
-        ("postgresql://me@here:port/x", r"an address such as"),
+        (
+            "mysql://me@here/x",
+            r"--storage: what was given is none of PostgreSQL: an address such as postgresql://user@host:5432/database",
+        ),
+        ("nonsense", r"is none of PostgreSQL"),
+        ("postgresql://me@here", r"names no database"),
+        ("postgresql://me@here:port/x", r"has a port that is no number"),
         ("postgresql://me@here/x?password=secret", r"holds a password"),
         ("postgresql://me:secret@here/x", r"holds a password, which would be kept in run\.yaml; give it in PGPASSWORD"),
     ],
@@ -531,7 +543,9 @@ def test_an_address_that_is_none_is_told(address: str, words: str) -> None:
 
 
 def test_a_server_that_cannot_be_used_is_told(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(RunFailed, match=r"--storage: the database cannot be used: .*\"nowhere\" does not exist"):
+    with pytest.raises(
+        RunFailed, match=r"--storage: the database cannot be used: .*\"nowhere\" does not exist; 'createdb' with its name"
+    ):
         check_server(server.replace("/postgres", "/nowhere"))
     with pytest.raises(RunFailed, match=r"cannot be used: .*refused"):
         check_server("postgresql://me@127.0.0.1:9/x")

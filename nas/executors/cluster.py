@@ -8,31 +8,39 @@ import os
 import socket
 import time
 import warnings
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeAlias
 
-from nas.errors import ConfigError, RunFailed, first_line, to_install
+from nas.errors import ConfigError, NasError, RunFailed, first_line, to_install
 from nas.machine import cores
 from nas.messages import Cluster
 
+Note: TypeAlias = Callable[[str], None]
 ANSWER = 10.0  # seconds that a cluster may take to accept a connection, or to make the first actor
 CLIENTS = 3  # times that Ray's server for clients is asked for
 OPTION = "--ray-address"
 OWN = "local"  # Ray's word for a cluster that is started here, whatever else runs on this machine
 ADDRESSES = "auto, HOST:PORT or ray://HOST:PORT"
 _MODE = "RAY_AUTH_MODE"
+_TRIES = ("RAY_NUM_REDIS_GET_RETRIES", "3")  # of a head that listens, each after a second with a line of its own; usually 20
+_TOKEN = Path(".ray") / "auth_token"  # in the home folder
+_GONE = ("Ray Client is not connected", "Client is shutting down", "closed channel")  # said by a client without its head
 _names: dict[str, str] = {}  # address as it was given → as Ray calls it, of clusters that this process has connected to
 
 
-def connected(cluster: Cluster) -> Any:
-    """Ray, connected to a cluster, or to one that it starts on this machine. Raises ConfigError for an address that is none, or
-    if Ray is not installed, and RunFailed if the cluster cannot be reached or used."""
+def connected(cluster: Cluster, note: Note = lambda words: None) -> Any:
+    """Ray, connected to a cluster, or to one that it starts on this machine; what that does or waits for is noted. Raises
+    ConfigError for an address that is none, or if Ray is not installed, and RunFailed if the cluster cannot be reached or used.
+    """
+    address = _address(cluster)
+    if address != OWN:
+        os.environ.setdefault(*_TRIES)
     try:
         import ray as found  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
         raise ConfigError(f"needs the package 'ray': {to_install('ray')}", "--executor") from None
     ray: Any = found
-    address = _address(cluster)
     if ray.is_initialized():
         there = ray.get_runtime_context().gcs_address
         if ":" in address and "://" not in address and _names.get(address, address) != there:
@@ -41,7 +49,9 @@ def connected(cluster: Cluster) -> Any:
     try:
         _answers(_whereabouts(address))
         asked = os.environ.get(_MODE)
-        _enter(ray, address)
+        if "://" in address:
+            note(f"connecting to {address}")
+        _enter(ray, address, note)
         if os.environ.get(_MODE) == "token" and address != OWN and "://" not in address:
             _check_token(ray, asked)
     except (OSError, OverflowError, ValueError, RuntimeError, ray.exceptions.RayError) as problem:
@@ -85,14 +95,20 @@ def _answers(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), ANSWER).close()
 
 
-def _enter(ray: Any, address: str) -> None:
+def _enter(ray: Any, address: str, note: Note) -> None:
     """Connect; the server for clients, which Ray starts for each of them, comes up only sometimes (Ray 2.60)."""
     options = {"include_dashboard": False, "num_cpus": cores()} if address == OWN else {}
+    token = Path.home() / _TOKEN
+    had = token.exists()
+    logging.getLogger("ray.util.client").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module=r"ray\.util\.client")
     for left in reversed(range(CLIENTS)):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of what is told here
                 ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
+            if not had and token.exists():
+                note(f"Ray has made a token, {token}; clusters that were started without one cannot be used by 'auto' now")
             return
         except ConnectionError as problem:
             if not left or "client server failed" not in str(problem):
@@ -127,7 +143,10 @@ def _trouble(problem: BaseException) -> str:
     """Why no connection came about, in a line; Ray tells it in pages, or as what was tried last."""
     said = " ".join(str(each) for each in (problem, problem.__cause__, problem.__context__) if each is not None)
     if "uthenticationError" in said or "InvalidAuthToken" in said or "oken authentication" in said:
-        return f"it asks for a token, and there is none here or another one; {_MODE}=token and the token (docs/scaling.md)"
+        words = (
+            "it asks for a token, and this machine has none or another one: copy the head's ~/.ray/auth_token to this machine"
+        )
+        return f"{words} and set {_MODE}=token (docs/scaling.md)"
     if "client connection timeout" in said:
         words = "nothing that serves clients (ray://, 10001 if no other port was chosen) has answered"
         return f"{words}; a token that is missing here, or another one, looks the same (docs/scaling.md)"
@@ -143,12 +162,14 @@ def reached(ray: Any) -> Iterator[None]:
         yield
     except BrokenPipeError:  # of what the driver prints
         raise
-    except (ConnectionError, ray.exceptions.RayError) as problem:  # the first is what a client says whose connection broke
-        raise RunFailed(f"the Ray cluster: {why(problem)}") from None
-    except Exception as problem:  # what it says once it has given up has no class of its own
-        if not str(problem).startswith("Ray Client is not connected"):
+    except NasError:
+        raise
+    except Exception as problem:
+        if any(words in str(problem) for words in _GONE):  # it may be of any class
+            raise RunFailed("the Ray cluster: the connection to its head is lost (ray://)") from None
+        if not isinstance(problem, (ConnectionError, ray.exceptions.RayError)):
             raise
-        raise RunFailed("the Ray cluster: the connection is lost (ray://)") from None
+        raise RunFailed(f"the Ray cluster: {why(problem)}") from None
 
 
 def places(ray: Any, cluster: Cluster) -> int:
@@ -170,9 +191,8 @@ def first_of(ray: Any, calls: list[Any], timeout: float) -> list[Any]:
 def too_large(ray: Any, cluster: Cluster) -> str:
     """What a candidate takes, and what there is of it, for a message."""
     there = ray.cluster_resources()
-    wanted = f"a candidate takes {cluster.cpus:g} CPUs and {cluster.gpus:g} GPUs"
-    found = f"all of the cluster together has {there.get('CPU', 0):g} and {there.get('GPU', 0):g}"
-    return f"{wanted}, {found} (--cpus-per-trial, --gpus-per-trial)"
+    wanted = f"--cpus-per-trial={cluster.cpus:g} and --gpus-per-trial={cluster.gpus:g}"
+    return f"a candidate takes {wanted}, and there are in all {there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} GPUs"
 
 
 def why(problem: Exception) -> str:

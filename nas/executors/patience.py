@@ -83,7 +83,7 @@ class Patience:
         if silent > self.most:
             raise RunFailed(f"the Ray cluster has had no room for {self.most:.0f} s: {words}")
         self._told = True
-        note(f"waiting for a place on the Ray cluster, {self.most:.0f} s at most: {words}")
+        note(f"waiting for a place on the Ray cluster, {self.most:.0f} s at most (Ctrl-C ends it): {words}")
 
     @property
     def most(self) -> float:

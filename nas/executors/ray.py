@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from nas import errors
-from nas.errors import RunFailed
+from nas.errors import ConfigError, RunFailed
 from nas.executors.base import Task, Told, Work, register_executor, task_over_time
 from nas.executors.cluster import connected, first_of, is_own, places, reached, too_large, why
 from nas.executors.parcel import content_of, packed
@@ -38,7 +38,7 @@ class OnRay:
 
     def __init__(self, work: Work) -> None:
         self.work = work
-        self.ray = connected(work.cluster)
+        self.ray = connected(work.cluster, work.note)
         plugins = {f"{place}-{Path(each).name}": Path(each).read_text("utf-8") for place, each in enumerate(work.plugins)}
         self._make: Callable[..., Any] = (
             self.ray.remote(Slot).options(num_cpus=work.cluster.cpus, num_gpus=work.cluster.gpus, max_restarts=0).remote
@@ -58,7 +58,7 @@ class OnRay:
         self._local: Processes | None = None
         with reached(self.ray):
             if is_own(work.cluster) and not self.places:  # nobody will join it
-                raise RunFailed(f"the Ray that was started here has no room: {self._wanted()}")
+                raise ConfigError(f"the Ray that was started on this machine has no room for that: {self._wanted()}")
             self._ask()
 
     @property

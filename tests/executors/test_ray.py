@@ -169,17 +169,16 @@ def test_a_machine_whose_disk_is_full_does_not_end_the_search(make: Make, tmp_pa
 def test_a_cluster_without_room_is_told(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nas.executors.patience.PATIENCE", 2.0)
     monkeypatch.setattr("nas.executors.patience.SILENT", 1.0)
-    with pytest.raises(
-        RunFailed, match=r"started here has no room: a candidate takes 64 CPUs and 0 GPUs, all .* together has 2"
-    ):
+    lacking = r"a candidate takes --cpus-per-trial=64 and --gpus-per-trial=0, and there are in all 2 CPUs and 1 GPUs"
+    with pytest.raises(ConfigError, match=rf"started on this machine has no room for that: {lacking}"):
         make("finish", cluster=Cluster(cpus=64.0))
     notes: list[str] = []
     executor = make("finish", cluster=Cluster(address="auto", cpus=64.0), note=notes.append)
     assert executor.places == 0
     executor.submit(0, 0.5)
-    with pytest.raises(RunFailed, match=r"no room for 2 s: a candidate takes 64 CPUs and 0 GPUs, all .* together has 2"):
+    with pytest.raises(RunFailed, match=rf"no room for 2 s: {lacking}"):
         wait_for(executor)
-    assert [note[:55] for note in notes] == ["waiting for a place on the Ray cluster, 2 s at most: a "], "once"
+    assert [note[:55] for note in notes] == ["waiting for a place on the Ray cluster, 2 s at most (Ct"], "once"
 
 
 def test_what_a_killed_slot_has_left_the_next_one_takes_away(make: Make, tmp_path: Path) -> None:
@@ -417,7 +416,7 @@ def test_a_cluster_that_runs_already(small_run: Path, tmp_path: Path, running_cl
     stranger = {**variables, "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     found = nas("search", *words, "--out=none", cwd=tmp_path, env=stranger, timeout=300)
     assert found.returncode == 1, found.stderr
-    assert "at auto cannot be reached: it asks for a token, and there is none here or another one" in " ".join(
+    assert "at auto cannot be reached: it asks for a token, and this machine has none or another one" in " ".join(
         found.stderr.split()
     )
     # By an address that Ray, once connected, calls by another name.
@@ -452,7 +451,7 @@ def test_a_cluster_whose_head_goes_ends_the_search_with_a_sentence(
         driver.kill()
         driver.communicate()
     assert driver.returncode == 1, errors
-    assert "error: the Ray cluster: " in errors
+    assert "error: the Ray cluster: the connection to its head is lost (ray://)" in errors
     assert "go on with: nas resume there" in " ".join(errors.split())
     assert "Traceback" not in errors
     found = nas("resume", "there", "--executor=processes", "--time=20s", cwd=tmp_path, timeout=300)
