@@ -127,7 +127,9 @@ def _check_token(ray: Any, asked: str | None) -> None:
         ray.get(probe.here.remote(), timeout=ANSWER)
     except ray.exceptions.GetTimeoutError:  # a cluster that is busy, or without a machine yet
         pass
-    except ray.exceptions.RayError:
+    except ray.exceptions.RayError as problem:
+        if "never ran" not in str(problem):
+            raise
         ray.shutdown()
         if asked is None:
             os.environ.pop(_MODE)

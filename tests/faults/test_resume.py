@@ -157,7 +157,7 @@ def test_what_may_change_is_what_the_run_goes_on_with(small_run: Path, tmp_path:
     assert {*given, *of_ray} == set(CHANGEABLE)
     before = run.settings.read_text()
     for name, value in of_ray.items():
-        with pytest.raises(ConfigError, match="is of --executor=ray"):
+        with pytest.raises(ConfigError, match=f"--{name.replace('_', '-')}: is for --executor=ray; this search has"):
             resume(run.folder, view=Silent(), **{name: value})
     with pytest.raises(ConfigError, match="--workers=auto: is as many as this machine has room for"):
         resume(run.folder, view=Silent(), executor="ray", workers="auto")
