@@ -54,7 +54,7 @@ STRATEGIES: dict[str, dict[str, Any]] = {
     "genetic, without a model": {"strategy": "genetic", "genetic": {"assist": False}},
     "optuna, tpe": {"strategy": "optuna"},
 }
-GROWN = {"random": 10_000, "genetic": 10_000, "genetic, without a model": 10_000, "optuna, tpe": 2_000}
+GROWN = {"random": 10_000, "genetic": 10_000, "genetic, without a model": 10_000, "optuna, tpe": 500}
 MARKS = (500, 1_000, 2_000, 5_000, 10_000)
 
 
