@@ -63,7 +63,8 @@ class OnRay:
 
     @property
     def places(self) -> float:
-        return places(self.ray, self.work.cluster)
+        with reached(self.ray):
+            return places(self.ray, self.work.cluster)
 
     @property
     def free(self) -> int:

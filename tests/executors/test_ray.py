@@ -369,8 +369,8 @@ def running_cluster() -> Iterator[tuple[dict[str, str], int, int]]:
 
 @contextlib.contextmanager
 def started_cluster(mode: str = "token") -> Iterator[tuple[dict[str, str], int, int]]:
-    """A cluster that was started by `ray start`, and asks for a token: the variables by which it is found and entered, its
-    port, and that of `ray://`. Its GPU is one that Ray only counts."""
+    """A cluster that was started by `ray start`, and asks for a token unless `mode` is `disabled`: the variables by which it is
+    found and entered, its port, and that of `ray://`. Its GPU is one that Ray only counts."""
     home = tempfile.mkdtemp()  # short: the paths of sockets may have 107 characters
     with contextlib.ExitStack() as stack:
         free = [stack.enter_context(socket.socket()) for _ in range(3)]
