@@ -48,11 +48,11 @@ def drive(
     work = Work(
         function, lambda news: driver.heard(news), chosen.at_once, chosen.plugin, log, limits, chosen.cluster, view.note
     )
-    executor, prune = EXECUTORS[chosen.executor](work), PRUNERS[chosen.pruner]
-    keeping = Keeping(run, *models_kept(chosen)) if run else None
-    driver = Driver(chosen, ledger, asking, executor, prune, view, job_for, keeping, last_epoch, deadline, hand_over)
+    prune, keeping = PRUNERS[chosen.pruner], Keeping(run, *models_kept(chosen)) if run else None
     again = again or f"nas.search(…, out='{run and run.folder}')"
     try:
+        executor = EXECUTORS[chosen.executor](work)
+        driver = Driver(chosen, ledger, asking, executor, prune, view, job_for, keeping, last_epoch, deadline, hand_over)
         driver.loop()
     except RunFailed as problem:
         if run is None:

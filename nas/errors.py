@@ -11,7 +11,9 @@
     └── RunFailed            the input was fine, the run was not             exit code 1
         ├── NothingTrained   no candidate could be trained
         ├── TimeOver         there was too little time for anything
-        └── OverMemory       it wanted more memory than there is, or than it may have
+        ├── OverMemory       it wanted more memory than there is, or than it may have
+        └── ServerFailed     the server of a shared ledger refused something
+            └── NoAnswer     or did not answer, which it may do later
 
 A message names the place, what was found, what is allowed and the nearest valid name. `registry.py` uses this; read that next.
 """
@@ -77,6 +79,14 @@ class TimeOver(RunFailed):
 
 class OverMemory(RunFailed):
     """What was to be done wanted more memory than there is, or than it may have."""
+
+
+class ServerFailed(RunFailed):
+    """The server of a shared ledger refused something."""
+
+
+class NoAnswer(ServerFailed):
+    """The server of a shared ledger did not answer, or was not done in time; it may be asked again."""
 
 
 def print_traceback() -> None:

@@ -194,8 +194,13 @@ def validation_pictures(card: DataCard, chosen: Settings) -> float:
 
 
 def candidates_at_once(chosen: Settings, hands: Executor) -> int:
-    """How many will be trained at once: as many as were allowed, as far as there are so many, and room for them."""
-    return int(max(1, min(chosen.at_once, chosen.budget, hands.places)))
+    """How many will be trained at once: no more than there are."""
+    return min(room_for(chosen, hands), chosen.budget)
+
+
+def room_for(chosen: Settings, hands: Executor) -> int:
+    """How many trainings at once are allowed and have room; one at least, for something was rehearsed."""
+    return int(max(1, min(chosen.at_once, hands.places)))
 
 
 def total_seconds(chosen: Settings, at_once: int, each: float) -> float:

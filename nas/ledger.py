@@ -268,7 +268,11 @@ class Ledger:
             yield self._study._storage
         except (SQLAlchemyError, OptunaError, sqlite3.Error) as problem:
             words = disk_trouble(problem) or said(problem)
-            raise RunFailed(f"{self.place} cannot be written: {words}") from None
+            raise self._failure(problem)(f"{self.place} cannot be written: {words}") from None
+
+    def _failure(self, problem: BaseException) -> type[RunFailed]:
+        """The error for what the database has raised."""
+        return RunFailed
 
     def _keep(self, record: Record) -> None:
         self._records[record.number] = record

@@ -25,6 +25,7 @@ from nas.forecast import (
     expected_epochs,
     rehearsals,
     rehearsed,
+    room_for,
     total_seconds,
     validation_pictures,
     with_room,
@@ -102,7 +103,7 @@ def _foretold(read: SearchSpace, chosen: Settings, view: View) -> Plan:
         view.note(f"rehearsing {REHEARSED} networks, of {costs[0]:,.1f} to {costs[-1]:,.1f} MFLOPs")
         tries, failed = rehearsed(picked, chosen, card, hands, float("inf"), EACH)
         chosen = with_room(chosen, machine, tries, all_told=not failed)
-        at_once = candidates_at_once(chosen, hands)
+        at_once, room = candidates_at_once(chosen, hands), room_for(chosen, hands)
     if failed:
         view.note(f"{failed}; such candidates may be infeasible")
     pictures, validation, epochs = training_pictures(card, chosen), validation_pictures(card, chosen), expected_epochs(chosen)
@@ -118,7 +119,7 @@ def _foretold(read: SearchSpace, chosen: Settings, view: View) -> Plan:
         high=max(each),
         before=rehearsals(chosen, pictures, within) * statistics.mean(AROUND + one.found.start for one in tries),
         seconds=total_seconds(chosen, at_once, mean),
-        retraining=_retraining_seconds(chosen, card, tries) if chosen.retrain else 0.0,
+        retraining=_retraining_seconds(chosen, card, tries, room) if chosen.retrain else 0.0,
         epochs=epochs,
         memory=max(one.found.memory for one in tries) * at_once + SERVER * 1e9,
         disk=disk + ROW * chosen.budget,
@@ -128,16 +129,16 @@ def _foretold(read: SearchSpace, chosen: Settings, view: View) -> Plan:
     )
 
 
-def _retraining_seconds(chosen: Settings, card: DataCard, tries: Sequence[Try]) -> float:
-    """Of a comparison of average candidates and the last fit of one, by default and without a limit of time."""
+def _retraining_seconds(chosen: Settings, card: DataCard, tries: Sequence[Try], room: int) -> float:
+    """Of a comparison of average candidates, `room` at once, and the last fit of one: by default, without a limit of time."""
     pictures, validation = sum(card.counts), validation_pictures(card, chosen)
     start = AROUND + statistics.mean(one.found.start for one in tries)
     compared = statistics.mean(one.epoch_seconds(pictures - validation, validation) for one in tries)
     last = statistics.mean(one.epoch_seconds(pictures, 0) for one in tries)
     searched = (chosen.epochs or 1) * (chosen.train_part or 1.0)
     asked = dict.fromkeys(("top", "number", "seeds", "epochs"))
-    plan = planned(asked, list(range(min(TOP, chosen.budget))), chosen.at_once, searched, None, lambda number: compared)
-    rounds = math.ceil(plan.trainings / chosen.at_once)
+    plan = planned(asked, list(range(min(TOP, chosen.budget))), room, searched, None, lambda number: compared)
+    rounds = math.ceil(plan.trainings / room)
     return rounds * (start + plan.epochs * compared) + start + plan.epochs * last
 
 

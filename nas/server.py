@@ -13,11 +13,11 @@ from typing import Any
 import optuna
 from optuna.exceptions import OptunaError
 from sqlalchemy import URL, Connection, Engine, create_engine, func, make_url, select
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, NotSupportedError, ProgrammingError, SQLAlchemyError
 
 from nas.claims import TABLE
 from nas.database import said
-from nas.errors import ConfigError, RunFailed, to_install
+from nas.errors import ConfigError, NoAnswer, ServerFailed, to_install
 
 OPTION = "--storage"
 TURN = 30.0  # seconds that a driver waits until another has entered its candidate, or has gone
@@ -25,6 +25,8 @@ HELD = 20.0  # seconds for which one may enter a candidate; who waits is patient
 _DIALECT = "postgresql+psycopg"
 _NAMES = ("postgresql", "postgres", _DIALECT)
 _SECRETS = ("password", "sslpassword")
+_AGAIN = ("08", "40", "53", "55P03", "57")  # how the codes of what may go well later begin (PostgreSQL, appendix A)
+_FINAL = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 _LOCK = 0x6E6173  # with the study: under it one driver at a time makes the tables, or enters a candidate
 _OPTIONS: dict[str, Any] = {
     "pool_pre_ping": True,  # a connection that was cut is opened anew
@@ -51,7 +53,10 @@ def engine_of(address: str | None) -> Engine:
     except ValueError:
         what = "has a port that is no number"
     if url.drivername not in _NAMES or not url.database:
-        what = "names no database" if url.drivername in _NAMES else what  # not quoted: it may hold a password
+        if url.drivername in _NAMES:  # what was given is not quoted: it may hold a password
+            what = "names no database"
+        elif url.drivername.startswith("postgresql+"):
+            what = "names a library other than psycopg, which is the one that is used"
         raise ConfigError(f"what was given {what}: an address such as postgresql://user@host:5432/database is expected", OPTION)
     if url.password is not None or any(name in url.query for name in _SECRETS):
         raise ConfigError("holds a password, which would be kept in run.yaml; give it in PGPASSWORD or in ~/.pgpass", OPTION)
@@ -68,7 +73,7 @@ def name_of(engine: Engine) -> str:
 
 
 def check_server(address: str) -> None:
-    """Raise ConfigError or RunFailed if `--storage` cannot be used."""
+    """Raise ConfigError or ServerFailed if `--storage` cannot be used."""
     engine = engine_of(address)
     try:
         ready(engine)
@@ -77,7 +82,7 @@ def check_server(address: str) -> None:
 
 
 def ready(engine: Engine) -> None:
-    """Have the tables there. Raises RunFailed, also if this user may not make them."""
+    """Have the tables there. Raises ServerFailed, also if this user may not make them."""
     with reached(), alone(engine, ""):
         TABLE.metadata.create_all(engine)
         with storage_at(engine, reading=False):
@@ -101,24 +106,32 @@ class storage_at:
 
 @contextlib.contextmanager
 def reached() -> Iterator[None]:
-    """A server that does not answer, or does not do what it is asked for, is told: RunFailed."""
+    """A server that does not answer, or does not do what it is asked for, is told: NoAnswer, ServerFailed."""
     try:
         yield
     except (SQLAlchemyError, OptunaError) as problem:
         words = said(problem)
         hint = "; 'createdb' with its name makes it" if 'database "' in words and "does not exist" in words else ""
-        raise RunFailed(f"{OPTION}: the database cannot be used: {words}{hint}") from None
+        raise failure_of(problem)(f"{OPTION}: the database cannot be used: {words}{hint}") from None
+
+
+def failure_of(problem: BaseException) -> type[ServerFailed]:
+    """NoAnswer for what may go well later, else ServerFailed. Where nobody answers there is no code."""
+    cause = problem if isinstance(problem, SQLAlchemyError) else problem.__cause__
+    code = getattr(getattr(cause, "orig", None), "sqlstate", None)
+    later = isinstance(cause, SQLAlchemyError) and not isinstance(cause, _FINAL) if code is None else code.startswith(_AGAIN)
+    return NoAnswer if later else ServerFailed
 
 
 @contextlib.contextmanager
 def alone(engine: Engine, study: str) -> Iterator[None]:
-    """What is inside is done by one driver of a study at a time. Raises RunFailed if another one does not get done."""
+    """What is inside is done by one driver of a study at a time. Raises NoAnswer if others do not get done."""
     lock, end = (_LOCK, func.hashtext(study)), time.monotonic() + TURN
     with engine.connect() as connection:
         while not connection.execute(select(func.pg_try_advisory_lock(*lock))).scalar():
             connection.rollback()
             if time.monotonic() >= end:
-                raise RunFailed(f"{OPTION}: another driver has been writing for {TURN:.0f} s")
+                raise NoAnswer(f"{OPTION}: another driver has been writing for {TURN:.0f} s")
             time.sleep(0.05)
         # The lock is the connection's, not the transaction's. A driver that is suspended here loses it after a while.
         _ends_after(connection, f"{HELD:.0f}s")

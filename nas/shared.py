@@ -11,7 +11,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import optuna
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,12 +19,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from nas import claims
 from nas.claims import Claims
 from nas.config import Settings, settings
-from nas.errors import NasError, RunError, RunFailed, counted, first_line
+from nas.errors import NasError, NoAnswer, RunError, RunFailed, counted, first_line
+from nas.executors.base import Note
 from nas.joint import FACTS, check_same, facts_of
 from nas.ledger import Ledger, record_of_trial
 from nas.messages import Candidate, Infeasible, Progress, Record, Stopped, Trained
 from nas.run import Run
-from nas.server import alone, engine_of, name_of, reached, ready, storage_at
+from nas.server import alone, engine_of, failure_of, name_of, reached, ready, storage_at
 from nas.space import SearchSpace, read_space
 
 LOOK = 2.0  # seconds between two looks at what others have written
@@ -33,7 +34,6 @@ PATIENCE = 120.0  # seconds in which a server that does not answer is asked agai
 PAUSE = 1.0  # seconds until then
 
 _T = TypeVar("_T")
-Note: TypeAlias = Callable[[str], None]
 
 
 def ledger_for(run: Run, space: SearchSpace, chosen: Settings, note: Note) -> Ledger:
@@ -61,8 +61,8 @@ class SharedLedger(Ledger):
     """The study `chosen.study` at `chosen.storage`, as the driver of a run writes it that has `facts` in its `run.yaml`;
     without them it is for reading alone.
 
-    Raises ConfigError for an address that is none, RunFailed if the server does not answer, RunError if the study is another
-    search.
+    Raises ConfigError for an address that is none, ServerFailed if the server refuses something or does not answer, RunError if
+    the study is another search.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class SharedLedger(Ledger):
         self._ended: list[Record] = []  # by others, and not told yet
         self._lost: list[int] = []  # to others, and not told yet
         self._next = self._beaten = 0.0  # when others are looked at again, when this driver gave a sign of life; by `awake`
+        self._made = False  # by this driver, though the answer may never have come
         self._troubled = -math.inf  # when the server last made this driver wait: then others may have waited as well
         self._records, self._begun = {}, set()
         try:
@@ -84,11 +85,13 @@ class SharedLedger(Ledger):
                 self._found(chosen.study)
             else:
                 self._patiently(partial(self._entered, chosen, facts))
-        except NasError:
+                there = "begun" if self._made else f"joined, with {counted(len(self._records), 'candidate')}"
+                note(f"study '{chosen.study}' {there}")
+        except BaseException as problem:
             self.close()
-            raise
-        except Exception as problem:  # somebody has changed what is there
-            self.close()
+            if isinstance(problem, NasError) or not isinstance(problem, Exception):
+                raise
+            # Somebody has changed what is there.
             raise RunError(f"is damaged: {type(problem).__name__}: {first_line(str(problem))}", self.place) from None
 
     def _found(self, study: str) -> None:
@@ -107,15 +110,13 @@ class SharedLedger(Ledger):
         with reached(), alone(self._engine, chosen.study):
             self._storage = storage_at(self._engine).storage
             self._open(self._storage, chosen.study, reading=False)
-            begun = FACTS not in self._study.user_attrs
-            if begun:
+            if FACTS not in self._study.user_attrs:
+                self._made = True
                 self._study.set_user_attr(FACTS, facts_of(chosen, facts))
             check_same(self._study.user_attrs[FACTS], chosen, facts)
             self._mine = self._claims.digests()
             self._begun = {number for number in self._begun if self._records[number].digest in self._mine}
             self._claims.hold(self._running())
-        there = f"joined, with {counted(len(self._records), 'candidate')}" if not begun else "begun"
-        self._note(f"study '{chosen.study}' {there}")
 
     def close(self) -> None:
         if not self._reading:  # who goes on need not wait until this driver is taken to have gone
@@ -251,14 +252,18 @@ class SharedLedger(Ledger):
                 if told:
                     self._note("the database answers again")
                 return found
-            except RunFailed as problem:
-                if awake() >= began + PATIENCE:
+            except NoAnswer as problem:
+                left = began + PATIENCE - awake()
+                if left <= 0:
                     raise
                 if not told:
-                    self._note(f"{problem}; it is tried again for {PATIENCE:.0f} s")
+                    self._note(f"{problem}; it is tried again for {left:.0f} s")
                 told = True
                 self._troubled = awake()
                 time.sleep(PAUSE)
+
+    def _failure(self, problem: BaseException) -> type[RunFailed]:
+        return failure_of(problem)
 
     def _running(self) -> list[str]:
         return [self._records[number].digest for number in sorted(self._begun)]

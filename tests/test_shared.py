@@ -21,7 +21,7 @@ from nas import claims
 from nas.blueprint import Pictures, express
 from nas.config import Settings
 from nas.driving import drive
-from nas.errors import ConfigError, RunError, RunFailed
+from nas.errors import ConfigError, NoAnswer, RunError, RunFailed, ServerFailed
 from nas.executors import EXECUTORS
 from nas.executors.inline import Inline
 from nas.joint import check_shared, claim_retraining
@@ -383,8 +383,10 @@ def test_a_server_that_is_started_again_is_waited_for(running: postgres.Server, 
     running.stop()
     later = threading.Timer(2.0, running.start)
     later.start()
-    ledger.progress(Progress(0, 1, 0.5, {"val_accuracy": 0.5, "seconds": 1.0}))
-    later.join()
+    try:
+        ledger.progress(Progress(0, 1, 0.5, {"val_accuracy": 0.5, "seconds": 1.0}))
+    finally:
+        later.join()
     assert len(notes) == 3
     assert notes[0] == f"study '{chosen.study}' begun"
     assert notes[1].endswith("; it is tried again for 120 s")
@@ -423,11 +425,17 @@ def test_a_server_that_stays_silent_ends_the_search_with_a_sentence(running, cho
 def test_a_server_that_goes_before_the_study_is_open_is_told(
     running: postgres.Server, chosen: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    notes: list[str] = []
     running.stop()
     later = threading.Timer(2.0, running.start)
     later.start()
-    open_as("one", chosen).close()
-    later.join()
+    try:
+        SharedLedger(chosen, SPACE, {**FACTS, "driver": "one"}, notes.append).close()
+    finally:
+        later.join()
+    assert notes[0].startswith("--storage: the database cannot be used: ")
+    assert notes[0].endswith("; it is tried again for 120 s")
+    assert notes[1:] == ["the database answers again", f"study '{chosen.study}' begun"]
     monkeypatch.setattr("nas.shared.PATIENCE", 0.5)
     running.stop()
     try:
@@ -496,6 +504,23 @@ def test_who_may_not_make_tables_is_told(server: str, monkeypatch: pytest.Monkey
         check_server(server.replace("someone@", "guest@").replace("/postgres", "/theirs"))
 
 
+def test_what_a_server_refuses_is_not_tried_again(chosen: Settings, server: str) -> None:
+    import psycopg
+
+    notes: list[str] = []
+    ledger = SharedLedger(chosen, SPACE, FACTS, notes.append)
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("ALTER TABLE nas_claims RENAME TO elsewhere")
+        try:
+            with pytest.raises(ServerFailed, match=r"cannot be (used|written): relation \"nas_claims\" does not exist") as told:
+                ledger.add(candidate(0))
+        finally:
+            connection.execute("ALTER TABLE elsewhere RENAME TO nas_claims")
+    assert not isinstance(told.value, NoAnswer)
+    assert notes == [f"study '{chosen.study}' begun"]
+    ledger.close()
+
+
 def test_no_more_candidates_are_entered_than_the_budget_allows(chosen: Settings) -> None:
     one, other = (open_as(name, chosen.model_copy(update={"budget": 1})) for name in ("one", "other"))
     assert one.add(candidate(0)) is not None
@@ -531,6 +556,10 @@ def test_another_search_under_the_same_name_is_refused(chosen: Settings) -> None
             r"--storage: what was given is none of PostgreSQL: an address such as postgresql://user@host:5432/database",
         ),
         ("nonsense", r"is none of PostgreSQL"),
+        (
+            "postgresql+psycopg2://me@server/nas",
+            r"names a library other than psycopg, which is the one that is used: an address",
+        ),
         ("postgresql://me@here", r"names no database"),
         ("postgresql://me@here:port/x", r"has a port that is no number"),
         ("postgresql://me@here/x?password=secret", r"holds a password"),

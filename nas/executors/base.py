@@ -19,6 +19,8 @@ from nas.registry import Registry
 Heard: TypeAlias = Callable[[News], bool]
 Told: TypeAlias = Callable[[int, int], None]
 """Hears how far a task is, and of how much."""
+Note: TypeAlias = Callable[[str], None]
+"""Hears what the user should know while something is waited for."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Work:
     log: str | None = None  # file to which workers' standard error goes
     limits: Limits = field(default_factory=Limits)  # of each job
     cluster: Cluster = field(default_factory=Cluster)  # for an executor that has one
-    note: Callable[[str], None] = lambda words: None  # hears what the user should know while a job waits
+    note: Note = lambda words: None
     preload: str = "nas.training.worker"  # module that workers find loaded, where they are forked; by name
 
 

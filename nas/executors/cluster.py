@@ -3,83 +3,110 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
+import math
 import os
 import socket
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from nas.errors import ConfigError, NasError, RunFailed, first_line, to_install
+from nas.executors.base import Note
 from nas.machine import cores
 from nas.messages import Cluster
 
-Note: TypeAlias = Callable[[str], None]
-ANSWER = 10.0  # seconds that a cluster may take to accept a connection, or to make the first actor
+ANSWER = 10.0  # seconds that a cluster may take to accept a connection, or to make the first actor before that is told
+SLOW = 50.0  # seconds that the first actor may take after that
 CLIENTS = 3  # times that Ray's server for clients is asked for
-OPTION = "--ray-address"
+OPTION, VARIABLE = "--ray-address", "RAY_ADDRESS"
 OWN = "local"  # Ray's word for a cluster that is started here, whatever else runs on this machine
+AUTO = "auto"
 ADDRESSES = "auto, HOST:PORT or ray://HOST:PORT"
 _MODE = "RAY_AUTH_MODE"
 _TRIES = ("RAY_NUM_REDIS_GET_RETRIES", "3")  # of a head that listens, each after a second with a line of its own; usually 20
 _TOKEN = Path(".ray") / "auth_token"  # in the home folder
-_GONE = ("Ray Client is not connected", "Client is shutting down", "closed channel")  # said by a client without its head
-_names: dict[str, str] = {}  # address as it was given → as Ray calls it, of clusters that this process has connected to
+_CLIENT = "ray.util.client"
+_names: dict[str, str] = {}  # `host:port` as it was given → as Ray calls it, of clusters that this process has connected to
+_started: set[str] = set()  # clusters that this process has started
+
+
+class _MakesNoWorker(Exception):
+    """A cluster that was reached, and is of no use."""
 
 
 def connected(cluster: Cluster, note: Note = lambda words: None) -> Any:
-    """Ray, connected to a cluster, or to one that it starts on this machine; what that does or waits for is noted. Raises
-    ConfigError for an address that is none, or if Ray is not installed, and RunFailed if the cluster cannot be reached or used.
+    """Ray, connected to a cluster, or to one that it starts on this machine; what that does or waits for is noted.
+
+    Raises ConfigError for an address that is none, if Ray is not installed, or if this process is connected to another cluster;
+    RunFailed if the cluster cannot be reached or used, and then this process is not connected to it.
     """
-    address = _address(cluster)
-    if address != OWN:
-        os.environ.setdefault(*_TRIES)
-    try:
-        import ray as found  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        raise ConfigError(f"needs the package 'ray': {to_install('ray')}", "--executor") from None
-    ray: Any = found
+    address, source = _address(cluster)
+    ray = _imported()
     if ray.is_initialized():
         there = ray.get_runtime_context().gcs_address
-        if ":" in address and "://" not in address and _names.get(address, address) != there:
-            raise ConfigError(f"this process is connected to the cluster at {there}; ray.shutdown() ends that", OPTION)
+        if address not in (OWN, AUTO) and "://" not in address and _names.get(address, address) != there:
+            raise ConfigError(f"this process is connected to the cluster at {there}; ray.shutdown() ends that", source)
         return ray
     try:
         _answers(_whereabouts(address))
-        asked = os.environ.get(_MODE)
         if "://" in address:
             note(f"connecting to {address}")
-        _enter(ray, address, note)
-        if os.environ.get(_MODE) == "token" and address != OWN and "://" not in address:
-            _check_token(ray, asked)
+        with _undone(ray):
+            _enter(ray, address, note)
+            if os.environ.get(_MODE, "").lower() == "token" and address != OWN and "://" not in address:
+                _probe(ray, note)
+    except _MakesNoWorker as problem:
+        raise RunFailed(f"{source}: the Ray cluster at {address} was reached, but {problem}") from None
     except (OSError, OverflowError, ValueError, RuntimeError, ray.exceptions.RayError) as problem:
-        raise RunFailed(f"{OPTION}: the Ray cluster at {address} cannot be reached: {_trouble(problem)}") from None
+        if address == OWN:
+            raise RunFailed(f"--executor=ray: Ray cannot be started on this machine: {_trouble(problem)}") from None
+        raise RunFailed(f"{source}: the Ray cluster at {address} cannot be reached: {_trouble(problem)}") from None
     if "://" not in address:
-        _names[address] = ray.get_runtime_context().gcs_address
+        there = _names[address] = ray.get_runtime_context().gcs_address
+        _started.update([there] if address == OWN else [])
     return ray
 
 
-def _address(cluster: Cluster) -> str:
-    """Where the cluster is; raises ConfigError for what is no address."""
-    given = cluster.address is not None
-    address = cluster.address if cluster.address is not None else os.environ.get("RAY_ADDRESS") or OWN
-    host, _, port = address.rpartition("://")[2].rpartition(":")
-    if address not in (OWN, "auto") and not (host and port.isdecimal()):
+def _address(cluster: Cluster) -> tuple[str, str]:
+    """Where the cluster is, and what says so: the variable holds also for `auto`, as for Ray. Raises ConfigError for what is no
+    address."""
+    address, source = cluster.address, OPTION
+    if address is None or (address == AUTO and os.environ.get(VARIABLE)):
+        address, source = os.environ.get(VARIABLE) or OWN, VARIABLE
+    scheme, _, rest = address.rpartition("://")
+    host, _, port = rest.rpartition(":")
+    if address not in (OWN, AUTO) and not (scheme in ("", "ray") and host and port.isdecimal()):
         words = f"'{address}' is no address of a cluster: {ADDRESSES} is expected; without one, Ray starts on this machine"
-        raise ConfigError(words, OPTION if given else "RAY_ADDRESS")
-    return address
+        raise ConfigError(words, source)
+    return address, source
 
 
-def is_own(cluster: Cluster) -> bool:
-    """Whether it is one that is started here, which nobody joins."""
-    return _address(cluster) == OWN
+def _imported() -> Any:
+    """Ray, less patient with a head that listens and does not answer, unless it was imported before."""
+    asked = os.environ.get(_TRIES[0])
+    os.environ.setdefault(*_TRIES)
+    try:
+        import ray  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        raise ConfigError(f"needs the package 'ray': {to_install('ray')}", "--executor") from None
+    finally:
+        if asked is None:
+            del os.environ[_TRIES[0]]
+    return ray
+
+
+def is_own(ray: Any) -> bool:
+    """Whether the cluster is one that was started here by a search, which nobody joins."""
+    return bool(_started) and ray.get_runtime_context().gcs_address in _started
 
 
 def _whereabouts(address: str) -> str:
     """What Ray finds for `auto`, as far as one can know that; a head that died has left its address behind."""
-    if address != "auto":
+    if address != AUTO:
         return address
     try:
         from ray._private.services import get_ray_address_from_environment  # type: ignore[import-not-found, unused-ignore]
@@ -95,13 +122,29 @@ def _answers(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), ANSWER).close()
 
 
+@contextlib.contextmanager
+def _undone(ray: Any) -> Iterator[None]:
+    """Where no connection comes about, this process is as it was: not connected, and without the mode for tokens that Ray sets
+    where it finds one (2.60)."""
+    asked = os.environ.get(_MODE)
+    try:
+        yield
+    except BaseException:
+        ray.shutdown()
+        if asked is None and os.environ.pop(_MODE, None) is not None:
+            with contextlib.suppress(ImportError, AttributeError):
+                importlib.import_module("ray._raylet").Config.initialize("")  # it reads the variable again
+        raise
+
+
 def _enter(ray: Any, address: str, note: Note) -> None:
     """Connect; the server for clients, which Ray starts for each of them, comes up only sometimes (Ray 2.60)."""
     options = {"include_dashboard": False, "num_cpus": cores()} if address == OWN else {}
     token = Path.home() / _TOKEN
     had = token.exists()
-    logging.getLogger("ray.util.client").setLevel(logging.CRITICAL)
-    warnings.filterwarnings("ignore", module=r"ray\.util\.client")
+    if "://" in address:  # as long as this process is a client: what Ray logs then is told here
+        logging.getLogger(_CLIENT).setLevel(logging.CRITICAL)
+        warnings.filterwarnings("ignore", module=_CLIENT.replace(".", r"\."))
     for left in reversed(range(CLIENTS)):
         try:
             with warnings.catch_warnings():
@@ -115,29 +158,26 @@ def _enter(ray: Any, address: str, note: Note) -> None:
                 raise
 
 
-def _check_token(ray: Any, asked: str | None) -> None:
-    """Raise RunFailed if a cluster without a token was entered with one, as Ray does of itself where it finds one (2.60): such
-    a driver is let in, but cannot have an actor."""
+def _probe(ray: Any, note: Note) -> None:
+    """Raise _MakesNoWorker if the cluster has none for this driver: Ray takes a token of itself where it finds one (2.60), and
+    lets a driver with one into a cluster that was started without, but makes no actor for it."""
 
     class Nothing:
         def here(self) -> None: ...
 
     probe = ray.remote(Nothing).options(num_cpus=0).remote()
+    answer = probe.here.remote()
     try:
-        ray.get(probe.here.remote(), timeout=ANSWER)
-    except ray.exceptions.GetTimeoutError:  # a cluster that is busy, or without a machine yet
+        if not ray.wait([answer], timeout=ANSWER)[0]:
+            note(f"the cluster has made no worker in {ANSWER:.0f} s; waiting for {SLOW:.0f} s more")
+            ray.wait([answer], timeout=SLOW)
+        ray.get(answer, timeout=0)
+    except ray.exceptions.GetTimeoutError:  # it may have no machine yet
         pass
     except ray.exceptions.RayError as problem:
-        if "never ran" not in str(problem):
-            raise
-        ray.shutdown()
-        if asked is None:
-            os.environ.pop(_MODE)
-        words = (
-            "the cluster was started without a token, and with the one on this machine Ray can make no worker there: start it"
-        )
-        hint = f"anew with {_MODE}=token (docs/scaling.md), or set {_MODE}=disabled here as well"
-        raise RunFailed(f"{OPTION}: {words} {hint}") from None
+        hint = "if the cluster was started without a token, it makes none for who has one, as this machine has: start it anew"
+        words = f"it makes no worker ({why(problem)}); {hint} with {_MODE}=token (docs/scaling.md)"
+        raise _MakesNoWorker(f"{words}, or set {_MODE}=disabled here as well") from None
     ray.kill(probe)
 
 
@@ -154,6 +194,8 @@ def _trouble(problem: BaseException) -> str:
         return f"{words}; a token that is missing here, or another one, looks the same (docs/scaling.md)"
     if "Method not found" in said:
         return "what answers there is no head of a cluster (6379 if no other port was chosen; with ray:// it is 10001)"
+    if "ersion mismatch" in said:  # which versions follow in lines of their own
+        return " ".join(str(problem).split())[:300]
     return first_line(problem)
 
 
@@ -167,18 +209,32 @@ def reached(ray: Any) -> Iterator[None]:
     except NasError:
         raise
     except Exception as problem:
-        if any(words in str(problem) for words in _GONE):  # it may be of any class
-            raise RunFailed("the Ray cluster: the connection to its head is lost (ray://)") from None
-        if not isinstance(problem, (ConnectionError, ray.exceptions.RayError)):
+        if _is_lost(ray, problem):
+            raise RunFailed(f"the Ray cluster: the connection to its head is lost: {why(problem)}") from None
+        if not isinstance(problem, ray.exceptions.RayError):
             raise
         raise RunFailed(f"the Ray cluster: {why(problem)}") from None
 
 
+def _is_lost(ray: Any, problem: Exception) -> bool:
+    """Whether a client has no head any more; what Ray raises then may be of any class (2.60)."""
+    kinds = {each.__name__ for each in type(problem).__mro__}
+    return not ray.is_initialized() or bool(kinds & {"ConnectionError", "RpcError"}) or "closed channel" in str(problem)
+
+
 def places(ray: Any, cluster: Cluster) -> int:
-    """How many candidates the whole cluster has room for, at most."""
-    there = ray.cluster_resources()
-    wanted = {"CPU": cluster.cpus, "GPU": cluster.gpus}
-    return int(min(there.get(name, 0.0) / each for name, each in wanted.items() if each))
+    """How many candidates all machines of the cluster have room for, at most."""
+    return sum(_places_on(node["Resources"], cluster) for node in ray.nodes() if node["Alive"])
+
+
+def _places_on(there: dict[str, float], cluster: Cluster) -> int:
+    """On one machine; a part of a GPU is one of the same GPU."""
+    found = [there.get("CPU", 0.0) / cluster.cpus]
+    if cluster.gpus >= 1:
+        found.append(there.get("GPU", 0.0) / cluster.gpus)
+    elif cluster.gpus:
+        found.append(there.get("GPU", 0.0) * math.floor(1 / cluster.gpus + 1e-6))
+    return math.floor(min(found) + 1e-6)
 
 
 def first_of(ray: Any, calls: list[Any], timeout: float) -> list[Any]:
@@ -190,11 +246,14 @@ def first_of(ray: Any, calls: list[Any], timeout: float) -> list[Any]:
     return ready  # type: ignore[no-any-return]
 
 
-def too_large(ray: Any, cluster: Cluster) -> str:
-    """What a candidate takes, and what there is of it, for a message."""
-    there = ray.cluster_resources()
+def room(ray: Any, cluster: Cluster) -> str:
+    """What a candidate takes, what there is of it, and what of that is free, for a message."""
     wanted = f"--cpus-per-trial={cluster.cpus:g} and --gpus-per-trial={cluster.gpus:g}"
-    return f"a candidate takes {wanted}, and there are in all {there.get('CPU', 0):g} CPUs and {there.get('GPU', 0):g} GPUs"
+    there, free = (
+        f"{found.get('CPU', 0):g} CPUs and {found.get('GPU', 0):g} GPUs"
+        for found in (ray.cluster_resources(), ray.available_resources())
+    )
+    return f"a candidate takes {wanted}, and there are in all {there}, {free} of them free"
 
 
 def why(problem: Exception) -> str:

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nas.errors import RunFailed
+from nas.executors.base import Note
 
 SILENT = 10.0  # seconds without any slot after which that is told
 PATIENCE = 300.0  # seconds without any slot after which the cluster is taken to have no room
 LONGER = 3_600.0  # the same, where it had: machines that were taken away may come back
 PAUSE = 30.0  # seconds until another slot is asked for, after some whose machines were no use
 TRIES = 3  # times that work is handed to such machines, where no other works
-GONE = 20  # times that a job's place goes before it has begun
+FALSE_STARTS = 20  # times that a job's place goes before it has begun
 
 
 @dataclass
@@ -42,7 +43,8 @@ class Patience:
 
     trouble: str = ""  # of the last slot that could not work where it was
     useless: int = 0  # such slots since one has done something
-    _gone: int = 0  # slots that came to nothing, for whatever reason, since then
+    _vain: int = 0  # times that slots were asked for, and some came to nothing, since then
+    _counted: bool = False  # the last time among them
     _since: float = field(default_factory=time.monotonic)  # when there was a slot last, or a first use for one
     _later: float = 0.0  # when slots are asked for again
     _worked: bool = False  # some slot, at some time
@@ -54,9 +56,11 @@ class Patience:
         self.later()
 
     def asks(self, others: bool) -> bool:
-        """Whether slots are asked for now; `others`: some are there, or on their way. Where none is, the first that came to
-        nothing is replaced at once."""
-        return time.monotonic() >= self._later or not (others or self._gone > 1)
+        """Whether slots are asked for now; `others`: some are there, or on their way. Where none is, what came to nothing is
+        replaced at once the first time."""
+        now = time.monotonic() >= self._later or not (others or self._vain > 1)
+        self._counted = self._counted and not now
+        return now
 
     def begins(self) -> None:
         """There is a slot, or from now on a use for one."""
@@ -68,13 +72,14 @@ class Patience:
 
     def works(self) -> None:
         """A slot has done something."""
-        self.useless, self._gone, self._worked = 0, 0, True
+        self.useless, self._vain, self._worked = 0, 0, True
 
     def later(self) -> None:
         """A slot was gone before it could be used: its machine may have left, or may have no room for a process."""
-        self._gone, self._later = self._gone + 1, time.monotonic() + PAUSE
+        self._vain, self._counted = self._vain + (not self._counted), True
+        self._later = time.monotonic() + PAUSE
 
-    def bears(self, wanted: Callable[[], str], note: Callable[[str], None]) -> None:
+    def bears(self, wanted: Callable[[], str], note: Note) -> None:
         """There is no slot: noted once, with what is `wanted`, after a while. Raises RunFailed after too long."""
         silent = time.monotonic() - self._since
         if silent <= self.most and (self._told or silent <= SILENT):
@@ -83,7 +88,7 @@ class Patience:
         if silent > self.most:
             raise RunFailed(f"the Ray cluster has had no room for {self.most:.0f} s: {words}")
         self._told = True
-        note(f"waiting for a place on the Ray cluster, {self.most:.0f} s at most (Ctrl-C ends it): {words}")
+        note(f"waiting for a place on the Ray cluster, for {self.most:.0f} s or until --time is over (Ctrl-C ends it): {words}")
 
     @property
     def most(self) -> float:

@@ -20,9 +20,9 @@ from typing import Any
 from nas import errors
 from nas.errors import ConfigError, RunFailed
 from nas.executors.base import Task, Told, Work, register_executor, task_over_time
-from nas.executors.cluster import connected, first_of, is_own, places, reached, too_large, why
+from nas.executors.cluster import connected, first_of, is_own, places, reached, room, why
 from nas.executors.parcel import content_of, packed
-from nas.executors.patience import GONE, TRIES, Patience, Running, Unfit
+from nas.executors.patience import FALSE_STARTS, TRIES, Patience, Running, Unfit
 from nas.executors.processes import Processes
 from nas.executors.slot import Slot
 from nas.messages import Blocked, DataCard, Finished, Lost, News
@@ -57,7 +57,7 @@ class OnRay:
         self._raised: BaseException | None = None  # by the driver's function, while other news had been received
         self._local: Processes | None = None
         with reached(self.ray):
-            if is_own(work.cluster) and not self.places:  # nobody will join it
+            if is_own(self.ray) and not self.places:  # nobody will join it
                 raise ConfigError(f"the Ray that was started on this machine has no room for that: {self._wanted()}")
             self._ask()
 
@@ -151,7 +151,7 @@ class OnRay:
             self._asked[slot.host.remote()] = slot
 
     def _wanted(self) -> str:
-        return too_large(self.ray, self.work.cluster)
+        return room(self.ray, self.work.cluster)
 
     def _placed(self, call: Any) -> None:
         slot = self._asked.pop(call)
@@ -217,7 +217,7 @@ class OnRay:
         self._back[number, gone] += 1
         if not gone:
             self._patience.no_use(reason)
-        if self._back[number, True] >= GONE:
+        if self._back[number, True] >= FALSE_STARTS:
             return Finished(number, Lost(f"its places on the cluster go before it begins: {reason}", True), running.seconds)
         if self._back[number, False] >= TRIES and alone:
             return Finished(number, Blocked(f"no machine of the cluster could take its job: {reason}"), running.seconds)

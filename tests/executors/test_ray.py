@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import importlib.util
-import json
 import os
 import re
-import secrets
 import shutil
 import signal
-import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -50,7 +44,7 @@ from tests.executors.test_contract import (  # noqa: F401  the cases of all exec
     test_traceback_of_a_job_is_in_the_log,
     test_without_a_job_nothing_finishes,
 )
-from tests.helpers import ROOT, SMALL_SEARCH, as_options, busy_driver, make_job, nas, python, until, wait_for, without_seconds
+from tests.helpers import SMALL_SEARCH, as_options, busy_driver, make_job, nas, until, wait_for, without_seconds
 
 pytestmark = pytest.mark.slow
 
@@ -167,18 +161,24 @@ def test_a_machine_whose_disk_is_full_does_not_end_the_search(make: Make, tmp_pa
 
 
 def test_a_cluster_without_room_is_told(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nas.executors.patience.PATIENCE", 2.0)
-    monkeypatch.setattr("nas.executors.patience.SILENT", 1.0)
+    monkeypatch.setattr("nas.executors.patience.PATIENCE", 10.0)
+    monkeypatch.setattr("nas.executors.patience.SILENT", 0.5)
     lacking = r"a candidate takes --cpus-per-trial=64 and --gpus-per-trial=0, and there are in all 2 CPUs and 1 GPUs"
-    with pytest.raises(ConfigError, match=rf"started on this machine has no room for that: {lacking}"):
-        make("finish", cluster=Cluster(cpus=64.0))
     notes: list[str] = []
-    executor = make("finish", cluster=Cluster(address="auto", cpus=64.0), note=notes.append)
+    executor = make("finish", cluster=Cluster(cpus=64.0), note=notes.append)
     assert executor.places == 0
     executor.submit(0, 0.5)
-    with pytest.raises(RunFailed, match=rf"no room for 2 s: {lacking}"):
+    with pytest.raises(RunFailed, match=rf"no room for 10 s: {lacking}, 2 CPUs and 1 GPUs of them free"):
         wait_for(executor)
-    assert [note[:55] for note in notes] == ["waiting for a place on the Ray cluster, 2 s at most (Ct"], "once"
+    assert [note[:52] for note in notes] == ["waiting for a place on the Ray cluster, for 10 s or "], "once"
+
+
+@pytest.mark.parametrize(
+    ("cpus", "gpus", "expected"),
+    [(1.0, 0.0, 2), (2.0, 0.0, 1), (0.1, 0.0, 20), (0.1, 1.0, 1), (0.1, 0.4, 2), (0.1, 0.1, 10), (1.5, 0.25, 1), (3.0, 0.0, 0)],
+)
+def test_places_are_counted_machine_by_machine(make: Make, cpus: float, gpus: float, expected: int) -> None:
+    assert make(cluster=Cluster(cpus=cpus, gpus=gpus)).places == expected
 
 
 def test_what_a_killed_slot_has_left_the_next_one_takes_away(make: Make, tmp_path: Path) -> None:
@@ -236,6 +236,11 @@ def test_what_a_cluster_cannot_give_is_told(tmp_path: Path) -> None:
         (("--gpus-per-trial=1.5",), "--gpus-per-trial: a part of one, or a whole number, is expected"),
         (("--ray-address=",), "--ray-address: '' is no address of a cluster: auto, HOST:PORT or ray://HOST:PORT is expected"),
         (("--ray-address=head",), "--ray-address: 'head' is no address of a cluster"),
+        (("--ray-address=http://127.0.0.1:8265",), "--ray-address: 'http://127.0.0.1:8265' is no address of a cluster"),
+        (
+            ("--cpus-per-trial=64",),
+            "the Ray that was started on this machine has no room for that: a candidate takes ",
+        ),
         (("--ray-address=127.0.0.1:1",), "--ray-address: the Ray cluster at 127.0.0.1:1 cannot be reached: "),
         (("--executor=processes", "--cpus-per-trial=2"), "--cpus-per-trial: is for --executor=ray; this search has"),
     ):
@@ -359,173 +364,3 @@ def test_the_same_search_as_on_this_machine(small_run: Path, tmp_path: Path) -> 
     assert found.returncode == 0, found.stderr
     assert without_seconds(tmp_path / "there" / "leaderboard.csv") == without_seconds(small_run / "leaderboard.csv")
     assert (tmp_path / "there" / "best.keras").exists()
-
-
-@pytest.fixture
-def running_cluster() -> Iterator[tuple[dict[str, str], int, int]]:
-    with started_cluster() as cluster:
-        yield cluster
-
-
-@contextlib.contextmanager
-def started_cluster(mode: str = "token") -> Iterator[tuple[dict[str, str], int, int]]:
-    """A cluster that was started by `ray start`, and asks for a token unless `mode` is `disabled`: the variables by which it is
-    found and entered, its port, and that of `ray://`. Its GPU is one that Ray only counts."""
-    home = tempfile.mkdtemp()  # short: the paths of sockets may have 107 characters
-    with contextlib.ExitStack() as stack:
-        free = [stack.enter_context(socket.socket()) for _ in range(3)]
-        for each in free:
-            each.bind(("127.0.0.1", 0))
-        main, port, agent = (each.getsockname()[1] for each in free)
-    variables = {"RAY_TMPDIR": home, "RAY_AUTH_MODE": mode, "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    # Ray does not tell its server for clients which port it has chosen for that agent itself.
-    ports = [f"--ray-client-server-port={port}", f"--runtime-env-agent-port={agent}"]
-    words = [
-        "start",
-        "--head",
-        "--block",
-        f"--port={main}",
-        "--num-cpus=2",
-        "--num-gpus=1",
-        "--include-dashboard=false",
-        *ports,
-    ]
-    command = [str(Path(sys.executable).with_name("ray")), *words, "--disable-usage-stats"]
-    log = Path(home) / "log.txt"
-    with log.open("w") as stream:
-        head = subprocess.Popen(command, env={**os.environ, **variables}, stdout=stream, stderr=subprocess.STDOUT)
-    try:
-        until(lambda: "Ray runtime started" in log.read_text(), "the head of the cluster")
-        yield variables, main, port
-    finally:
-        family = psutil.Process(head.pid).children(recursive=True)
-        head.terminate()  # it ends what it has started
-        head.wait(timeout=30)
-        _, alive = psutil.wait_procs(family, timeout=30)
-        for each in alive:
-            each.kill()
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def test_a_cluster_that_runs_already(small_run: Path, tmp_path: Path, running_cluster: tuple[dict[str, str], int, int]) -> None:
-    """Found by `auto`, then reached as a client, with a quarter of a GPU for each candidate: as on this machine."""
-    variables, head, port = running_cluster
-    words = as_options({**SMALL_SEARCH, "budget": 1, "executor": "ray", "ray_address": "auto", "gpus_per_trial": 0.25})
-    found = nas("search", *words, "--out=there", cwd=tmp_path, env=variables, timeout=300)
-    assert found.returncode == 0, found.stderr
-    stranger = {**variables, "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    found = nas("search", *words, "--out=none", cwd=tmp_path, env=stranger, timeout=300)
-    assert found.returncode == 1, found.stderr
-    assert "at auto cannot be reached: it asks for a token, and this machine has none or another one" in " ".join(
-        found.stderr.split()
-    )
-    # By an address that Ray, once connected, calls by another name.
-    found = nas("resume", "there", "--budget=2", f"--ray-address=localhost:{head}", cwd=tmp_path, env=variables, timeout=300)
-    assert found.returncode == 0, found.stderr
-    address = f"--ray-address=ray://127.0.0.1:{port}"
-    found = nas("resume", "there", f"--budget={SMALL_SEARCH['budget']}", address, cwd=tmp_path, env=variables, timeout=300)
-    assert found.returncode == 0, found.stderr
-    assert without_seconds(tmp_path / "there" / "leaderboard.csv") == without_seconds(small_run / "leaderboard.csv")
-
-
-def test_a_cluster_whose_head_goes_ends_the_search_with_a_sentence(
-    tmp_path: Path, running_cluster: tuple[dict[str, str], int, int]
-) -> None:
-    """As a client; the search goes on here."""
-    variables, _, port = running_cluster
-    (head,) = [each for each in psutil.Process().children() if {"start", "--head"} <= set(each.cmdline())]
-    own = set(head.children(recursive=True))
-    words = as_options({**SMALL_SEARCH, "epochs": 2_000, "executor": "ray", "ray_address": f"ray://127.0.0.1:{port}"})
-    environment = {**os.environ, **variables, "RAY_CLIENT_RECONNECT_GRACE_PERIOD": "2", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "nas", "search", *words, "--out=there"]
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    driver = subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes)
-    try:
-        checkpoints = tmp_path / "there" / "checkpoints"
-        until(lambda: any(checkpoints.glob("[0-9]*.npz")) or driver.poll() is not None, "a candidate in the middle", 120)
-        for each in (head, *own, *head.children(recursive=True)):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                each.kill()
-        _, errors = driver.communicate(timeout=180)
-    finally:
-        driver.kill()
-        driver.communicate()
-    assert driver.returncode == 1, errors
-    assert "error: the Ray cluster: the connection to its head is lost (ray://)" in errors
-    assert "go on with: nas resume there" in " ".join(errors.split())
-    assert "Traceback" not in errors
-    found = nas("resume", "there", "--executor=processes", "--time=20s", cwd=tmp_path, timeout=300)
-    assert found.returncode == 0, found.stderr
-
-
-def test_a_cluster_without_a_token_and_one_that_has_gone_are_told(tmp_path: Path) -> None:
-    words = ("search", "--dataset=digits", "--executor=ray")
-    with started_cluster(mode="disabled") as (variables, head, _):
-        entering = {**variables, "RAY_AUTH_MODE": "token"}  # as Ray does of itself, where there is a token
-        found = nas(*words, "--ray-address=auto", cwd=tmp_path, env=entering, timeout=120)
-        assert found.returncode == 1, found.stderr
-        assert "the cluster was started without a token" in " ".join(found.stderr.split())
-        found = nas(*words, f"--ray-address=ray://127.0.0.1:{head}", cwd=tmp_path, env=variables, timeout=120)
-        assert found.returncode == 1, found.stderr
-        assert "nothing that serves clients" in " ".join(found.stderr.split())
-    gone = {**variables, "RAY_ADDRESS": f"127.0.0.1:{head}"}  # as in the file in which a head leaves its address
-    found = nas(*words, "--ray-address=auto", cwd=tmp_path, env=gone, timeout=120)
-    assert found.returncode == 1, found.stderr
-    assert "the Ray cluster at auto cannot be reached: [Errno 111] Connection refused" in " ".join(found.stderr.split())
-
-
-TWO_NODES = """
-import json
-from pathlib import Path
-from ray.cluster_utils import Cluster
-from nas.searching import search
-from nas.view import Silent
-
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-second = cluster.add_node(num_cpus=1)
-
-class Watching(Silent):
-    def __init__(self):
-        self.notes, self.done, self.epochs, self.busy, self.most = [], 0, set(), set(), 0
-    def note(self, text):
-        self.notes.append(text)
-        if "its place on the cluster is gone" in text:
-            self.busy.remove(int(text.partition(":")[0].split()[0].removeprefix("#")))
-    def started(self, candidate, label):
-        self.busy.add(candidate.number)
-        if self.done == 2:
-            self.most = max(self.most, len(self.busy))
-    def progress(self, news, curve):
-        self.epochs.add((news.number, news.epoch, news.metrics["seconds"]))  # told again, one has the same seconds
-        if self.done == 0 and news.epoch == 5:
-            cluster.remove_node(second, allow_graceful=False)
-            self.done = 1
-    def finished(self, record, best):
-        self.busy.remove(record.number)
-        if self.done == 1:
-            cluster.add_node(num_cpus=1)
-            self.done = 2
-
-view = Watching()
-result = search(executor="ray", ray_address=cluster.address, workers=2, out="run", view=view, **OPTIONS)
-lost = [note for note in view.notes if "its place on the cluster is gone" in note]
-again = len(view.epochs) - len({each[:2] for each in view.epochs})
-import ray
-
-ray.shutdown()
-cluster.shutdown()
-told = [[record.state for record in result.records], lost, view.done, again, view.most]
-Path("told.json").write_text(json.dumps(told))  # Ray prints as well
-"""
-
-
-def test_a_node_that_leaves_and_one_that_joins(tmp_path: Path) -> None:
-    few = {**SMALL_SEARCH, "budget": 6, "pruner": "none", "epochs": 8}
-    found = python(TWO_NODES.replace("OPTIONS", repr(few)), tmp_path, timeout=400)
-    assert found.returncode == 0, found.stderr
-    states, lost, done, again, most = json.loads((tmp_path / "told.json").read_text())
-    assert states == ["trained"] * 6
-    assert (len(lost), done) == (1, 2), "the candidate on the machine that left was lost, and one joined"
-    assert "it goes on after epoch" in lost[0]
-    assert most == 2, "the machine that joined was given something to do: each has a CPU for one"
-    assert again <= 1, "no more than the epoch whose checkpoint was on its way was trained again"
