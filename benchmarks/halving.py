@@ -18,6 +18,7 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from nas.config import settings
 from nas.run import Run
 from nas.shared import reader_of
 
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument("--space", default="modern")
     parser.add_argument("--train-pictures", type=int, default=10_000)
     parser.add_argument("--seen-pictures", type=int, default=90_000)
+    parser.add_argument("--max-flops", default=settings().max_flops)
     parser.add_argument("--strategy", default="genetic")
     parser.add_argument("--budget", type=int, default=50)
     parser.add_argument("--seeds", type=int, default=1)
@@ -50,7 +52,7 @@ def search(options: argparse.Namespace, pruner: str, seed: int) -> None:
     if run.study.exists():
         command = ["resume", str(run.folder)]
     else:
-        names = ("dataset", "space", "train_pictures", "seen_pictures", "strategy", "budget")
+        names = ("dataset", "space", "train_pictures", "seen_pictures", "max_flops", "strategy", "budget")
         given = [f"--{name.replace('_', '-')}={getattr(options, name)}" for name in names]
         command = ["search", *given, f"--pruner={pruner}", f"--seed={seed}", f"--out={run.folder}"]
     print(" ".join(command), file=sys.stderr, flush=True)

@@ -40,7 +40,8 @@ def drive(
 ) -> Result:
     """Set a driver going and sum up. `again` is the command that goes on with it, by default `nas.search(…)`.
 
-    Raises RunFailed if the disk does not take what is written, or if candidates ended and none of them could be trained.
+    Raises RunFailed if the disk does not take what is written, if there is no way to where jobs run, or if candidates ended and
+    none of them could be trained.
     """
     driver: Driver
     log = str(run.log.absolute()) if run else None

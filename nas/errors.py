@@ -12,7 +12,7 @@
         ├── NothingTrained   no candidate could be trained
         ├── TimeOver         there was too little time for anything
         ├── OverMemory       it wanted more memory than there is, or than it may have
-        └── ServerFailed     the server of a shared ledger refused something
+        └── ServiceFailed    a cluster, or the server of a shared ledger, was not reached or refused something
             └── NoAnswer     or did not answer, which it may do later
 
 A message names the place, what was found, what is allowed and the nearest valid name. `registry.py` uses this; read that next.
@@ -81,11 +81,11 @@ class OverMemory(RunFailed):
     """What was to be done wanted more memory than there is, or than it may have."""
 
 
-class ServerFailed(RunFailed):
-    """The server of a shared ledger refused something."""
+class ServiceFailed(RunFailed):
+    """A cluster, or the server of a shared ledger, could not be reached, or refused something: no candidate's fault."""
 
 
-class NoAnswer(ServerFailed):
+class NoAnswer(ServiceFailed):
     """The server of a shared ledger did not answer, or was not done in time; it may be asked again."""
 
 

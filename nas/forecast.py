@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nas.config import Settings
-from nas.errors import BlueprintError, ConfigError, OverMemory, RunFailed, counted
+from nas.errors import BlueprintError, ConfigError, OverMemory, RunFailed, ServiceFailed, counted
 from nas.executors import Executor, Task
 from nas.jobs import WORKER, job_for, limits_of, networks_of, search_deadline, training_pictures
 from nas.machine import cores, default_memory
@@ -125,7 +125,7 @@ def rehearsed(
         try:
             tries.append(_try(job, chosen, hands, deadline, seconds))
         except RunFailed as problem:
-            if time.monotonic() >= deadline:
+            if isinstance(problem, ServiceFailed) or time.monotonic() >= deadline:
                 raise
             # Too large for this machine, or a mistake in a part of the user's own
             failed = f"a network of {job.blueprint.flops / 1e6:,.1f} MFLOPs could not be trained here: {problem}"

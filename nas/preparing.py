@@ -18,7 +18,7 @@ from nas.blueprint.backbone import application_file, is_application
 from nas.config import OF_RAY, Settings
 from nas.datasets import DATASETS
 from nas.datasets.prepare import describe
-from nas.errors import ConfigError, RunFailed, ServerFailed, listing
+from nas.errors import ConfigError, RunFailed, ServiceFailed, listing
 from nas.executors import EXECUTORS, Executor, Task, Work
 from nas.jobs import WORKER, check_memory, resolved
 from nas.messages import Cluster, DataCard, DataRequest, Limits
@@ -135,7 +135,7 @@ def hands_of(chosen: Settings, view: View) -> Iterator[Executor]:
         executor = EXECUTORS[chosen.executor](work)
         yield executor
     except RunFailed as problem:
-        if log.exists() and log.stat().st_size and not isinstance(problem, ServerFailed):
+        if log.exists() and log.stat().st_size and not isinstance(problem, ServiceFailed):  # workers know nothing of that
             raise RunFailed(f"{problem}; see {log}") from None
         shutil.rmtree(folder, ignore_errors=True)
         raise

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import optuna
-from optuna.exceptions import OptunaError
+from optuna.exceptions import DuplicatedStudyError, OptunaError
 from sqlalchemy import URL, Connection, Engine, create_engine, func, make_url, select
 from sqlalchemy.exc import ArgumentError, DataError, IntegrityError, NotSupportedError, ProgrammingError, SQLAlchemyError
 
 from nas.claims import TABLE
 from nas.database import said
-from nas.errors import ConfigError, NoAnswer, ServerFailed, to_install
+from nas.errors import ConfigError, NoAnswer, ServiceFailed, to_install
 
 OPTION = "--storage"
 TURN = 30.0  # seconds that a driver waits until another has entered its candidate, or has gone
@@ -25,7 +25,10 @@ HELD = 20.0  # seconds for which one may enter a candidate; who waits is patient
 _DIALECT = "postgresql+psycopg"
 _NAMES = ("postgresql", "postgres", _DIALECT)
 _SECRETS = ("password", "sslpassword")
-_AGAIN = ("08", "40", "53", "55P03", "57")  # how the codes of what may go well later begin (PostgreSQL, appendix A)
+# How the codes of what may go well later begin (PostgreSQL, appendix A): connections, deadlocks, disks and memory, timeouts
+# (ours among them), a server that ends or begins or may only be read.
+_AGAIN = ("08", "25006", "25P03", "25P04", "40", "53", "55P03", "57014", "57P01", "57P02", "57P03", "57P05", "58")
+_REFUSED = ("does not exist", "authentication failed", "pg_hba.conf")  # said at a connection, where there are no codes
 _FINAL = (DataError, IntegrityError, NotSupportedError, ProgrammingError)
 _LOCK = 0x6E6173  # with the study: under it one driver at a time makes the tables, or enters a candidate
 _OPTIONS: dict[str, Any] = {
@@ -73,7 +76,7 @@ def name_of(engine: Engine) -> str:
 
 
 def check_server(address: str) -> None:
-    """Raise ConfigError or ServerFailed if `--storage` cannot be used."""
+    """Raise ConfigError or ServiceFailed if `--storage` cannot be used."""
     engine = engine_of(address)
     try:
         ready(engine)
@@ -82,7 +85,7 @@ def check_server(address: str) -> None:
 
 
 def ready(engine: Engine) -> None:
-    """Have the tables there. Raises ServerFailed, also if this user may not make them."""
+    """Have the tables there. Raises ServiceFailed, also if this user may not make them."""
     with reached(), alone(engine, ""):
         TABLE.metadata.create_all(engine)
         with storage_at(engine, reading=False):
@@ -106,7 +109,7 @@ class storage_at:
 
 @contextlib.contextmanager
 def reached() -> Iterator[None]:
-    """A server that does not answer, or does not do what it is asked for, is told: NoAnswer, ServerFailed."""
+    """A server that does not answer, or does not do what it is asked for, is told: NoAnswer, ServiceFailed."""
     try:
         yield
     except (SQLAlchemyError, OptunaError) as problem:
@@ -115,12 +118,18 @@ def reached() -> Iterator[None]:
         raise failure_of(problem)(f"{OPTION}: the database cannot be used: {words}{hint}") from None
 
 
-def failure_of(problem: BaseException) -> type[ServerFailed]:
-    """NoAnswer for what may go well later, else ServerFailed. Where nobody answers there is no code."""
+def failure_of(problem: BaseException) -> type[ServiceFailed]:
+    """NoAnswer for what may go well later, else ServiceFailed."""
     cause = problem if isinstance(problem, SQLAlchemyError) else problem.__cause__
     code = getattr(getattr(cause, "orig", None), "sqlstate", None)
-    later = isinstance(cause, SQLAlchemyError) and not isinstance(cause, _FINAL) if code is None else code.startswith(_AGAIN)
-    return NoAnswer if later else ServerFailed
+    if isinstance(problem, DuplicatedStudyError):  # another driver was quicker
+        later = True
+    elif code is not None:
+        later = code.startswith(_AGAIN)
+    else:
+        refused = isinstance(cause, _FINAL) or any(words in said(problem) for words in _REFUSED)
+        later = isinstance(cause, SQLAlchemyError) and not refused
+    return NoAnswer if later else ServiceFailed
 
 
 @contextlib.contextmanager

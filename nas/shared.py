@@ -61,8 +61,8 @@ class SharedLedger(Ledger):
     """The study `chosen.study` at `chosen.storage`, as the driver of a run writes it that has `facts` in its `run.yaml`;
     without them it is for reading alone.
 
-    Raises ConfigError for an address that is none, ServerFailed if the server refuses something or does not answer, RunError if
-    the study is another search.
+    Raises ConfigError for an address that is none, ServiceFailed if the server refuses something or does not answer, RunError
+    if the study is another search.
     """
 
     def __init__(
@@ -77,7 +77,6 @@ class SharedLedger(Ledger):
         self._ended: list[Record] = []  # by others, and not told yet
         self._lost: list[int] = []  # to others, and not told yet
         self._next = self._beaten = 0.0  # when others are looked at again, when this driver gave a sign of life; by `awake`
-        self._made = False  # by this driver, though the answer may never have come
         self._troubled = -math.inf  # when the server last made this driver wait: then others may have waited as well
         self._records, self._begun = {}, set()
         try:
@@ -85,14 +84,13 @@ class SharedLedger(Ledger):
                 self._found(chosen.study)
             else:
                 self._patiently(partial(self._entered, chosen, facts))
-                there = "begun" if self._made else f"joined, with {counted(len(self._records), 'candidate')}"
-                note(f"study '{chosen.study}' {there}")
         except BaseException as problem:
             self.close()
-            if isinstance(problem, NasError) or not isinstance(problem, Exception):
+            if isinstance(problem, NasError | OSError) or not isinstance(problem, Exception):
                 raise
             # Somebody has changed what is there.
             raise RunError(f"is damaged: {type(problem).__name__}: {first_line(str(problem))}", self.place) from None
+        note(f"study '{chosen.study}': {counted(len(self._records), 'candidate')} so far")
 
     def _found(self, study: str) -> None:
         """Open a study that is there."""
@@ -111,7 +109,6 @@ class SharedLedger(Ledger):
             self._storage = storage_at(self._engine).storage
             self._open(self._storage, chosen.study, reading=False)
             if FACTS not in self._study.user_attrs:
-                self._made = True
                 self._study.set_user_attr(FACTS, facts_of(chosen, facts))
             check_same(self._study.user_attrs[FACTS], chosen, facts)
             self._mine = self._claims.digests()

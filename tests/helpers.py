@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import importlib.util
 import os
 import pickle
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+import pytest
 from PIL import Image
 
 from nas.blueprint import express
@@ -171,6 +173,13 @@ class Listening(Silent):
 
     def note(self, text: str) -> None:
         self.notes.append(text)
+
+
+def needed(module: str, what: str) -> None:
+    """Skip a test that needs a package, or a whole file of them; where nothing may be skipped, fail."""
+    if importlib.util.find_spec(module) is None:
+        assert not os.environ.get("NAS_NO_SKIP"), f"{what} is needed here"
+        pytest.skip(f"{what} is not installed: it is part of the extra 'dev'")
 
 
 def until(condition: Callable[[], Any], what: str, seconds: float = 90) -> None:

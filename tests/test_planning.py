@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nas import planning
 from nas.config import settings
-from nas.errors import ConfigError
-from nas.forecast import Try, expected_epochs, with_room
+from nas.errors import ConfigError, ServiceFailed
+from nas.executors import Task
+from nas.forecast import Try, expected_epochs, rehearsed, with_room, within_limits
 from nas.jobs import resolved
 from nas.machine import workers_with_room
 from nas.messages import DataCard, Rehearsed
 from nas.planning import plan, plan_lines
+from nas.space import read_space
 from nas.view import Silent
 from tests.helpers import SMALL_SEARCH, make_job, nas
 
@@ -92,3 +96,18 @@ def test_a_plan_knows_the_options_of_a_search(tmp_path: Path) -> None:
     assert "--out" not in shown
     with pytest.raises(ConfigError, match="unknown setting 'budgte'"):
         plan(budgte=3)
+
+
+def test_a_cluster_that_goes_is_not_taken_for_a_networks_fault(digits: DataCard) -> None:
+    asked: list[Task] = []
+
+    class Gone:
+        def call(self, task: Task) -> Any:
+            asked.append(task)
+            raise ServiceFailed("the Ray cluster: the connection to its head has failed")
+
+    chosen = resolved(settings(dataset="digits", space="connected", precision="float32"), digits, {})
+    within = within_limits(read_space("connected"), chosen, digits)
+    with pytest.raises(ServiceFailed, match=r"^the Ray cluster"):
+        rehearsed(within, chosen, digits, Gone(), math.inf)
+    assert len(asked) == 1, "no other network is tried"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -16,12 +16,15 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.exceptions import DuplicatedStudyError
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from nas import claims
 from nas.blueprint import Pictures, express
 from nas.config import Settings
 from nas.driving import drive
-from nas.errors import ConfigError, NoAnswer, RunError, RunFailed, ServerFailed
+from nas.errors import ConfigError, NoAnswer, RunError, RunFailed, ServiceFailed
 from nas.executors import EXECUTORS
 from nas.executors.inline import Inline
 from nas.joint import check_shared, claim_retraining
@@ -29,14 +32,14 @@ from nas.ledger import Ledger
 from nas.messages import Candidate, Progress, Trained
 from nas.run import Run
 from nas.searching import search
-from nas.server import alone, check_server, engine_of, storage_at
+from nas.server import alone, check_server, engine_of, failure_of, storage_at
 from nas.shared import SharedLedger, reader_of
 from nas.space import read_space
 from nas.strategies import make_strategy
 from nas.strategies.asking import Asking
 from nas.view import Silent
 from tests import postgres
-from tests.helpers import ROOT, SMALL_SEARCH, as_options, nas, until, without_seconds
+from tests.helpers import ROOT, SMALL_SEARCH, as_options, nas, needed, until, without_seconds
 
 SPACE = read_space("connected")
 FACTS = {"driver": "one", "digests": {"space": SPACE.digest, "data": "of the pictures"}}
@@ -48,9 +51,7 @@ def running() -> Iterator[postgres.Server]:
     if postgres.program("postgres") is None:
         assert not os.environ.get("NAS_NO_SKIP"), "PostgreSQL is needed here"
         pytest.skip("PostgreSQL is not installed")
-    if importlib.util.find_spec("psycopg") is None:
-        assert not os.environ.get("NAS_NO_SKIP"), "psycopg is needed here"
-        pytest.skip("psycopg is not installed")
+    needed("psycopg", "psycopg")
     with pytest.MonkeyPatch.context() as patch, postgres.server() as server:
         patch.setenv("PGPASSWORD", postgres.PASSWORD)
         yield server
@@ -388,8 +389,8 @@ def test_a_server_that_is_started_again_is_waited_for(running: postgres.Server, 
     finally:
         later.join()
     assert len(notes) == 3
-    assert notes[0] == f"study '{chosen.study}' begun"
-    assert notes[1].endswith("; it is tried again for 120 s")
+    assert notes[0] == f"study '{chosen.study}': 0 candidates so far"
+    assert re.search(r"; it is tried again for 1[12]\d s$", notes[1])
     assert notes[2] == "the database answers again"
     left = open_as("other", chosen)
     left.add(candidate(7))
@@ -434,8 +435,8 @@ def test_a_server_that_goes_before_the_study_is_open_is_told(
     finally:
         later.join()
     assert notes[0].startswith("--storage: the database cannot be used: ")
-    assert notes[0].endswith("; it is tried again for 120 s")
-    assert notes[1:] == ["the database answers again", f"study '{chosen.study}' begun"]
+    assert re.search(r"; it is tried again for 1[12]\d s$", notes[0])
+    assert notes[1:] == ["the database answers again", f"study '{chosen.study}': 0 candidates so far"]
     monkeypatch.setattr("nas.shared.PATIENCE", 0.5)
     running.stop()
     try:
@@ -512,12 +513,14 @@ def test_what_a_server_refuses_is_not_tried_again(chosen: Settings, server: str)
     with psycopg.connect(server, autocommit=True) as connection:
         connection.execute("ALTER TABLE nas_claims RENAME TO elsewhere")
         try:
-            with pytest.raises(ServerFailed, match=r"cannot be (used|written): relation \"nas_claims\" does not exist") as told:
+            with pytest.raises(
+                ServiceFailed, match=r"cannot be (used|written): relation \"nas_claims\" does not exist"
+            ) as told:
                 ledger.add(candidate(0))
         finally:
             connection.execute("ALTER TABLE elsewhere RENAME TO nas_claims")
     assert not isinstance(told.value, NoAnswer)
-    assert notes == [f"study '{chosen.study}' begun"]
+    assert notes == [f"study '{chosen.study}': 0 candidates so far"]
     ledger.close()
 
 
@@ -571,16 +574,36 @@ def test_an_address_that_is_none_is_told(address: str, words: str) -> None:
         check_server(address)
 
 
-def test_a_server_that_cannot_be_used_is_told(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(
-        RunFailed, match=r"--storage: the database cannot be used: .*\"nowhere\" does not exist; 'createdb' with its name"
-    ):
-        check_server(server.replace("/postgres", "/nowhere"))
-    with pytest.raises(RunFailed, match=r"cannot be used: .*refused"):
-        check_server("postgresql://me@127.0.0.1:9/x")
-    monkeypatch.setenv("PGPASSWORD", "another")
-    with pytest.raises(RunFailed, match=r"cannot be used: .*password authentication failed"):
-        check_server(server)
+@pytest.mark.parametrize(
+    ("before", "after", "password", "words", "later"),
+    [
+        ("/postgres", "/nowhere", postgres.PASSWORD, r"\"nowhere\" does not exist; 'createdb' with its name", False),
+        ("/postgres", "/postgres", "another", r"password authentication failed", False),
+        ("someone@127.0.0.1:", "me@127.0.0.1:9/x?application_name=", postgres.PASSWORD, r"refused", True),
+    ],
+)
+def test_a_server_that_cannot_be_used_is_told(
+    server: str, monkeypatch: pytest.MonkeyPatch, before: str, after: str, password: str, words: str, later: bool
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", password)
+    with pytest.raises(ServiceFailed, match=rf"--storage: the database cannot be used: .*{words}") as told:
+        check_server(server.replace(before, after))
+    assert isinstance(told.value, NoAnswer) == later
+
+
+def test_what_may_go_well_later_is_told_from_what_may_not(chosen: Settings) -> None:
+    engine = engine_of(chosen.storage)
+    open_as("one", chosen).close()
+    with pytest.raises(DBAPIError) as silent, engine.connect() as connection:
+        connection.execute(text("SET idle_in_transaction_session_timeout = 50"))
+        time.sleep(1)
+        connection.execute(text("SELECT 1"))
+    with pytest.raises(DBAPIError) as wrong, engine.connect() as connection:
+        connection.execute(text("SELECT nothing"))
+    with storage_at(engine) as storage, pytest.raises(DuplicatedStudyError) as twice:
+        storage.create_new_study([optuna.study.StudyDirection.MAXIMIZE], chosen.study)
+    assert [failure_of(each.value) for each in (silent, wrong, twice)] == [NoAnswer, ServiceFailed, NoAnswer]
+    engine.dispose()
 
 
 def test_what_does_not_go_with_it_is_refused(server: str) -> None:

@@ -20,7 +20,7 @@ Heard: TypeAlias = Callable[[News], bool]
 Told: TypeAlias = Callable[[int, int], None]
 """Hears how far a task is, and of how much."""
 Note: TypeAlias = Callable[[str], None]
-"""Hears what the user should know while something is waited for."""
+"""Hears what the user should know."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import importlib
 import logging
 import math
 import os
+import re
 import socket
 import time
 import warnings
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nas.errors import ConfigError, NasError, RunFailed, first_line, to_install
+from nas.errors import ConfigError, NasError, ServiceFailed, first_line, to_install
 from nas.executors.base import Note
 from nas.machine import cores
 from nas.messages import Cluster
@@ -27,7 +28,8 @@ OWN = "local"  # Ray's word for a cluster that is started here, whatever else ru
 AUTO = "auto"
 ADDRESSES = "auto, HOST:PORT or ray://HOST:PORT"
 _MODE = "RAY_AUTH_MODE"
-_TRIES = ("RAY_NUM_REDIS_GET_RETRIES", "3")  # of a head that listens, each after a second with a line of its own; usually 20
+_TRIES = {"RAY_NUM_REDIS_GET_RETRIES": "3"}  # of a head that listens, each a second and a line of its own; usually 20
+_ONCE = {"RAY_ENABLE_AUTO_CONNECT": "0"}  # or Ray starts a cluster of its own when one is asked for anything that has gone
 _TOKEN = Path(".ray") / "auth_token"  # in the home folder
 _CLIENT = "ray.util.client"
 _names: dict[str, str] = {}  # `host:port` as it was given → as Ray calls it, of clusters that this process has connected to
@@ -41,11 +43,12 @@ class _MakesNoWorker(Exception):
 def connected(cluster: Cluster, note: Note = lambda words: None) -> Any:
     """Ray, connected to a cluster, or to one that it starts on this machine; what that does or waits for is noted.
 
-    Raises ConfigError for an address that is none, if Ray is not installed, or if this process is connected to another cluster;
-    RunFailed if the cluster cannot be reached or used, and then this process is not connected to it.
+    A process that is connected already stays so, whatever `auto` or `ray://` says. Raises ConfigError for an address that is
+    none, if Ray is not installed, or if this process is connected to a cluster at another `host:port`; ServiceFailed if the
+    cluster cannot be reached or used, and then this process is not connected to it.
     """
     address, source = _address(cluster)
-    ray = _imported()
+    ray = _imported(_ONCE if address == OWN else _ONCE | _TRIES)
     if ray.is_initialized():
         there = ray.get_runtime_context().gcs_address
         if address not in (OWN, AUTO) and "://" not in address and _names.get(address, address) != there:
@@ -60,11 +63,11 @@ def connected(cluster: Cluster, note: Note = lambda words: None) -> Any:
             if os.environ.get(_MODE, "").lower() == "token" and address != OWN and "://" not in address:
                 _probe(ray, note)
     except _MakesNoWorker as problem:
-        raise RunFailed(f"{source}: the Ray cluster at {address} was reached, but {problem}") from None
+        raise ServiceFailed(f"{source}: the Ray cluster at {address} was reached, but {problem}") from None
     except (OSError, OverflowError, ValueError, RuntimeError, ray.exceptions.RayError) as problem:
         if address == OWN:
-            raise RunFailed(f"--executor=ray: Ray cannot be started on this machine: {_trouble(problem)}") from None
-        raise RunFailed(f"{source}: the Ray cluster at {address} cannot be reached: {_trouble(problem)}") from None
+            raise ServiceFailed(f"--executor=ray: Ray cannot be started on this machine: {_trouble(problem)}") from None
+        raise ServiceFailed(f"{source}: the Ray cluster at {address} cannot be reached: {_trouble(problem)}") from None
     if "://" not in address:
         there = _names[address] = ray.get_runtime_context().gcs_address
         _started.update([there] if address == OWN else [])
@@ -79,23 +82,23 @@ def _address(cluster: Cluster) -> tuple[str, str]:
         address, source = os.environ.get(VARIABLE) or OWN, VARIABLE
     scheme, _, rest = address.rpartition("://")
     host, _, port = rest.rpartition(":")
-    if address not in (OWN, AUTO) and not (scheme in ("", "ray") and host and port.isdecimal()):
+    if address not in (OWN, AUTO) and not ((scheme == "ray" or "://" not in address) and host and port.isdecimal()):
         words = f"'{address}' is no address of a cluster: {ADDRESSES} is expected; without one, Ray starts on this machine"
         raise ConfigError(words, source)
     return address, source
 
 
-def _imported() -> Any:
-    """Ray, less patient with a head that listens and does not answer, unless it was imported before."""
-    asked = os.environ.get(_TRIES[0])
-    os.environ.setdefault(*_TRIES)
+def _imported(variables: dict[str, str]) -> Any:
+    """Ray, with variables that it reads when it is imported first; those that are set have their way."""
+    added = {name: value for name, value in variables.items() if name not in os.environ}
+    os.environ.update(added)
     try:
         import ray  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
         raise ConfigError(f"needs the package 'ray': {to_install('ray')}", "--executor") from None
     finally:
-        if asked is None:
-            del os.environ[_TRIES[0]]
+        for name in added:
+            del os.environ[name]
     return ray
 
 
@@ -124,9 +127,10 @@ def _answers(address: str) -> None:
 
 @contextlib.contextmanager
 def _undone(ray: Any) -> Iterator[None]:
-    """Where no connection comes about, this process is as it was: not connected, and without the mode for tokens that Ray sets
-    where it finds one (2.60)."""
+    """Where no connection comes about, this process is not connected, and has not the mode for tokens that Ray sets where it
+    finds one (2.60); only what Ray logs as a client stays silent."""
     asked = os.environ.get(_MODE)
+    ray.shutdown()  # of a client whose head has gone
     try:
         yield
     except BaseException:
@@ -142,7 +146,7 @@ def _enter(ray: Any, address: str, note: Note) -> None:
     options = {"include_dashboard": False, "num_cpus": cores()} if address == OWN else {}
     token = Path.home() / _TOKEN
     had = token.exists()
-    if "://" in address:  # as long as this process is a client: what Ray logs then is told here
+    if "://" in address:  # what Ray logs as a client is told here
         logging.getLogger(_CLIENT).setLevel(logging.CRITICAL)
         warnings.filterwarnings("ignore", module=_CLIENT.replace(".", r"\."))
     for left in reversed(range(CLIENTS)):
@@ -201,7 +205,7 @@ def _trouble(problem: BaseException) -> str:
 
 @contextlib.contextmanager
 def reached(ray: Any) -> Iterator[None]:
-    """What Ray itself cannot do (its head is gone, its store is full) is told: RunFailed."""
+    """What Ray itself cannot do (its head is gone, its store is full) is told: ServiceFailed."""
     try:
         yield
     except BrokenPipeError:  # of what the driver prints
@@ -209,17 +213,17 @@ def reached(ray: Any) -> Iterator[None]:
     except NasError:
         raise
     except Exception as problem:
-        if _is_lost(ray, problem):
-            raise RunFailed(f"the Ray cluster: the connection to its head is lost: {why(problem)}") from None
+        if is_lost(ray, problem):
+            raise ServiceFailed(f"the Ray cluster: the connection to its head has failed: {why(problem)}") from None
         if not isinstance(problem, ray.exceptions.RayError):
             raise
-        raise RunFailed(f"the Ray cluster: {why(problem)}") from None
+        raise ServiceFailed(f"the Ray cluster: {why(problem)}") from None
 
 
-def _is_lost(ray: Any, problem: Exception) -> bool:
-    """Whether a client has no head any more; what Ray raises then may be of any class (2.60)."""
+def is_lost(ray: Any, problem: Exception) -> bool:
+    """Whether there is no way to the head any more; what Ray raises then may be of any class (2.60)."""
     kinds = {each.__name__ for each in type(problem).__mro__}
-    return not ray.is_initialized() or bool(kinds & {"ConnectionError", "RpcError"}) or "closed channel" in str(problem)
+    return bool(kinds & {"ConnectionError", "RpcError"}) or "closed channel" in str(problem) or not ray.is_initialized()
 
 
 def places(ray: Any, cluster: Cluster) -> int:
@@ -260,4 +264,6 @@ def why(problem: Exception) -> str:
     """What went wrong in an actor, or what Ray says, in a line."""
     if getattr(problem, "actor_init_failed", False):  # a traceback, the problem itself at its end
         return str(problem).strip().splitlines()[-1][:200]
+    if details := re.search(r'details = "(.+)"', str(problem)):  # of gRPC, in the middle of a page
+        return details[1][:200]
     return first_line(getattr(problem, "cause", None) or problem)[:200]

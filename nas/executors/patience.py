@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from nas.errors import RunFailed
+from nas.errors import ServiceFailed
 from nas.executors.base import Note
 
 SILENT = 10.0  # seconds without any slot after which that is told
@@ -72,7 +72,7 @@ class Patience:
 
     def works(self) -> None:
         """A slot has done something."""
-        self.useless, self._vain, self._worked = 0, 0, True
+        self.useless, self._vain, self._counted, self._worked = 0, 0, False, True
 
     def later(self) -> None:
         """A slot was gone before it could be used: its machine may have left, or may have no room for a process."""
@@ -80,15 +80,17 @@ class Patience:
         self._later = time.monotonic() + PAUSE
 
     def bears(self, wanted: Callable[[], str], note: Note) -> None:
-        """There is no slot: noted once, with what is `wanted`, after a while. Raises RunFailed after too long."""
+        """There is no slot: noted once, with what is `wanted`, after a while. Raises ServiceFailed after too long."""
         silent = time.monotonic() - self._since
         if silent <= self.most and (self._told or silent <= SILENT):
             return
         words = f"{wanted()}; on a machine that it had: {self.trouble}" if self.trouble else wanted()
         if silent > self.most:
-            raise RunFailed(f"the Ray cluster has had no room for {self.most:.0f} s: {words}")
+            raise ServiceFailed(f"the Ray cluster has had no room for {self.most:.0f} s: {words}")
         self._told = True
-        note(f"waiting for a place on the Ray cluster, for {self.most:.0f} s or until --time is over (Ctrl-C ends it): {words}")
+        note(
+            f"waiting for a place on the Ray cluster, for {self.most:.0f} s at most, or until --time or Ctrl-C ends it: {words}"
+        )
 
     @property
     def most(self) -> float:

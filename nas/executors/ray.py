@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from nas import errors
-from nas.errors import ConfigError, RunFailed
+from nas.errors import ConfigError, RunFailed, ServiceFailed
 from nas.executors.base import Task, Told, Work, register_executor, task_over_time
-from nas.executors.cluster import connected, first_of, is_own, places, reached, room, why
+from nas.executors.cluster import connected, first_of, is_lost, is_own, places, reached, room, why
 from nas.executors.parcel import content_of, packed
 from nas.executors.patience import FALSE_STARTS, TRIES, Patience, Running, Unfit
 from nas.executors.processes import Processes
@@ -123,6 +123,8 @@ class OnRay:
                 try:
                     return self._called(self._some_slot(task, end), task, told, end)
                 except (Unfit, ConnectionError, self.ray.exceptions.RayError) as problem:  # like a job, it is tried elsewhere
+                    if is_lost(self.ray, problem):
+                        raise
                     if not left:
                         raise RunFailed(f"{task.what}: {why(problem)}") from None
         raise AssertionError("it was tried")
@@ -161,7 +163,7 @@ class OnRay:
             if getattr(problem, "actor_init_failed", False):  # it cannot work there; elsewhere another may
                 self._patience.no_use(why(problem))
                 if self._patience.at_its_end and not (self._asked or self._idle or self._running):
-                    raise RunFailed(f"no worker could be started on the cluster: {why(problem)}") from None
+                    raise ServiceFailed(f"no worker could be started on the cluster: {why(problem)}") from None
             else:
                 self._patience.later()
             self.ray.kill(slot)

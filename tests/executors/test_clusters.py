@@ -4,7 +4,6 @@ becomes of a search when a machine of it, or its head, goes."""
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import secrets
@@ -20,16 +19,16 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.helpers import ROOT, SMALL_SEARCH, as_options, nas, python, until, without_seconds
+from tests.helpers import ROOT, SMALL_SEARCH, as_options, nas, needed, python, until, without_seconds
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _ray() -> None:
-    if importlib.util.find_spec("ray") is None:
-        assert not os.environ.get("NAS_NO_SKIP"), "Ray is needed here"
-        pytest.skip("Ray is not installed: it is part of the extra 'dev'")
+@pytest.fixture(autouse=True)
+def _ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    needed("ray", "Ray")
+    for name in [each for each in os.environ if each.startswith("RAY_")]:
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture
@@ -80,10 +79,12 @@ def started_cluster(mode: str = "token") -> Iterator[tuple[dict[str, str], int, 
 
 def kill_head() -> None:
     """End the cluster that was started, without a word."""
-    (head,) = [each for each in psutil.Process().children() if {"start", "--head"} <= set(each.cmdline())]
-    for each in (*head.children(recursive=True), head, *head.children(recursive=True)):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            each.kill()
+    below = [each for each in psutil.Process().children() if each.status() != psutil.STATUS_ZOMBIE]
+    (head,) = [each for each in below if {"start", "--head"} <= set(each.cmdline())]
+    for _ in range(2):  # it may have started another one meanwhile
+        for each in (*head.children(recursive=True), head):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
 
 
 def test_a_cluster_that_runs_already(small_run: Path, tmp_path: Path, running_cluster: tuple[dict[str, str], int, int]) -> None:
@@ -126,7 +127,7 @@ def test_a_cluster_whose_head_goes_ends_the_search_with_a_sentence(
         driver.kill()
         driver.communicate()
     assert driver.returncode == 1, errors
-    assert "error: the Ray cluster: the connection to its head is lost: " in errors
+    assert "error: the Ray cluster: the connection to its head has failed: " in errors
     assert "go on with: nas resume there" in " ".join(errors.split())
     assert "Traceback" not in errors
     found = nas("resume", "there", "--executor=processes", "--time=20s", cwd=tmp_path, timeout=300)
@@ -149,9 +150,19 @@ def test_a_cluster_without_a_token_and_one_that_has_gone_are_told(tmp_path: Path
         assert "RAY_ADDRESS: the Ray cluster at ray://127.0.0.1" in found.stderr
         assert "nothing that serves clients" in " ".join(found.stderr.split())
         kill_head()
-        found = nas(*words, "--ray-address=auto", cwd=tmp_path, env=variables, timeout=180)
-    assert found.returncode == 1, found.stderr
-    assert "the Ray cluster at auto cannot be reached: [Errno 111] Connection refused" in " ".join(found.stderr.split())
+        # It has left a file with its address behind. Other clusters on this machine, such as those of other tests, would be
+        # taken before it.
+        code = f"""
+import os
+os.environ |= {variables!r}
+from ray._private import services
+services.find_gcs_addresses = set
+from nas.searching import search
+search(dataset="digits", executor="ray", ray_address="auto")
+"""
+        found = python(code, tmp_path, timeout=180)
+    told = "nas.errors.ServiceFailed: --ray-address: the Ray cluster at auto cannot be reached: [Errno 111] Connection refused"
+    assert told in found.stderr
 
 
 def test_where_no_connection_comes_about_ray_is_left_as_it_was(tmp_path: Path) -> None:
@@ -173,7 +184,8 @@ except RunFailed as problem:
 assert not ray.is_initialized()
 assert not {{"RAY_AUTH_MODE", "RAY_NUM_REDIS_GET_RETRIES"}} & set(os.environ)
 os.environ["RAY_AUTH_MODE"] = "disabled"
-assert connected(Cluster("auto")).cluster_resources()["CPU"] == 2
+connected(Cluster("auto"))
+assert ray.get(ray.remote(lambda: 1).remote(), timeout=60) == 1
 ray.shutdown()
 """
         found = python(code, tmp_path, timeout=180)

@@ -1,10 +1,8 @@
-"""The ray executor on real clusters: the contract of all executors, what limits do there, and machines that come and go."""
+"""The ray executor on a real cluster: the contract of all executors, slots that go, what limits do there, what is told."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import os
 import re
 import shutil
 import signal
@@ -12,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -20,8 +19,8 @@ import pytest
 from nas.config import settings
 from nas.errors import ConfigError, OverMemory, RunFailed
 from nas.executors import EXECUTORS, Executor, Task, Work
-from nas.executors.cluster import connected
-from nas.executors.patience import TRIES
+from nas.executors.cluster import connected, places, why
+from nas.executors.patience import TRIES, Patience
 from nas.executors.slot import Slot
 from nas.forecast import candidates_at_once
 from nas.machine import cores, default_memory
@@ -44,7 +43,7 @@ from tests.executors.test_contract import (  # noqa: F401  the cases of all exec
     test_traceback_of_a_job_is_in_the_log,
     test_without_a_job_nothing_finishes,
 )
-from tests.helpers import SMALL_SEARCH, as_options, busy_driver, make_job, nas, until, wait_for, without_seconds
+from tests.helpers import SMALL_SEARCH, as_options, busy_driver, make_job, nas, needed, until, wait_for, without_seconds
 
 pytestmark = pytest.mark.slow
 
@@ -52,14 +51,14 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module", autouse=True)
 def _cluster() -> Iterator[None]:
     """One for all tests of this file, of two CPUs, and a GPU that is only counted."""
-    if importlib.util.find_spec("ray") is None:
-        assert not os.environ.get("NAS_NO_SKIP"), "Ray is needed here"
-        pytest.skip("Ray is not installed: it is part of the extra 'dev'")
+    needed("ray", "Ray")
     import ray
 
-    ray.init("local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")  # or Ray sets it, for what comes after as well
+        ray.init("local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
+        yield
+        ray.shutdown()
 
 
 @pytest.fixture
@@ -170,15 +169,34 @@ def test_a_cluster_without_room_is_told(make: Make, monkeypatch: pytest.MonkeyPa
     executor.submit(0, 0.5)
     with pytest.raises(RunFailed, match=rf"no room for 10 s: {lacking}, 2 CPUs and 1 GPUs of them free"):
         wait_for(executor)
-    assert [note[:52] for note in notes] == ["waiting for a place on the Ray cluster, for 10 s or "], "once"
+    assert [note[:52] for note in notes] == ["waiting for a place on the Ray cluster, for 10 s at "], "once"
 
 
 @pytest.mark.parametrize(
     ("cpus", "gpus", "expected"),
-    [(1.0, 0.0, 2), (2.0, 0.0, 1), (0.1, 0.0, 20), (0.1, 1.0, 1), (0.1, 0.4, 2), (0.1, 0.1, 10), (1.5, 0.25, 1), (3.0, 0.0, 0)],
+    [(1.0, 0.0, 2), (0.3, 0.0, 10), (0.1, 2.0, 2), (0.1, 0.4, 12), (0.1, 0.1, 30), (1.5, 0.25, 2), (2.0, 0.0, 0)],
 )
-def test_places_are_counted_machine_by_machine(make: Make, cpus: float, gpus: float, expected: int) -> None:
-    assert make(cluster=Cluster(cpus=cpus, gpus=gpus)).places == expected
+def test_places_are_counted_machine_by_machine(cpus: float, gpus: float, expected: int) -> None:
+    machines = [{"Alive": alive, "Resources": {"CPU": 1.5, "GPU": 3.0}} for alive in (True, False, True)]
+    assert places(SimpleNamespace(nodes=lambda: machines), Cluster(cpus=cpus, gpus=gpus)) == expected
+
+
+def test_slots_that_come_to_nothing_are_asked_for_again_at_once_only_the_first_time() -> None:
+    patience = Patience()
+    for _ in range(2):  # anew when a slot has worked
+        assert patience.asks(others=False)
+        patience.later()
+        patience.later()  # of the same asking
+        assert not patience.asks(others=True)
+        assert patience.asks(others=False)
+        patience.later()
+        assert not patience.asks(others=False)
+        patience.works()
+
+
+def test_what_grpc_says_in_the_middle_of_a_page_is_the_reason() -> None:
+    page = '<_InactiveRpcError of RPC that terminated with:\n\tstatus = StatusCode.UNAVAILABLE\n\tdetails = "Socket closed"\n>'
+    assert why(ConnectionError(f"GRPC connection failed: {page}")) == "Socket closed"
 
 
 def test_what_a_killed_slot_has_left_the_next_one_takes_away(make: Make, tmp_path: Path) -> None:
@@ -236,6 +254,7 @@ def test_what_a_cluster_cannot_give_is_told(tmp_path: Path) -> None:
         (("--gpus-per-trial=1.5",), "--gpus-per-trial: a part of one, or a whole number, is expected"),
         (("--ray-address=",), "--ray-address: '' is no address of a cluster: auto, HOST:PORT or ray://HOST:PORT is expected"),
         (("--ray-address=head",), "--ray-address: 'head' is no address of a cluster"),
+        (("--ray-address=://127.0.0.1:8265",), "--ray-address: '://127.0.0.1:8265' is no address of a cluster"),
         (("--ray-address=http://127.0.0.1:8265",), "--ray-address: 'http://127.0.0.1:8265' is no address of a cluster"),
         (
             ("--cpus-per-trial=64",),
