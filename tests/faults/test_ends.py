@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -173,8 +174,13 @@ def test_time_that_is_over_leaves_a_model_and_a_run_that_can_be_resumed(tmp_path
 @pytest.mark.slow
 def test_time_that_is_over_before_any_candidate_is_done_leaves_the_best_there_is(tmp_path: Path, pace: float) -> None:
     seconds = round(20 * pace)
-    words = as_options({**SMALL_SEARCH, **LONG, "time": seconds})
-    found = nas("search", *words, "--out=run", cwd=tmp_path, timeout=seconds + 30)
+    for _ in range(3):  # a machine that is busy with something else may not come to an epoch
+        words = as_options({**SMALL_SEARCH, **LONG, "time": seconds})
+        found = nas("search", *words, "--out=run", cwd=tmp_path, timeout=seconds + 30)
+        if "before any candidate had been trained for an epoch" not in found.stderr:
+            break
+        shutil.rmtree(tmp_path / "run")
+        seconds *= 2
     assert found.returncode == 0, found.stderr
     assert "no candidate was done; best.keras is made of #0 after" in found.stdout
     (row,) = without_seconds(tmp_path / "run" / "leaderboard.csv")
