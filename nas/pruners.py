@@ -15,7 +15,7 @@ from nas.messages import Record
 
 Prune: TypeAlias = Callable[[Sequence[Record], int, int, int | None], bool]
 
-REDUCTION = 4  # of as many candidates at a rung, one goes on
+REDUCTION = 3  # of as many candidates at a rung, one goes on
 MEDIAN_WARM_UP = 5  # candidates at an epoch before its median means something
 
 
@@ -27,9 +27,9 @@ def none(records: Sequence[Record], number: int, epoch: int, epochs: int | None 
 def asha(records: Sequence[Record], number: int, epoch: int, epochs: int | None = None) -> bool:
     """Asynchronous successive halving (Li et al. 2020, algorithm 2), deciding at the rung, as in its stopping form.
 
-    The rung is at a quarter of a training, rounded up to whole epochs; earlier, scores say next to nothing (docs/results.md).
-    Of a training whose length nobody knows, rungs are the epochs 1, 4, 16, …. There a candidate goes on only if it is among
-    the best quarter of all that came so far.
+    The rung is at a third of a training, rounded up to whole epochs; earlier, scores say next to nothing (docs/results.md). Of
+    a training whose length nobody knows, rungs are the epochs 1, 3, 9, …. There a candidate goes on only if it is among the
+    best third of all that came so far.
     """
     if not is_rung(epoch, epochs):
         return False
