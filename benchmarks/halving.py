@@ -79,11 +79,11 @@ def report(folder: Path, pruner: str) -> None:
     """A row for each seed, and the means."""
     print("seed,candidates,seconds,best,seconds_pruned,part_of_the_seconds,best_pruned,best_pruned_after_half_of_the_seconds")
     table = []
-    for place in sorted(folder.glob("none-*")):
+    for place in sorted(folder.glob("none-*"), key=lambda each: int(each.name.removeprefix("none-"))):
         other = folder / place.name.replace("none", pruner)
-        if not other.is_dir():
+        whole, less = (progress(each) if each.is_dir() else [] for each in (place, other))
+        if not whole or not less:
             continue
-        whole, less = progress(place), progress(other)
         half = max((best for spent, best in less if spent <= whole[-1][0] / 2), default=-math.inf)
         table.append((*whole[-1], *less[-1], half))
         seconds, best, pruned, best_pruned, after_half = table[-1]

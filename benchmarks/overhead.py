@@ -11,6 +11,7 @@ nothing, the time of a candidate is all overhead.
 from __future__ import annotations
 
 import argparse
+import csv
 import dataclasses
 import os
 import random
@@ -85,7 +86,15 @@ def proposal(name: str, count: int, rounds: int) -> None:
 
 
 def show(what: str, times: list[float]) -> None:
-    print(f"{what},{statistics.median(times):.4f},{min(times):.4f},{max(times):.4f}", flush=True)
+    row(what, statistics.median(times), min(times), max(times))
+
+
+def row(what: str, *seconds: float) -> None:
+    """One of the CSV: a median with the lowest and the highest, or what was measured once."""
+    csv.writer(sys.stdout, lineterminator="\n").writerow(
+        [what, *(f"{each:.4f}" for each in seconds), *[""] * (3 - len(seconds))]
+    )
+    sys.stdout.flush()
 
 
 def start_up(name: str, words: list[str], rounds: int) -> None:
@@ -96,7 +105,7 @@ def start_up(name: str, words: list[str], rounds: int) -> None:
         started = time.perf_counter()
         subprocess.run([script, *words], check=True, capture_output=True)
         times.append(time.perf_counter() - started)
-    print(f"{name},{statistics.median(times):.3f},{min(times):.3f},{max(times):.3f}")
+    show(name, times)
 
 
 def loop(candidates: int, out: Path) -> None:
@@ -119,7 +128,7 @@ def loop(candidates: int, out: Path) -> None:
     ledger = Ledger(out / "study.db", read_space("connected"), "random")
     trained = sum(epoch["seconds"] for record in result.records for epoch in ledger.epochs(record.number))
     each = (walls[0] - trained) / candidates
-    print(f"overhead of one trained candidate,{each:.3f},,")
+    row("overhead of one trained candidate", each)
 
 
 def evaluator(name: str, candidates: int) -> None:
@@ -128,7 +137,7 @@ def evaluator(name: str, candidates: int) -> None:
 
     started = time.perf_counter()
     nas.search("cnn", evaluate=lambda genotype, report: len(genotype["blocks"]), budget=candidates, **STRATEGIES[name])
-    print(f"{name}: a free candidate of {candidates:,},{(time.perf_counter() - started) / candidates:.4f},,")
+    row(f"{name}: a free candidate of {candidates:,}", (time.perf_counter() - started) / candidates)
 
 
 def growth(name: str, candidates: int) -> None:
@@ -143,7 +152,7 @@ def growth(name: str, candidates: int) -> None:
 
     nas.search("cnn", evaluate=score, budget=candidates, **STRATEGIES[name])
     for mark in (each for each in MARKS if each <= candidates):
-        print(f"{name}: a free candidate around {mark:,},{(clock[mark - 1] - clock[mark - 101]) / 100:.4f},,", flush=True)
+        row(f"{name}: a free candidate around {mark:,}", (clock[mark - 1] - clock[mark - 101]) / 100)
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ from nas.config import Settings
 from nas.messages import Proposal, Record
 from nas.space import Gene, Genotype, SearchSpace, canonical_json, read_space
 from nas.space.space import flatten
-from nas.strategies.base import refusals, register_strategy, rng_for
+from nas.strategies.base import register_strategy, rng_for
 
 COLUMNS = ("table", "strategy", "seed", "budget", "curve")
 MACRO = "nas-bench-macro/nas-bench-macro_cifar10.json"
@@ -157,8 +157,8 @@ class RidgeOfFour:
             model = Ridge(1.0).fit([self._code(record.genotype) for record in told[:base]], [r.value for r in told[:base]])
             self._kept = (base, list(np.argsort(-model.predict(self.codes))))
         known = {canonical_json(record.genotype) for record in records}
-        best = next(place for place in self._kept[1] if canonical_json(self.all[place]) not in known)
-        return Proposal(self.all[best]) if refusals(records) < 20 else Proposal(self.space.sample(rng))
+        best = next((place for place in self._kept[1] if canonical_json(self.all[place]) not in known), None)
+        return Proposal(self.space.sample(rng) if best is None else self.all[best])
 
 
 @register_strategy("largest")
@@ -171,7 +171,7 @@ class Largest:
         self.order = sorted(space.enumerate(), key=lambda genotype: (-sizes[canonical_json(genotype)], rng_of(seed, genotype)))
 
     def propose(self, records: Sequence[Record], number: int) -> Proposal:
-        return Proposal(self.order[number])
+        return Proposal(self.order[number % len(self.order)])
 
 
 def rng_of(seed: int, genotype: Genotype) -> float:
@@ -195,7 +195,7 @@ def main() -> None:
     options = parser.parse_args()
     if not options.report:
         run_all(options)
-    report(options.csv, options.plot)
+    report(options.csv, options.plot, range(*map(int, options.seeds.split(":"))))
 
 
 def run_all(options: argparse.Namespace) -> None:
@@ -240,10 +240,10 @@ def searched(name: str, strategy: str, seed: int, budget: int) -> tuple[str, str
     return name, strategy, seed, curve
 
 
-def report(file: Path, plot: Path | None) -> None:
-    """Mean and spread over seeds after so many evaluations, and the median rank in the table."""
+def report(file: Path, plot: Path | None, seeds: range) -> None:
+    """Mean and spread over these seeds after so many evaluations, and the median rank in the table."""
     found: Found = {}
-    for row in rows(file):
+    for row in (each for each in rows(file) if int(each["seed"]) in seeds):
         key = (row["table"], row["strategy"], int(row["budget"]))  # what a strategy does may depend on its budget
         found.setdefault(key, []).append([float(value) for value in row["curve"].split()])
     print("table,strategy,budget,seeds,evaluations,mean,std,median_rank,regret")

@@ -64,6 +64,11 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="train nothing")
     options = parser.parse_args()
     options.folder.mkdir(parents=True, exist_ok=True)
+    others = {row["way"] for row in rows(options.folder / "versus.csv")} - set(options.ways)
+    if others and not options.time and not options.report:  # all ways are cut at the FLOPs of the one that spent least
+        sys.exit(
+            f"{options.folder} has other ways as well ({', '.join(sorted(others))}); name them all, or take another folder"
+        )
     if not options.report:
         for seed in range(options.seeds):
             compare(options, seed)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from nas.changes import space_changes
-from nas.config import Settings
+from nas.config import CHANGEABLE, Settings, settings
 from nas.driving import deadline_of, drive
 from nas.errors import RunError
 from nas.jobs import limits_of
@@ -34,7 +34,8 @@ from nas.view import View
 Evaluate: TypeAlias = Callable[..., float]
 """`function(genotype, report) -> float`, the higher the better.
 
-`report(epoch, score)` answers whether to go on; a pruner compares the first reports of all candidates, then the second, …
+`report(epoch, score)` answers whether to go on; a pruner compares the first reports of all candidates, then the second, … and
+is not asked after the last, where `epochs=` says how many there are.
 """
 
 
@@ -59,7 +60,7 @@ def search_with(evaluate: Evaluate, space: SearchSpace, chosen: Settings, out: s
         asking, limits = Asking(space, strategy, chosen, first=first, deadline=deadline), limits_of(chosen)
         again = interrupts_told(view, kept(f"nas.search(…, out='{run.folder}')")) if run else nullcontext()
         with closing(Ledger(run.study if run else None, space, chosen.strategy)) as ledger, again:
-            return drive(chosen, ledger, asking, view, lambda each: each, score, run, deadline=deadline, limits=limits)
+            return drive(chosen, ledger, asking, view, lambda each: each, score, run, chosen.epochs, deadline, limits)
     finally:
         if run is not None:
             run.unlock()
@@ -74,14 +75,11 @@ def _run_folder(space: SearchSpace, chosen: Settings, out: str | Path) -> Run:
         facts = run.read_settings()
         if not facts.get("evaluator"):
             raise RunError("holds a search on pictures; go on with it by nas.resume(…), or give another folder", str(out))
-        before = facts["settings"]
+        before, now = settings(None, facts["settings"]).model_dump(mode="json"), chosen.model_dump(mode="json")
         differing = [
-            f"{name} {then!r}, here {now!r}"
-            for name, then, now in (
-                ("strategy", before.get("strategy"), chosen.strategy),
-                ("seed", before.get("seed"), chosen.seed),
-            )
-            if then != now
+            f"{name} {before[name]!r}, here {now[name]!r}"
+            for name in now
+            if name not in (*CHANGEABLE, "space") and before[name] != now[name]  # the space by its digest
         ]
         if facts["digests"].get("space") != space.digest:
             differing.append(f"another space: {space_changes(facts['space'], space.source)}")

@@ -1,7 +1,8 @@
 """Pruners: may a candidate go on after this epoch? Each is a pure function of what the ledger holds.
 
 `prune(records, number, epoch, epochs)` is True to stop; `epochs` are those of a whole training, None where nobody knows. So the
-answer is the same after a restart; Optuna's own pruners keep state between calls. A pruner is never asked at the last epoch.
+answer is the same after a restart; Optuna's own pruners keep state between calls. A pruner is not asked at the last epoch,
+where that is known.
 """
 
 from __future__ import annotations
@@ -51,7 +52,8 @@ def is_rung(epoch: int, epochs: int | None) -> bool:
 
 
 def median(records: Sequence[Record], number: int, epoch: int, epochs: int | None = None) -> bool:
-    """Stop what is worse at this epoch than the median of the others (Golovin et al. 2017, section 3.2.2)."""
+    """Stop what is worse at this epoch than the median of the others; simpler than the rule of Golovin et al. 2017 (section
+    3.2.2), which compares with the means of their curves so far."""
     own, all_scores = _scores(records, number, epoch)
     all_scores.remove(own)
     return len(all_scores) >= MEDIAN_WARM_UP and own < statistics.median(all_scores)

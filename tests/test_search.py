@@ -144,6 +144,16 @@ def test_any_epochs_may_be_reported(pruner: str, epochs: list[int]) -> None:
     assert {record.reason for record in result.records} == {""}
 
 
+def test_no_pruner_decides_after_the_last_report_where_their_number_is_told() -> None:
+    whole: dict[str | None, int] = {}
+    for epochs in (None, 3):
+        result = search(
+            SPACE, evaluate=climbing([1, 2, 3]), budget=40, seed=1, strategy="random", pruner="median", epochs=epochs
+        )
+        whole[epochs] = sum(record.state == "stopped" and len(record.curve) == 3 for record in result.records)
+    assert whole[None] > whole[3] == 0
+
+
 def test_without_a_pruner_nothing_is_stopped() -> None:
     result = search(SPACE, evaluate=climbing([1, 2, 3]), budget=20, seed=1)
     assert {record.state for record in result.records} == {"trained"}
@@ -167,6 +177,10 @@ def test_evaluator_with_a_folder_keeps_everything(tmp_path: Path) -> None:
     assert len(without_seconds(tmp_path / "run" / "leaderboard.csv")) == 5
     with pytest.raises(RunError, match="scored by a Python function"):
         resume(tmp_path / "run", budget=9)
+    for option, words in (("seed", "seed 0, here 1"), ("pruner", "pruner 'none', here 'asha'")):
+        with pytest.raises(RunError, match=f"holds another search \\({words}\\); give another folder"):
+            search(SPACE, evaluate=score, budget=9, out=tmp_path / "run", **{option: {"seed": 1, "pruner": "asha"}[option]})
+    assert len(search(SPACE, evaluate=score, budget=9, workers=1, out=tmp_path / "run").records) == 9
 
 
 def test_evaluator_and_data_set_together_are_refused() -> None:

@@ -1,8 +1,9 @@
 """Which layer of a network corresponds to which of another, from which it was bred: what a child can inherit.
 
-Networks are cut into segments, a unit (what is added to, or set beside, its own input) or what lies between two of them, and
-the segments are aligned in order so that as many layers with weights as possible correspond. So a unit that was inserted is
-seen as one, wherever layers before and behind it look alike. `training/inherit.py` carries weights over.
+Networks are cut into segments, and these are aligned in order so that as many layers with weights as possible correspond. A
+segment is a unit (what is added to, or set beside, its own input), or between units a layer of kernels with what follows it up
+to the next. So a unit or a layer that was inserted is seen as one, wherever those before and behind it look alike.
+`training/inherit.py` carries weights over.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import pairwise
 
 from nas.blueprint.blueprint import Blueprint, Node
 from nas.blueprint.layers import Add, Concat, Conv, Dense, Depthwise, Norm
 
 WEIGHTY = (Conv, Depthwise, Norm, Dense)  # what has weights worth counting
-IN_PLACE = 0.01  # of a layer: what it counts more where the segment has its old place
+KERNELS = (Conv, Depthwise, Dense)
+IN_PLACE = 0.01  # of a layer: what it counts more where the segment has its old place, and twice that where all of it is alike
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Segment:
 
 
 def segments(blueprint: Blueprint) -> list[Segment]:
-    """A network cut at the units' ends."""
+    """A network cut at the ends of units, and between them before each layer of kernels but the first."""
     place = {node.name: at for at, node in enumerate(blueprint.nodes)}
     found: list[Segment] = []
     begun = 0  # where the segment begins that is not ended yet
@@ -45,12 +48,18 @@ def segments(blueprint: Blueprint) -> list[Segment]:
         inner = blueprint.nodes[start:end]
         if isinstance(node.layer, Add | Concat) and inner and start >= begun and _closed(inner, node.inputs[0]):
             if start > begun:
-                found.append(Segment(blueprint.nodes[begun:start], unit=False))
+                found += _pieces(blueprint.nodes[begun:start])
             found.append(Segment(blueprint.nodes[start : end + 1], unit=True))
             begun = end + 1
     if begun < len(blueprint.nodes):
-        found.append(Segment(blueprint.nodes[begun:], unit=False))
+        found += _pieces(blueprint.nodes[begun:])
     return found
+
+
+def _pieces(nodes: Sequence[Node]) -> list[Segment]:
+    """What lies between units; what comes before the first layer of kernels belongs to it."""
+    starts = [at for at, node in enumerate(nodes) if isinstance(node.layer, KERNELS)][1:]
+    return [Segment(tuple(nodes[a:b]), unit=False) for a, b in pairwise([0, *starts, len(nodes)])]
 
 
 def matched(child: Blueprint, parent: Blueprint) -> dict[str, str]:
@@ -82,13 +91,13 @@ def _closed(inner: Sequence[Node], start: str) -> bool:
 
 
 def _score(one: Segment, other: Segment, same_place: bool) -> float:
-    """How many layers with weights correspond; a little more for the whole of it, and for its place. 0 where a unit would
+    """How many layers with weights correspond; a little more where all of it is alike, and for its place. 0 where a unit would
     correspond to what is none."""
     if one.unit != other.unit or (one.unit and one.signature != other.signature):
         return 0.0
     common = sum(isinstance(node.layer, WEIGHTY) for node, _ in _pairs(one.nodes, other.nodes))
     whole = one.signature == other.signature
-    return common * (1 + IN_PLACE * (whole + same_place)) if 2 * common >= max(one.weight, other.weight) else 0.0
+    return common * (1 + IN_PLACE * (2 * whole + same_place)) if 2 * common >= max(one.weight, other.weight) else 0.0
 
 
 def _pairs(ours: Sequence[Node], theirs: Sequence[Node]) -> list[tuple[Node, Node]]:

@@ -64,10 +64,10 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
         state = load_checkpoint(Path(self.job.checkpoint), self.network, self.optimizer)
         if state is None:
             job = self.job
+            fetch(self.network, job.blueprint)  # of a backbone; what its parent has learned since comes over it
             copies = seed_of(job.seed, job.number, "copies")
             if job.inherits and not inherit(self.network, job.blueprint, Path(job.inherits), copies, job.shrink):
                 sys.stderr.write(f"#{job.number}: its parent's model is gone, so it begins at random\n")  # the run's log
-            fetch(self.network, job.blueprint)
             return
         self.best, history = state
         # Where the schedule stands: unchanged, unless the batch was halved since and an epoch has more steps now.

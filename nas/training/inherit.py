@@ -33,7 +33,7 @@ from nas.blueprint.layers import (
     Pad,
     Pool,
 )
-from nas.blueprint.matching import matched, segments
+from nas.blueprint.matching import KERNELS, matched, segments
 from nas.errors import RunError
 from nas.training.handover import load_model
 
@@ -62,8 +62,8 @@ class Channels:
 
 
 def inherit(network: Any, blueprint: Blueprint, file: Path, seed: int, shrink: float = 0.0) -> bool:
-    """Give a freshly built `network` the weights of the model `file`, and say whether there was one. Of kernels the part
-    `shrink` stays random."""
+    """Give a freshly built `network` the weights of the model `file`, and say whether there was one. A frozen backbone keeps
+    its own. Of kernels the part `shrink` stays random."""
     try:
         parent = load_model(file)
         old = Blueprint.from_dict(parent.facts["blueprint"])
@@ -72,15 +72,20 @@ def inherit(network: Any, blueprint: Blueprint, file: Path, seed: int, shrink: f
     theirs = {layer.name: layer.get_weights() for layer in parent.model.layers if layer.weights}
     layers = {layer.name: layer for layer in network.layers if layer.weights}
     fresh = {name: layer.get_weights() for name, layer in layers.items()}
+    nodes = {node.name: node for node in blueprint.nodes}
     for name, arrays in inherited(blueprint, old, theirs, fresh, np.random.default_rng(seed)).items():
-        layers[name].set_weights(arrays if not shrink else _shrunk(arrays, fresh[name], shrink))
+        origin = nodes[name].origin
+        if origin is not None and origin.frozen:
+            continue
+        if shrink and isinstance(nodes[name].layer, KERNELS):
+            arrays = [_shrunk(arrays[0], fresh[name][0], shrink), *arrays[1:]]
+        layers[name].set_weights(arrays)
     return True
 
 
-def _shrunk(arrays: Sequence[np.ndarray], fresh: Sequence[np.ndarray], part: float) -> list[np.ndarray]:
-    """Kernels between what was inherited and what is random (shrink and perturb: Ash & Adams 2020, section 4); norms and biases
-    as they were inherited."""
-    return [(1 - part) * old + part * new if old.ndim > 1 else old for old, new in zip(arrays, fresh, strict=True)]
+def _shrunk(kernel: np.ndarray, fresh: np.ndarray, part: float) -> np.ndarray:
+    """Between what was inherited and what is random (shrink and perturb: Ash & Adams 2020, section 4)."""
+    return (1 - part) * kernel + part * fresh
 
 
 def inherited(child: Blueprint, parent: Blueprint, theirs: Weights, fresh: Weights, rng: np.random.Generator) -> Weights:

@@ -18,6 +18,10 @@ from nas.strategies import make_strategy
 STRATEGIES = {
     "genetic": {"strategy": "genetic", "genetic": {"assist": False, "population": 8}},
     "assisted": {"strategy": "genetic", "genetic": {"assist": True}},
+    "generations": {
+        "strategy": "genetic",
+        "genetic": {"assist": False, "form": "generational", "population": 8, "adapt": True, "finish": 0.5},
+    },
     "tpe": {"strategy": "optuna", "sampler": "tpe"},
     "qmc": {"strategy": "optuna", "sampler": "qmc"},
     "random": {"strategy": "random"},
@@ -148,10 +152,12 @@ def test_a_proposal_leaves_the_records_and_all_global_generators_alone(strategy)
 
 
 @every_strategy
-def test_another_seed_proposes_something_else(strategy):
+@pytest.mark.parametrize("number", [0, 30])
+def test_another_seed_proposes_something_else(strategy, number):
     space = read_space("cnn")
-    firsts = [fresh(strategy, space, seed).propose((), 0).genotype for seed in (1, 2, 3)]
-    assert firsts[0] != firsts[1] != firsts[2]
+    records = played(fresh(strategy, space), space, number)
+    asked = [fresh(strategy, space, seed).propose(records, number).genotype for seed in (1, 2, 3)]
+    assert asked[0] != asked[1] != asked[2]
 
 
 @every_strategy

@@ -235,3 +235,22 @@ def test_network_without_blocks_is_no_backbone(digits: DataCard, tmp_path: Path)
     assert isinstance(train(job, HEARD), Trained)
     with pytest.raises(BlueprintError, match="has no blocks to take"):
         express({"backbone": job.model, "blocks": [], "head": "average"}, digits.pictures)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_child_goes_on_with_what_its_parents_backbone_has_learned(
+    frozen: bool, trained: Job, digits: DataCard, tmp_path: Path
+) -> None:
+    parent = make_job(digits, tmp_path / "parent", second(trained, backbone_frozen=False), epochs=3)
+    still = {"optimizer": "sgd", "learning_rate": 1e-8, "backbone_frozen": frozen}
+    child = make_job(digits, tmp_path / "child", second(trained, **still), epochs=1)
+    for job in (parent, child):
+        Path(job.model).parent.mkdir()
+    assert isinstance(train(parent, HEARD), Trained)
+    assert isinstance(train(dataclasses.replace(child, inherits=parent.model), HEARD), Trained)
+    first, learned, now = (layers_of(job.model) for job in (trained, parent, child))
+    for node in child.blueprint.nodes:
+        if node.origin is not None and node.layer.kind == "conv":
+            expected = first[node.origin.layer] if frozen else learned[node.name]
+            np.testing.assert_allclose(now[node.name][0], expected[0], atol=1e-5)
+            assert not np.allclose(first[node.origin.layer][0], learned[node.name][0], atol=1e-3)

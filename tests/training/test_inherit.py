@@ -87,6 +87,25 @@ def test_child_answers_as_its_parent_did(operator: str, unit: str, squeeze: floa
     np.testing.assert_allclose(after, before, rtol=0, atol=1e-5 * np.abs(before).max())
 
 
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((0, 1), (1, 1)),
+        ((1, 0), (1, 1)),
+        ((1, 0, 1), (1, 1, 1)),
+        ((0, 0, 0), (1, 0, 0)),
+        ((0, 0, 0), (0, 0, 1)),
+        ((0, 0), (2, 1)),
+    ],
+)
+def test_a_stages_first_unit_is_inserted_too(before: tuple[int, ...], after: tuple[int, ...], unit: str) -> None:
+    parent, child = (stages(*({"unit": unit, "depth": depth} for depth in depths)) for depths in (before, after))
+    old, new = answers_of_both(parent, child)
+    assert old.std(axis=0).max() > 0.1
+    np.testing.assert_allclose(new, old, rtol=0, atol=1e-5 * np.abs(old).max())
+
+
 @pytest.mark.parametrize(
     ("parent", "child"),
     [
@@ -169,13 +188,16 @@ def test_without_its_parents_model_a_child_begins_at_random(file: str, tmp_path:
 def test_shrunk_kernels_lie_between_the_parents_and_random_ones(tmp_path: Path) -> None:
     from nas.training.handover import write_model
 
-    blueprint = express(stages({}), PICTURES)[0]
+    blueprint = express(stages({}, activation="prelu"), PICTURES)[0]
     parent = build(blueprint, 1)
+    trained_somehow(parent, np.random.default_rng(0))
+    kernels = {node.name for node in blueprint.nodes if node.layer.kind in ("conv", "dense", "depthwise")}
     about = {"classes": list("abcdefghij"), "shape": list(PICTURES.shape), "blueprint": blueprint.to_dict()}
     write_model(parent, about, tmp_path / "parent.keras")
     network = build(blueprint, 2)
     theirs, begun = weights_in(parent), copy.deepcopy(weights_in(network))
     assert inherit(network, blueprint, tmp_path / "parent.keras", 0, shrink=0.25)
     for name, arrays in weights_in(network).items():
-        for now, old, new in zip(arrays, theirs[name], begun[name], strict=True):
-            np.testing.assert_allclose(now, 0.75 * old + 0.25 * new if old.ndim > 1 else old, atol=1e-6)
+        for place, (now, old, new) in enumerate(zip(arrays, theirs[name], begun[name], strict=True)):
+            shrunk = name in kernels and place == 0
+            np.testing.assert_allclose(now, 0.75 * old + 0.25 * new if shrunk else old, atol=1e-6)
