@@ -33,6 +33,8 @@ from nas.retrainplan import (
     COMPARING,
     COMPARISON,
     FINAL,
+    FULL,
+    OPENED,
     PLAN,
     SLACK,
     START_UP,
@@ -137,18 +139,9 @@ class _Retraining:
         model = Run(self.run.folder / FINAL).best
         if plan.fitted is None or not model.exists():  # once it is over, the model stays the one it is
             plan = self._write(plan.model_copy(update={"fitted": max(1, self._fit_last(plan).records[0].epochs)}))
-        candidate = self._candidate(winner)
-        assert candidate.blueprint is not None
-        facts = {
-            "winner": winner,
-            "compared": "" if plan.compared is None else round(plan.compared, 6),
-            "candidates": " ".join(map(str, plan.over or ([winner] if plan.compared is None else plan.candidates))),
-            "seeds": plan.over.get(winner, "" if plan.compared is None else plan.seeds),
-            "epochs": plan.fitted,
-            "parameters": candidate.blueprint.parameters,
-            "flops": candidate.blueprint.flops,
-        }
+        facts = plan.facts(self._candidate(winner))
         claim_retraining(self.back.chosen, self.back.facts, self.run.folder, opening=True)
+        self.run.write_settings({**self.run.read_settings(), OPENED: winner})
         score = last_score(self.run, model, self.back.chosen, self.back.card, facts, self.view)
         return Retrained(self.run.folder, winner, plan.compared, score)
 
@@ -184,7 +177,7 @@ class _Retraining:
             dataclasses.replace(self._candidate(number), number=place, parents=(number,), operator=f"{SEED}{seed}", refused=())
             for place, (number, seed) in enumerate(pairs)
         ]
-        with suppress(TimeOver):
+        with suppress(TimeOver, NothingTrained):  # then the search says who is best
             self._fit(COMPARISON, {"epochs": plan.epochs, "patience": 0}, listed, self._compared_by(plan))
         study = Run(self.run.folder / COMPARISON).study
         with closing(Ledger(study, self.back.space, self.back.chosen.strategy, reading=True)) as ledger:
@@ -209,8 +202,10 @@ class _Retraining:
     def _last_epochs(self, plan: RetrainPlan) -> int:
         """Epochs of the last fit: as asked, what fits into the time, or those of the comparison."""
         assert plan.winner is not None
-        if self.deadline == math.inf or plan.asked.get("epochs") is not None:
+        if plan.asked.get("epochs") is not None:
             return plan.epochs
+        if self.deadline == math.inf:  # it may have been planned for a time, which was taken back
+            return max(plan.epochs, FULL, math.ceil(self._searched()))
         left = self.deadline - clock.monotonic() - START_UP - AFTER
         return min(LONGEST, max(1, int(left / self._epoch_seconds(plan.winner, validated=False))))
 
@@ -226,9 +221,8 @@ class _Retraining:
         few = "" if (plan.last_epochs or 1) >= self._searched() else "; it saw more pictures in the search"
         few += f": give it more {'time' if timed else 'epochs'}" if few else ""
         self.view.note(f"the last fit: #{plan.winner}, {about}{counted(plan.last_epochs or 1, 'epoch')}{few}")
-        result = self._fit(
-            FINAL, {"epochs": plan.last_epochs, "validation_part": 0.0, "patience": 0}, listed, self.deadline, until
-        )
+        settings = {"epochs": plan.last_epochs, "validation_part": 0.0, "patience": 0}
+        result = self._fit(FINAL, settings, listed, self.deadline, until)
         if not Run(self.run.folder / FINAL).best.exists():
             raise RunFailed(f"the last fit gave no model: {result.records[0].reason or result.records[0].state}")
         return result
@@ -256,7 +250,7 @@ class _Retraining:
             with examined(part):
                 check_ledger(part)
             space, card = self.back.space, self.back.card
-            check_same(part, space, chosen.strategy, listed)
+            check_same(part, space, chosen, listed)
             # Of a comparison that is cut off, a model would be taken for a result.
             return fit_listed(part, space, chosen, listed, card, self.view, self.again, deadline, until, name == FINAL)
         except NothingTrained as problem:

@@ -10,7 +10,7 @@ from contextlib import closing
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from nas.config import Settings, seconds
+from nas.config import Settings, seconds, settings
 from nas.database import without_candidates
 from nas.errors import ConfigError, RunError, counted, listing
 from nas.ledger import Ledger
@@ -26,9 +26,11 @@ FULL = 30  # epochs of a training at full length, where neither epochs nor time 
 DEEPER = 3  # times the pictures that a candidate saw in the search, at least, or a comparison says nothing new
 TOP = SEEDS = 3  # candidates that are compared, and trainings of each
 PLAN = "retrain.yaml"  # in the run folder
+OPENED = "test part opened for"  # in its run.yaml: the candidate whose model was, or is, scored there
 COMPARING = 0.125  # part of the time that is for the comparison
 SLACK = 0.1  # and as much more, where it takes longer than was foretold
 START_UP = 6.0  # seconds of a training until its first epoch
+_OF_A_TRAINING = ("epochs", "patience", "train_part", "validation_part", "objective", "class_weight", "seed")
 AFTER = 10.0  # seconds after its last: its model is written, read, and the figures of the test part are drawn
 
 
@@ -60,6 +62,20 @@ class RetrainPlan(BaseModel):
         if not self.trainings:
             return f"{numbers}, on all training pictures"
         return f"{numbers}, {counted(self.seeds, 'seed')} each, {counted(self.epochs, 'epoch')}"
+
+    def facts(self, winner: Candidate) -> dict[str, object]:
+        """What `final.csv` says of the winner, when all is done."""
+        assert winner.blueprint is not None
+        alone = self.compared is None
+        return {
+            "winner": winner.number,
+            "compared": "" if self.compared is None else round(self.compared, 6),
+            "candidates": " ".join(map(str, self.over or ([winner.number] if alone else self.candidates))),
+            "seeds": self.over.get(winner.number, "" if alone else self.seeds),
+            "epochs": self.fitted,
+            "parameters": winner.blueprint.parameters,
+            "flops": winner.blueprint.flops,
+        }
 
 
 def planned(
@@ -113,10 +129,11 @@ def check_asked(asked: dict[str, int | None]) -> None:
 
 
 def begun(run: Run, asked: dict[str, int | None]) -> RetrainPlan | None:
-    """What was planned when this retraining began; None if it has not. Raises RunError if it is damaged, or
-    if other is asked."""
+    """What was planned when this retraining began; None if it has not. Raises RunError if it is damaged, if other is asked, or
+    if the test part was opened for a model that is gone."""
     file = run.folder / PLAN
     if not file.exists():
+        _check_opened(run, None)
         return None
     anew = f"remove {file.name}, {COMPARISON}/ and {FINAL}/"
     try:
@@ -134,6 +151,7 @@ def begun(run: Run, asked: dict[str, int | None]) -> RetrainPlan | None:
         if value is not None and value != before:
             words = "without it" if before is None else f"with another value ({before})"
             raise RunError(f"this retraining began {words}; leave it out to go on, or {anew}", f"--{name}")
+    _check_opened(run, plan)
     return plan
 
 
@@ -144,6 +162,18 @@ def check_unseen(run: Run) -> None:
             raise RunError(f"is no search but a {TRAINING}, whose figures are in final.csv", str(run.folder))
         words = "was retrained before, and its test part opened: the figures are in final.csv. Those of a second look would not"
         raise RunError(f"{words} be of unseen pictures; for another try, start a new search", str(run.folder))
+
+
+def _check_opened(run: Run, plan: RetrainPlan | None) -> None:
+    """Raise RunError if the test part was opened for a model that is no longer there, or no longer the plan's: its figures may
+    have been seen."""
+    opened = run.read_settings().get(OPENED)
+    fitted = plan is not None and plan.winner == opened and plan.fitted is not None
+    if opened is not None and not (fitted and Run(run.folder / FINAL).best.exists()):
+        words = (
+            f"its test part was opened for the model of #{opened}, of which {PLAN} or {FINAL}/ is gone; another one would be"
+        )
+        raise RunError(f"{words} chosen with that in mind: start a new search", str(run.folder))
 
 
 def limit_of(time: str | float | None) -> str | float:
@@ -164,13 +194,16 @@ def training_threads(chosen: Settings, trainings: int) -> int | None:
     return default_threads(min(chosen.at_once, trainings))
 
 
-def check_same(part: Run, space: SearchSpace, strategy: str, listed: Sequence[Candidate]) -> None:
-    """Raise RunError if a part holds trainings of another list: it was left behind when the plan was removed."""
+def check_same(part: Run, space: SearchSpace, chosen: Settings, listed: Sequence[Candidate]) -> None:
+    """Raise RunError if a part holds trainings of another list, or others of these: it was left behind when the plan was
+    removed."""
     if not part.study.exists() or without_candidates(part.study):  # a driver may have been killed before its first
         return
-    with closing(Ledger(part.study, space, strategy, reading=True)) as ledger:
+    with closing(Ledger(part.study, space, chosen.strategy, reading=True)) as ledger:
         pairs = list(zip(ledger.records(), listed, strict=False))
-    if any((record.parents, record.operator) != (one.parents, one.operator) for record, one in pairs):
+    before = settings(None, part.read_settings()["settings"])
+    other = any(getattr(before, name) != getattr(chosen, name) for name in _OF_A_TRAINING)
+    if other or any((record.parents, record.operator) != (one.parents, one.operator) for record, one in pairs):
         raise RunError("holds another retraining; remove it to begin this one anew", str(part.folder))
 
 

@@ -11,6 +11,7 @@ import dataclasses
 import math
 import shlex
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,16 @@ from nas.messages import Proposal, Score
 from nas.paths import expanded
 from nas.preparing import begin, check_space, hands_of, interrupts_told, kept, readied, with_whole_paths
 from nas.provenance import TRAINING, provenance
-from nas.result import Result
+from nas.result import Result, best_of
 from nas.resuming import Reopened, reopened
 from nas.retrainplan import FULL, until_of
 from nas.run import Run, disk_told
+from nas.shared import reader_of
 from nas.space import read_space
 from nas.strategies.asking import make_candidate
 from nas.view import Plain, View
+
+FITTED = "fitted"  # in run.yaml: that the training is over, and the model is the one to be scored
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,8 +97,7 @@ def train(file: str, view: View | None = None, out: str | Path | None = None, **
 def _go_on(run: Run, path: Path, view: View, began: float, options: dict[str, Any]) -> TrainedOne:
     """Go on with a training that was interrupted; of the options those may change that may on resume. Raises RunError if the
     folder is of something else, or done."""
-    if run.final.exists():
-        raise RunError("is done; its figures are in final.csv. Give another --out", str(run.folder))
+    _check_undone(run)
     if run.read_settings().get("start") != [read_genotype(str(path))[1]]:
         raise RunError(f"is no training of {path}; give another --out", str(run.folder))
     # What is repeated as it was given is no change, nor is what says the same.
@@ -108,11 +111,17 @@ def _go_on(run: Run, path: Path, view: View, began: float, options: dict[str, An
     with disk_told(), interrupts_told(view, kept(_again(path, run))):
         run.lock()
         try:
+            _check_undone(run)  # by another process, while this one waited for the lock
             back = reopened(run, view, TRAINING, **changes)
             run.write_settings({**back.facts, "settings": back.chosen.model_dump(mode="json")})
             return _fit(run, path, back, view, began)
         finally:
             run.unlock()
+
+
+def _check_undone(run: Run) -> None:
+    if run.final.exists():
+        raise RunError("is done; its figures are in final.csv. Give another --out", str(run.folder))
 
 
 def _given(options: dict[str, Any]) -> dict[str, str]:
@@ -127,10 +136,15 @@ def _fit(run: Run, path: Path, back: Reopened, view: View, began: float) -> Trai
     deadline = deadline_of(chosen.time, began)
     timed = back.facts.get("timed") and deadline < math.inf
     until = until_of(deadline) if timed else None
-    result = fit_listed(run, back.space, chosen, [candidate], card, view, _again(path, run), deadline, until)
+    if back.facts.get(FITTED) and run.best.exists():  # once it is over, the model stays the one it is
+        with closing(reader_of(run, back.facts)) as ledger:
+            result = Result(tuple(ledger.records()), best_of(ledger.records()), run.folder, "budget")
+    else:
+        result = fit_listed(run, back.space, chosen, [candidate], card, view, _again(path, run), deadline, until)
     record = result.records[0]
     if not run.best.exists():
         raise RunFailed(f"there is no model: {record.reason or record.state}")
+    run.write_settings({**run.read_settings(), FITTED: True})
     facts = {
         "network": path.stem,
         "validation_accuracy": record.metrics.get("val_accuracy", ""),

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from nas.database import without_candidates
-from nas.errors import ConfigError, DatasetError, RunError
+from nas.errors import ConfigError, DatasetError, RunError, RunFailed
 from nas.figures import figures
 from nas.final import write_figures
 from nas.known import read_genotype
@@ -29,7 +29,7 @@ from nas.predict import predict
 from nas.provenance import SEARCH
 from nas.resuming import reopened, resume
 from nas.retraining import FORWARD, SPARE, _Retraining, retrain
-from nas.retrainplan import AFTER, COMPARING, SLACK, START_UP, RetrainPlan, compared, decided, given_up, planned
+from nas.retrainplan import AFTER, COMPARING, PLAN, SLACK, START_UP, RetrainPlan, compared, decided, given_up, planned
 from nas.run import Run
 from nas.searching import search
 from nas.single import train
@@ -196,6 +196,19 @@ def test_one_known_network_is_trained_and_scored(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_network_that_was_to_be_scored_is_not_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any) -> None:
+        raise RuntimeError("here it ends")
+
+    (tmp_path / "mine.yaml").write_text(NETWORK)
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="here it ends"):
+        patch.setattr("nas.single.last_score", never)
+        train(str(tmp_path / "mine.yaml"), Silent(), tmp_path / "one", epochs=1)
+    monkeypatch.setattr("nas.single.fit_listed", never)
+    assert train(str(tmp_path / "mine.yaml"), Silent(), tmp_path / "one").result.records[0].epochs == 1
+
+
+@pytest.mark.slow
 def test_interrupted_training_of_one_network_goes_on_in_its_folder(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(NETWORK.replace("epochs: 2", "epochs: 40"))
     command = [sys.executable, "-m", "nas", "train", "mine.yaml", "--out=one", "--precision=auto"]
@@ -333,22 +346,23 @@ def test_a_time_that_was_given_is_given_again_when_it_is_repeated(copy: Run, pac
     assert any("as many epochs as fit" in note for note in view.notes)
 
 
-@pytest.mark.slow
-def test_what_an_abandoned_retraining_left_is_not_taken_for_this_one(copy: Run) -> None:
-    retrain(copy.folder, Silent(), number=0, epochs=1)
-    (copy.folder / "retrain.yaml").unlink()
-    copy.final.unlink()
-    with pytest.raises(RunError, match="holds another retraining; remove it to begin this one anew"):
-        retrain(copy.folder, Silent(), number=1, epochs=1)
-    shutil.rmtree(copy.folder / "final")
-    assert retrain(copy.folder, Silent(), number=1, epochs=1).winner == 1
-
-
 class Ending(Silent):
     """Its wearer gives up when the first training is done."""
 
     def finished(self, record: Record, best: Record | None) -> None:
         raise RuntimeError("here it ends")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("other", [{"number": 1, "epochs": 1}, {"number": 0, "epochs": 2}])
+def test_what_an_abandoned_retraining_left_is_not_taken_for_this_one(copy: Run, other: dict[str, int]) -> None:
+    with pytest.raises(RuntimeError, match="here it ends"):
+        retrain(copy.folder, Ending(), number=0, epochs=1)
+    (copy.folder / PLAN).unlink()
+    with pytest.raises(RunError, match="holds another retraining; remove it to begin this one anew"):
+        retrain(copy.folder, Silent(), **other)
+    shutil.rmtree(copy.folder / "final")
+    assert retrain(copy.folder, Silent(), **other).winner == other["number"]
 
 
 @pytest.mark.slow
@@ -430,6 +444,27 @@ def test_the_best_model_is_replaced_only_when_the_figures_are_there(copy: Run, m
     assert not copy.final.exists()
     retrain(copy.folder, Silent(), number=0, seeds=1, epochs=1)
     assert copy.best.read_bytes() == (copy.folder / "final" / "best.keras").read_bytes() != before
+
+
+@pytest.mark.slow
+def test_whose_figures_may_have_been_seen_is_the_only_one_that_is_scored(copy: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(RunFailed):
+        patch.setattr("nas.final.write_whole", full)
+        retrain(copy.folder, Silent(), number=0, seeds=1, epochs=1)
+    assert not copy.final.exists()
+    plan, other = copy.folder / PLAN, copy.folder.with_name("other")
+    shutil.copytree(copy.folder, other)
+    (other / PLAN).unlink()
+    shutil.rmtree(other / "final")
+    with pytest.raises(
+        RunError, match=r"its test part was opened for the model of #0, of which retrain.yaml or final/ is gone"
+    ):
+        retrain(other, Silent(), number=1, seeds=1, epochs=1)
+    assert plan.exists()
+    assert retrain(copy.folder, Silent()).winner == 0
 
 
 def test_scores_are_compared_over_the_seeds_that_all_have() -> None:

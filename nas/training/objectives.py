@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from nas.answers import LEAST
 from nas.messages import Metrics
 
 BINS, WIDEST = 4_096, 20.0  # of the log-odds, from -WIDEST to WIDEST: what is beyond that (2e-9) is told apart no more
@@ -59,7 +60,8 @@ class RankAuc(keras.metrics.Metric):  # type: ignore[misc]
     """The chance that a picture of a class is given more of it than one of another class, ties counted half: the area under
     the ROC curve (Hanley & McNeil 1982), the mean over the classes that are there, each against the rest.
 
-    Ranks are those of the log-odds in steps of a hundredth. Keras's own `AUC` has 200 thresholds at equal distances, between
+    Ranks are those of the log-odds in steps of a hundredth, of shares where there is an output for each class, as in
+    `answers.py`. Keras's own `AUC` has 200 thresholds at equal distances, between
     two of which all answers of a network lie that is sure, or that knows many classes.
     """
 
@@ -72,6 +74,9 @@ class RankAuc(keras.metrics.Metric):  # type: ignore[misc]
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         ops = keras.ops
         given = ops.nan_to_num(ops.cast(y_pred, "float32"), nan=0.0)  # of a network that diverged, which its loss tells
+        if self.outputs > 1:
+            total = ops.sum(given, axis=1, keepdims=True)
+            given = ops.where(total > LEAST, given / ops.maximum(total, LEAST), 1 / self.outputs)
         odds = ops.log(ops.maximum(given, 1e-38)) - ops.log(ops.maximum(1.0 - given, 1e-38))
         place = ops.cast((ops.clip(odds, -WIDEST, WIDEST) + WIDEST) / (2 * WIDEST) * (BINS - 1) + 0.5, "int32")
         place = ops.reshape(place + BINS * ops.arange(self.outputs, dtype="int32"), (-1,))

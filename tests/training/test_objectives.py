@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as reference
 
+from nas.answers import class_probabilities
 from nas.datasets import open_cache, prepare
 from nas.datasets.split import split
+from nas.figures import figures
 from nas.messages import DataCard, Progress, Trained
 from nas.recipe import Recipe
 from nas.training import trainer
@@ -48,6 +50,16 @@ def test_measured_as_by_scikit_learn(units: int) -> None:
     assert measured("f1", targets, outputs) == pytest.approx(reference.f1_score(labels, found, average="macro"), abs=1e-6)
     area = reference.roc_auc_score(targets if units == 3 else labels, outputs, average="macro")
     assert measured("auc", targets, outputs) == pytest.approx(area, abs=2e-3)
+
+
+def test_of_several_sigmoids_the_area_is_that_of_the_figures() -> None:
+    """Outputs that rise and fall together say nothing of classes."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(600, 3)) + 3 * rng.normal(size=(600, 1))
+    labels = np.argmax(logits + rng.normal(size=(600, 3)), axis=1)
+    outputs = (1 / (1 + np.exp(-logits))).astype("float32")
+    (area,) = (each.value for each in figures(class_probabilities(outputs), labels, tuple("abc")).figures if each.name == "auc")
+    assert measured("auc", np.eye(3, dtype="float32")[labels], outputs) == pytest.approx(area, abs=2e-3)
 
 
 @pytest.mark.parametrize(
