@@ -5,7 +5,7 @@ is likely to improve most (`assistant.py`); that one is trained.
 
 Without it this is ageing evolution, a steady state in which no worker waits for a generation: after `population` random
 candidates, each proposal is the child of parents that win a tournament among the `population` youngest; the oldest die, however
-good (Real et al. 2019, algorithm 1).
+good (after Real et al. 2019, algorithm 1, which has no crossover and one mutation).
 `form: generational` has generations of `population` children, whose parents are the best so many of all before it, the
 (μ + λ) form (Bäck & Schwefel 1993, section 2); a worker that is free early takes those that are known by then.
 How children differ from their parents is in `variation.py`. With `adapt` the number of mutations is drawn as each has paid

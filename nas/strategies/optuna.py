@@ -1,8 +1,8 @@
 """Optuna's samplers as a strategy, through one adapter.
 
 For every proposal an in-memory study is filled from the records and a fresh sampler, seeded by (seed, number), is asked: a
-sampler that lives on draws other numbers after a restart. What was turned down for this number is told as pruned, so the
-sampler learns to avoid it.
+sampler that lives on draws other numbers after a restart. What was turned down for this number is told as pruned, so
+`tpe` learns to avoid it.
 """
 
 from __future__ import annotations

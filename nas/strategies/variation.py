@@ -18,7 +18,8 @@ Rng = random.Random
 
 def crossed(space: SearchSpace, first: Genotype, second: Genotype, rng: Rng) -> Genotype:
     """A child of two: each group has its first blocks from `first` and the rest, and so its length, from `second` (one-point
-    crossover: what stands at a place was good at that place), every other gene is from either parent."""
+    crossover: what stands at a place was good at that place), or all of one where either has none or one; every other gene is
+    from either parent."""
     child: Genotype = {}
     for name in (*space.groups, *space.genes):
         if name not in first and name not in second:
