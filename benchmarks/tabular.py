@@ -76,6 +76,7 @@ def macro() -> Table:
     seen, true, parameters = {}, {}, {}
     for code, row in rows.items():
         key = canonical_json({name: words[int(digit)] for name, digit in zip(layers, code, strict=True)})
+        # `test_acc` is of CIFAR-10's test pictures: the table has no other. What is reported is another figure of them.
         seen[key], true[key], parameters[key] = row["test_acc"][0], row["mean_acc"], row["params"]
     return Table({"name": "macro", "genes": layers}, seen, true, parameters)
 

@@ -2,8 +2,8 @@
 
 One rule repairs what would not fit, and it is the only one: **a window that is larger than the picture is given `same`
 padding, and a picture with a side of 1 is not shrunk any further** (the pooling is left out, the stride becomes 1).
-So no genotype can ask for a network that cannot exist, but for a backbone that wants larger pictures and for one of more than
-`MOST_LAYERS`. `blocks.py` holds the blocks; read that next.
+So no genotype can ask for a network that cannot exist, but for a backbone that wants larger pictures, and for one of more than
+`MOST_LAYERS` or wider than a layer may be. `blocks.py` holds the blocks; read that next.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def _cut(pictures: np.ndarray, targets: np.ndarray, rng: np.random.Generator) ->
 
 
 def _mix(pictures: np.ndarray, targets: np.ndarray, rng: np.random.Generator) -> Batch:
-    """MixUp (Zhang et al. 2018, section 2) with the authors' 0.2 for natural pictures: each laid over another, targets too."""
+    """MixUp (Zhang et al. 2018, section 2) with 0.2, from their range for ImageNet: each laid over another, targets too."""
     other, parts = rng.permutation(len(pictures)), round(256 * rng.beta(0.2, 0.2))  # of 256: floats take ten times as long
     weight, rest = np.uint16(parts), np.uint16(256 - parts)
     mixed = ((rest * pictures + weight * pictures[other] + np.uint16(128)) // np.uint16(256)).astype(np.uint8)
