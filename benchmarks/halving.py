@@ -15,12 +15,12 @@ import math
 import statistics
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
+
+from ended import ended
 
 from nas.config import settings
 from nas.run import Run
-from nas.shared import reader_of
 
 
 def main() -> None:
@@ -61,16 +61,11 @@ def search(options: argparse.Namespace, pruner: str, seed: int) -> None:
 
 def progress(folder: Path) -> list[tuple[float, float]]:
     """Seconds of training so far and the best score so far, after each candidate that ended."""
-    run = Run(folder)
-    with closing(reader_of(run, run.read_settings())) as ledger:
-        ended = {record.number: record for record in ledger.records() if record.finished}
-        ends = {number: end for number, (_, end) in ledger.spans().items() if number in ended and end is not None}
-        costs = {number: sum(epoch["seconds"] for epoch in ledger.epochs(number)) for number in ends}
     spent, best, found = 0.0, -math.inf, []
-    for number in sorted(ends, key=lambda number: ends[number]):
-        spent += costs[number]
-        if ended[number].state == "trained":
-            best = max(best, ended[number].value or -math.inf)
+    for record, seconds in ended(folder):
+        spent += seconds
+        if record.state == "trained" and record.value is not None:
+            best = max(best, record.value)
         found.append((spent, best))
     return found
 

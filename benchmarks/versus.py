@@ -20,9 +20,9 @@ import shutil
 import statistics
 import subprocess
 import sys
-from contextlib import closing
 from pathlib import Path
 
+from ended import ended
 from fidelity import ready, trained
 from rows import append, rows
 
@@ -32,7 +32,6 @@ from nas.jobs import job_for
 from nas.messages import Candidate, Record
 from nas.result import best_of
 from nas.run import Run
-from nas.shared import reader_of
 
 COLUMNS = ("way", "seed", "again", "candidates", "gigaflops", "searched", "from_scratch", "parameters", "flops", "architecture")
 WAYS: dict[str, dict[str, str]] = {
@@ -122,17 +121,13 @@ def search(options: argparse.Namespace, way: str, seed: int) -> None:
 
 def costs(folder: Path) -> list[tuple[float, Record]]:
     """Training FLOPs so far and the candidate, for each that ended, in their order."""
-    run = Run(folder)
-    facts = run.read_settings()
+    facts = Run(folder).read_settings()
     chosen = settings(None, facts["settings"])
     pictures = sum(facts["data"]["counts"]) * (1 - (chosen.validation_part or 0)) * (chosen.train_part or 1)
-    with closing(reader_of(run, facts)) as ledger:
-        ended = {record.number: record for record in ledger.records() if record.finished}
-        ends = {number: end for number, (_, end) in ledger.spans().items() if number in ended and end is not None}
     spent, found = 0.0, []
-    for number in sorted(ends, key=lambda number: ends[number]):
-        spent += FORWARDS * (ended[number].flops or 0) * ended[number].epochs * pictures
-        found.append((spent, ended[number]))
+    for record, _ in ended(folder):
+        spent += FORWARDS * (record.flops or 0) * record.epochs * pictures
+        found.append((spent, record))
     return found
 
 
