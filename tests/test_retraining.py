@@ -114,7 +114,7 @@ def test_killed_and_repeated_it_ends_as_if_nothing_had_happened(copy: Run, tmp_p
 
 
 @pytest.mark.slow
-def test_one_candidate_with_one_seed_is_not_compared_and_a_time_is_kept(copy: Run, pace: float) -> None:
+def test_one_candidate_with_one_seed_is_not_compared_and_has_as_many_epochs_as_fit(copy: Run, pace: float) -> None:
     done = retrain(copy.folder, Silent(), number=1, seeds=1, time=20 * pace)
     assert (done.winner, done.compared) == (1, None)
     assert not (copy.folder / "retrain").exists()

@@ -8,13 +8,15 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 
 from nas.blueprint.blocks import block_genes
-from nas.blueprint.express import DENSE_GENES, NETWORK_GENES
+from nas.blueprint.express import DENSE_GENES, NETWORK_GENES, Pictures, express
 from nas.blueprint.stages import UNITS
 from nas.recipe import FLIPS, LOSSES, OPTIMIZERS, SCHEDULES, Recipe
 from tests.helpers import ROOT
 
+PICTURES = Pictures((32, 32, 3), 10, (127.0,) * 3, (64.0,) * 3)
 PAGE = (ROOT / "docs" / "spaces.md").read_text(encoding="utf-8")
 
 
@@ -64,6 +66,20 @@ def test_every_gene_of_a_stage_is_there_with_its_default() -> None:
     }
 
 
-def test_genes_of_the_whole_network_and_of_dense_layers_are_there() -> None:
-    assert set(NETWORK_GENES) == set(defaults(section("Genes of the whole network")))
+def test_genes_of_the_whole_network_are_there_with_defaults_that_change_nothing() -> None:
+    written = {name: cells[0] for name, cells in defaults(section("Genes of the whole network")).items()}
+    assert set(NETWORK_GENES) == set(written)
+    genotype = {"stem_filters": 8, "blocks": [{"block": "stage", "unit": "residual"}]}
+    before = express(genotype, PICTURES)
+    told = {
+        name: yaml.safe_load(cell.strip("`"))
+        for name, cell in written.items()
+        if cell not in ("–", "none") and name not in genotype
+    }
+    assert len(told) > 5
+    for name, value in told.items():
+        assert express({**genotype, name: value}, PICTURES) == before, name
+
+
+def test_genes_of_dense_layers_are_there() -> None:
     assert set(DENSE_GENES) <= set(re.findall(r"`(\w+)`", section("The group `dense`")))

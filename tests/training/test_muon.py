@@ -24,6 +24,20 @@ def test_iteration_on_the_square_gives_what_the_matrix_gives(shape: tuple[int, i
     assert singular.max() < 1.3
 
 
+def test_steps_of_a_matrix_are_those_of_keras() -> None:
+    rng = np.random.default_rng(2)
+    begun, gradients = rng.normal(size=(12, 6)).astype("float32"), rng.normal(size=(3, 12, 6)).astype("float32")
+    ends = []
+    for optimizer in (Muon(0.02, 0.1), keras.optimizers.Muon(0.02, weight_decay=0.1, adam_weight_decay=0.1)):
+        variable = keras.Variable(begun, name="kernel")
+        optimizer.build([variable])
+        for gradient in gradients:
+            optimizer.apply([keras.ops.convert_to_tensor(gradient)], [variable])
+        ends.append(np.asarray(variable))
+    assert np.abs(ends[0] - begun).max() > 0.01
+    np.testing.assert_allclose(*ends, atol=1e-5)
+
+
 def test_matrices_and_kernels_but_the_first_and_the_last_are_stepped_by_it() -> None:
     genotype = {
         "stem_filters": 8,

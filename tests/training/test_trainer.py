@@ -14,7 +14,7 @@ import pytest
 from nas.datasets import open_cache
 from nas.datasets.split import split
 from nas.messages import DataCard, Infeasible, News, Progress, Pulse, Stopped, Trained
-from nas.recipe import OPTIMIZERS
+from nas.recipe import OPTIMIZERS, SCHEDULES
 from nas.training.handover import load_model
 from nas.training.trainer import train
 from tests.helpers import GENOTYPE, PLAIN, make_job, train_fresh, workers
@@ -179,7 +179,7 @@ def test_every_head_trains_with_every_loss(two_classes: DataCard, tmp_path: Path
 
 @pytest.mark.backend
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
 def test_every_optimizer_and_schedule_trains(two_classes: DataCard, tmp_path: Path, optimizer: str, schedule: str) -> None:
     genotype = {**PLAIN, "optimizer": optimizer, "schedule": schedule, "weight_decay": 0.01, "learning_rate": 1e-3}
     assert isinstance(train(make_job(two_classes, tmp_path, genotype, epochs=1), Ear()), Trained)
