@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nas.blueprint import BACKBONE, check_networks
-from nas.blueprint.backbone import application_file, is_application
+from nas.blueprint.backbone import application_file, is_application, learned_from
 from nas.config import OF_RAY, Settings
 from nas.datasets import DATASETS
 from nas.datasets.prepare import describe
@@ -70,6 +70,14 @@ def check_space(space: SearchSpace, chosen: Settings, view: View, deadline: floa
                 limits = Limits(time_left(deadline), None, LONGEST_SILENCE)
                 hands.call(Task(f"{WORKER}:fetch_backbone", name, f"fetching {name}", limits))
     check_networks(space)
+
+
+def note_backbones(space: SearchSpace, card: DataCard, view: View) -> None:
+    """Tell of backbones that were trained on the same pictures."""
+    for name in space.genes[BACKBONE].extremes() if BACKBONE in space.genes else []:
+        if not is_application(name) and learned_from(str(name)) == card.digest:
+            words = "unless that held out the same validation part, scores are too good"
+            view.note(f"the backbone {name} was trained on these pictures: {words}")
 
 
 def prepare(hands: Executor, chosen: Settings, view: View, deadline: float) -> DataCard:

@@ -25,7 +25,17 @@ from nas.joint import check_shared
 from nas.known import known
 from nas.logs import FOLDER, Logged, check_tensorboard
 from nas.messages import DataCard
-from nas.preparing import begin, check_executor, check_space, hands_of, interrupts_told, kept, readied, with_whole_paths
+from nas.preparing import (
+    begin,
+    check_executor,
+    check_space,
+    hands_of,
+    interrupts_told,
+    kept,
+    note_backbones,
+    readied,
+    with_whole_paths,
+)
 from nas.provenance import SEARCH, provenance
 from nas.result import Result, best_begun
 from nas.run import Run, disk_told
@@ -146,6 +156,7 @@ def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | Non
     with interrupts_told(view), hands_of(chosen, view) as hands:
         card, machine, chosen = readied(hands, chosen, view, whole)
         check_networks(space, card.pictures)
+        note_backbones(space, card, view)
         if chosen.retrain:
             check_test_part(chosen.dataset, card)
         if chosen.storage is not None:

@@ -13,11 +13,12 @@ from nas import planning
 from nas.config import settings
 from nas.errors import ConfigError, ServiceFailed
 from nas.executors import Task
-from nas.forecast import Try, expected_epochs, rehearsed, with_room, within_limits
+from nas.forecast import AROUND, Try, expected_epochs, rehearsed, with_room, within_limits
 from nas.jobs import resolved
 from nas.machine import workers_with_room
 from nas.messages import DataCard, Rehearsed
 from nas.planning import plan, plan_lines
+from nas.retrainplan import FULL, SEEDS, TOP
 from nas.space import read_space
 from nas.view import Silent
 from tests.helpers import SMALL_SEARCH, make_job, nas
@@ -87,6 +88,17 @@ def test_candidates_share_a_gpu_by_what_the_rehearsals_took(
     assert with_room(settings(workers="auto", budget=2), machine, [least]).workers == 2
     assert with_room(chosen, machine, [least], all_told=False).workers == 1, "of the largest nothing is known"
     assert resolved(settings(workers="auto"), digits, {"precision": "float32"}).workers == workers_with_room()
+
+
+def test_a_retraining_takes_as_many_rounds_as_its_trainings_have_room_for(digits: DataCard, tmp_path: Path) -> None:
+    chosen = resolved(settings(dataset="digits", precision="float32", epochs=2, workers=3), digits, {})
+    each = Try(make_job(digits, tmp_path), Rehearsed(9.0, 0.5, 0.01, 10**8))
+    held = sum(digits.counts) * chosen.validation_part
+    start, epoch = AROUND + 9.0, each.epoch_seconds(sum(digits.counts) - held, held)
+    last = start + FULL * each.epoch_seconds(sum(digits.counts), 0)
+    for room, rounds in ((1, TOP * SEEDS), (2, math.ceil(TOP * SEEDS / 2)), (100, 1)):
+        found = planning._retraining_seconds(chosen, digits, [each], room)
+        assert found == pytest.approx(rounds * (start + FULL * epoch) + last)
 
 
 def test_a_plan_knows_the_options_of_a_search(tmp_path: Path) -> None:

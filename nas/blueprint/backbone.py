@@ -57,7 +57,7 @@ def backbone(net: Sketch, file: object, frozen: object, stages: object) -> None:
         raise BlueprintError(f"backbone_frozen is true or false; found {frozen!r}")
     if type(stages) is not int or stages < 0:
         raise BlueprintError(f"backbone_stages is a whole number from 0; found {stages!r}")
-    path, digest, old = _found(file)
+    path, digest, old, _ = _found(file)
     if old.picture[-1] != net.shape[-1]:
         raise BlueprintError(f"the backbone '{file}' is for pictures of {old.picture[-1]} channels, these have {net.shape[-1]}")
     net.stage = "backbone_"
@@ -77,7 +77,12 @@ def backbone(net: Sketch, file: object, frozen: object, stages: object) -> None:
         known[node.name] = net.tip
 
 
-def _found(file: str) -> tuple[Path, str, Blueprint]:
+def learned_from(file: str) -> str | None:
+    """The digest of the pictures that a backbone was trained on; None where that is not known. Raises BlueprintError."""
+    return _found(file)[3]
+
+
+def _found(file: str) -> tuple[Path, str, Blueprint, str | None]:
     path = application_file(file) if is_application(file) else expanded(file)
     path = (path / BEST if path.is_dir() else path).absolute()
     try:
@@ -106,8 +111,9 @@ def _rescale(net: Sketch, wanted: Rescale) -> None:
 
 
 @functools.lru_cache(maxsize=8)
-def _read(path: Path, changed: int, size: int) -> tuple[str, Blueprint]:
-    """Digest and blueprint of a model file; `changed` and `size` tell whether it is still the one that was read."""
+def _read(path: Path, changed: int, size: int) -> tuple[str, Blueprint, str | None]:
+    """Digest, blueprint and digest of the data of a model file; `changed` and `size` tell whether it is still the one that was
+    read."""
     try:
         with zipfile.ZipFile(path) as archive:
             if MEMBER not in archive.namelist() or archive.getinfo(MEMBER).file_size > MOST_FACTS:
@@ -117,7 +123,8 @@ def _read(path: Path, changed: int, size: int) -> tuple[str, Blueprint]:
         raise BlueprintError(f"'{path}' cannot be read as a model: {problem}") from None
     if not isinstance(facts, dict) or "blueprint" not in facts:
         raise BlueprintError(f"'{path}' does not hold its blueprint: an earlier version of nas wrote it; train it anew")
-    return digest_of(path), Blueprint.from_dict(facts["blueprint"])
+    data = facts.get("data")
+    return digest_of(path), Blueprint.from_dict(facts["blueprint"]), data.get("digest") if isinstance(data, dict) else None
 
 
 def digest_of(path: Path) -> str:

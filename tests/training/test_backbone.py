@@ -210,6 +210,7 @@ def test_search_with_the_best_of_an_earlier_run_as_its_backbone(tmp_path: Path) 
     second = ("search", "--dataset=digits", "--space=transfer.yaml", "--strategy=random", "--budget=3", "--epochs=1")
     answer = nas(*second, "--out=second", cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
+    assert "the backbone first was trained on these pictures: unless that held out" in answer.stdout
     rows = without_seconds(tmp_path / "second" / "leaderboard.csv")
     assert len(rows) == 3
     assert "infeasible" not in {row["state"] for row in rows}
