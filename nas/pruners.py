@@ -17,8 +17,6 @@ from nas.messages import Record
 Prune: TypeAlias = Callable[[Sequence[Record], int, int, int | None], bool]
 
 REDUCTION = 3  # of as many candidates at a rung, one goes on
-RUNGS = 2  # of a training, at a third of it, and at a third of that
-EARLIEST = 2  # epochs before a rung; the first says little (docs/results.md)
 MEDIAN_WARM_UP = 5  # candidates at an epoch before its median means something
 
 
@@ -30,9 +28,9 @@ def none(records: Sequence[Record], number: int, epoch: int, epochs: int | None 
 def asha(records: Sequence[Record], number: int, epoch: int, epochs: int | None = None) -> bool:
     """Asynchronous successive halving (Li et al. 2020, algorithm 2), deciding at the rung, as in its stopping form.
 
-    Rungs are at a ninth and a third of a training, rounded up to whole epochs; a short one has the later one alone. Of a
-    training whose length nobody knows, they are the epochs 1, 3, 9, …. There a candidate goes on only if it is among the best
-    third of all that came so far.
+    The rung is at a third of a training, rounded up to whole epochs; earlier, scores say next to nothing (docs/results.md). Of
+    a training whose length nobody knows, rungs are the epochs 1, 3, 9, …. There a candidate goes on only if it is among the
+    best third of all that came so far.
     """
     if not is_rung(epoch, epochs):
         return False
@@ -46,8 +44,7 @@ def asha(records: Sequence[Record], number: int, epoch: int, epochs: int | None 
 def is_rung(epoch: int, epochs: int | None) -> bool:
     """Whether `asha` decides after this epoch."""
     if epochs is not None:
-        rungs = [math.ceil(epochs / REDUCTION**power) for power in range(1, RUNGS + 1)]
-        return epoch == rungs[0] or (epoch in rungs and epoch >= EARLIEST)
+        return epoch == math.ceil(epochs / REDUCTION)
     rung = 1
     while rung < epoch:
         rung *= REDUCTION
