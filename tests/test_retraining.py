@@ -282,16 +282,23 @@ def test_a_search_without_validation_is_refused(tmp_path: Path) -> None:
         search(dataset="digits", validation_part=0, out=tmp_path / "run", view=Silent())
 
 
+class EndingBefore(Silent):
+    """Its wearer gives up when the winner is known."""
+
+    def note(self, text: str) -> None:
+        if text.startswith("the last fit"):
+            raise RuntimeError("here it ends")
+
+
 @pytest.mark.slow
 def test_the_winner_stays_the_winner_whatever_is_repeated(copy: Run) -> None:
     """It is decided once, before the last fit: what is left of the comparison is not trained to its end afterwards."""
-    retrain(copy.folder, Silent(), top=2, seeds=1, epochs=1)
-    first = read_final(copy.final)
-    plan = copy.folder / "retrain.yaml"
-    other = next(number for number in (0, 1, 2) if str(number) != first["winner", ""]["value"])
-    plan.write_text(re.sub(r"winner: \d+", f"winner: {other}", plan.read_text()))
-    copy.final.unlink()
-    shutil.rmtree(copy.folder / "final")
+    with pytest.raises(RuntimeError, match="here it ends"):
+        retrain(copy.folder, EndingBefore(), top=2, seeds=1, epochs=1)
+    plan = copy.folder / PLAN
+    first = int(re.findall(r"winner: (\d+)", plan.read_text())[0])
+    other = next(number for number in (0, 1, 2) if number != first)
+    plan.write_text(plan.read_text().replace(f"winner: {first}", f"winner: {other}"))
     assert retrain(copy.folder, Silent()).winner == other
     assert records(copy.folder / "final")[0].parents == (other,)
 
@@ -333,12 +340,6 @@ def test_only_what_was_done_before_is_nothing_left_to_do(copy: Run) -> None:
 @pytest.mark.slow
 def test_a_time_that_was_given_is_given_again_when_it_is_repeated(copy: Run, pace: float) -> None:
     """Without it the last fit would be of another length."""
-
-    class EndingBefore(Silent):
-        def note(self, text: str) -> None:
-            if text.startswith("the last fit"):
-                raise RuntimeError("here it ends")
-
     with pytest.raises(RuntimeError, match="here it ends"):
         retrain(copy.folder, EndingBefore(), number=1, time=20 * pace)
     view = Listening()
