@@ -7,7 +7,8 @@
 With `--time` all searches of a seed have the same time. With `--budget` they have as many candidates, and a winner is the best
 of those that ended before its search had spent as many training FLOPs as the one that spent least. Winners are trained from
 random weights, with other seeds, on all training pictures but the validation part. In the folder: a run for each search,
-and `versus.csv`, a row for each training of a winner; what is there is not done again. Ways take turns, so that a machine whose
+and `versus.csv`, a row for each training of a winner; what is there is not done again, and a seed whose rows are all there
+needs no run. Ways take turns, so that a machine whose
 speed drifts favours none. Scores are of validation pictures; no test part is opened.
 """
 
@@ -54,6 +55,7 @@ def main() -> None:
     parser.add_argument("--dataset", default="cifar10")
     parser.add_argument("--space", default="modern")
     parser.add_argument("--preset", default="quick")
+    parser.add_argument("--max-flops", default=settings().max_flops)
     limit = parser.add_mutually_exclusive_group()
     limit.add_argument("--time", help="of each search")
     limit.add_argument("--budget", type=int, default=30)
@@ -77,22 +79,22 @@ def main() -> None:
 def compare(options: argparse.Namespace, seed: int) -> None:
     """All ways with one seed: the searches, then their winners."""
     ways = options.ways if seed % 2 == 0 else options.ways[::-1]
+    file = options.folder / "versus.csv"
+    done = {(row["way"], row["seed"], row["again"]) for row in rows(file)}
+    missing = [(way, again) for again in range(options.again) for way in ways if (way, str(seed), str(again)) not in done]
+    if not missing:
+        return
     for way in ways:
         search(options, way, seed)
     spent = {way: costs(options.folder / f"{way}-{seed}") for way in ways}
     most = math.inf if options.time else min(found[-1][0] for found in spent.values())
-    file = options.folder / "versus.csv"
-    done = {(row["way"], row["seed"], row["again"]) for row in rows(file)}
-    for again in range(options.again):
-        for way in ways:
-            if (way, str(seed), str(again)) in done:
-                continue
-            within = [(cost, record) for cost, record in spent[way] if cost <= most]
-            best = best_of(record for _, record in within)
-            if best is None:
-                sys.exit(f"{way}, seed {seed}: no candidate was trained to the end")
-            facts = (len(within), round(within[-1][0] / 1e9), best.value)
-            append(file, COLUMNS, (way, seed, again, *facts, *from_scratch(options, best, seed, again)))
+    for way, again in missing:
+        within = [(cost, record) for cost, record in spent[way] if cost <= most]
+        best = best_of(record for _, record in within)
+        if best is None:
+            sys.exit(f"{way}, seed {seed}: no candidate was trained to the end")
+        facts = (len(within), round(within[-1][0] / 1e9), best.value)
+        append(file, COLUMNS, (way, seed, again, *facts, *from_scratch(options, best, seed, again)))
 
 
 def search(options: argparse.Namespace, way: str, seed: int) -> None:
@@ -107,6 +109,7 @@ def search(options: argparse.Namespace, way: str, seed: int) -> None:
     else:
         given = WAYS[way]
         command = ["search", f"--dataset={options.dataset}", f"--space={options.space}", f"--preset={options.preset}"]
+        command += [f"--max-flops={options.max_flops}"]
         command += [f"--strategy={given['strategy']}", f"--seed={seed}", f"--out={run.folder}"]
         command += [f"--time={options.time}", "--budget=1000"] if options.time else [f"--budget={options.budget}"]
         command += [given["inherit"]] if "inherit" in given else []

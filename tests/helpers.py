@@ -158,10 +158,18 @@ def wait_for(executor: Any, seconds: float = 120) -> Outcome:
     raise AssertionError(f"no outcome in {seconds:.0f} seconds")
 
 
+def command_of(process: psutil.Process) -> str:
+    """The command that a process was started with, or nothing where it ended since it was listed."""
+    try:
+        return " ".join(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return ""
+
+
 def workers(driver: int | None = None) -> list[psutil.Process]:
     """Processes in which a driver's jobs run: the children of its fork server, not the server itself, nor of a browser or of
     Ray that runs beside it."""
-    servers = [each for each in psutil.Process(driver).children() if "forkserver" in " ".join(each.cmdline())]
+    servers = [each for each in psutil.Process(driver).children() if "forkserver" in command_of(each)]
     return [worker for server in servers for worker in server.children()]
 
 

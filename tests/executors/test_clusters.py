@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.helpers import ROOT, SMALL_SEARCH, as_options, nas, needed, python, until, without_seconds
+from tests.helpers import ROOT, SMALL_SEARCH, as_options, command_of, nas, needed, python, until, without_seconds
 
 pytestmark = pytest.mark.slow
 
@@ -79,8 +79,7 @@ def started_cluster(mode: str = "token") -> Iterator[tuple[dict[str, str], int, 
 
 def kill_head() -> None:
     """End the cluster that was started, without a word."""
-    below = [each for each in psutil.Process().children() if each.status() != psutil.STATUS_ZOMBIE]
-    (head,) = [each for each in below if {"start", "--head"} <= set(each.cmdline())]
+    (head,) = [each for each in psutil.Process().children() if {"start", "--head"} <= set(command_of(each).split())]
     for _ in range(2):  # it may have started another one meanwhile
         for each in (*head.children(recursive=True), head):
             with contextlib.suppress(psutil.NoSuchProcess):

@@ -20,7 +20,7 @@ from nas.executors import Task, Work
 from nas.executors.processes import Processes
 from nas.messages import Blocked, Infeasible, Limits, Lost, OutOfMemory, Trained
 from tests.executors.jobs import HERE
-from tests.helpers import busy_driver, python, until, wait_for, workers
+from tests.helpers import busy_driver, command_of, python, until, wait_for, workers
 
 
 @pytest.fixture
@@ -276,7 +276,7 @@ def test_time_in_which_the_driver_slept_is_no_silence() -> None:
 
 
 def the_server() -> psutil.Process:
-    (server,) = [each for each in psutil.Process().children() if "forkserver" in " ".join(each.cmdline())]
+    (server,) = [each for each in psutil.Process().children() if "forkserver" in command_of(each)]
     return server
 
 

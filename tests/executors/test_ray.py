@@ -43,7 +43,18 @@ from tests.executors.test_contract import (  # noqa: F401  the cases of all exec
     test_traceback_of_a_job_is_in_the_log,
     test_without_a_job_nothing_finishes,
 )
-from tests.helpers import SMALL_SEARCH, as_options, busy_driver, make_job, nas, needed, until, wait_for, without_seconds
+from tests.helpers import (
+    SMALL_SEARCH,
+    as_options,
+    busy_driver,
+    command_of,
+    make_job,
+    nas,
+    needed,
+    until,
+    wait_for,
+    without_seconds,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -76,8 +87,7 @@ def make() -> Iterator[Make]:
 
 def slots() -> list[psutil.Process]:
     """Processes of this cluster in which a slot is."""
-    family = psutil.Process().children(recursive=True)
-    return [each for each in family if each.is_running() and "ray::Slot" in " ".join(each.cmdline())]
+    return [each for each in psutil.Process().children(recursive=True) if "ray::Slot" in command_of(each)]
 
 
 def busy_worker(executor: Executor, file: Path) -> psutil.Process:
@@ -98,7 +108,7 @@ def test_killed_slot_is_lost_and_another_takes_its_place(make: Make, tmp_path: P
     executor = make("busy_or_done")
     executor.submit(0, str(tmp_path / "pid"))
     worker = busy_worker(executor, tmp_path / "pid")
-    slot = next(each for each in worker.parents() if "ray::Slot" in " ".join(each.cmdline()))
+    slot = next(each for each in worker.parents() if "ray::Slot" in command_of(each))
     slot.kill()
     outcome = wait_for(executor)
     assert isinstance(outcome, Lost)
@@ -271,7 +281,7 @@ def test_what_a_cluster_cannot_give_is_told(tmp_path: Path) -> None:
 def test_killed_driver_takes_its_slots_and_workers_with_it(tmp_path: Path) -> None:
     with busy_driver("ray", tmp_path) as (driver, busy):
         above = psutil.Process(busy).parents()
-        slot = next(each for each in above if "ray::Slot" in " ".join(each.cmdline()))
+        slot = next(each for each in above if "ray::Slot" in command_of(each))
         assert driver in [each.pid for each in above]
         family = [slot, *slot.children(recursive=True)]
     _, alive = psutil.wait_procs(family, timeout=60)
