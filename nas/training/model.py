@@ -32,16 +32,16 @@ from nas.blueprint.layers import (
     Rescale,
     Shape,
 )
-from nas.training.fused import FusedBatchNormalization
 from nas.training.seeds import seed_of
+from nas.training.standins import FusedBatchNormalization, Pointwise
 
 
 def build(blueprint: Blueprint, seed: int = 0, precision: str = "float32", fast: bool = False) -> keras.Model:
     """A model that takes raw pixels 0–255, float32 [n, height, width, channels], and gives float32 [n, outputs].
 
-    `fast` is for training: layers of our own may stand in for Keras's, with the same weights (`fused.py`).
+    `fast` is for training: layers of our own may stand in for Keras's, with the same weights (`standins.py`).
     """
-    makers = {**MAKERS, **FAST} if fast and keras.backend.backend() == "tensorflow" else MAKERS
+    makers = {**MAKERS, **FAST} if fast else MAKERS
     made: dict[str, Any] = {"input": keras.Input(blueprint.picture, name="pixels")}
     last = blueprint.nodes[-1].name
     output = {node.name for node in blueprint.nodes[-2:] if isinstance(node.layer, Dense | Activation)}
@@ -56,6 +56,16 @@ def build(blueprint: Blueprint, seed: int = 0, precision: str = "float32", fast:
         if node.origin is not None and node.origin.frozen:
             layer.trainable = False
     return keras.Model(made["input"], made[last], name="network")
+
+
+def _conv(layer: Conv, common: dict[str, Any], seed: int, shape: Shape, kind: Any = keras.layers.Conv2D) -> Any:
+    weights = {"use_bias": layer.bias, "kernel_initializer": _weights(seed)}
+    return kind(layer.filters, layer.kernel, layer.stride, padding=layer.padding, **weights, **common)
+
+
+def _fast_conv(layer: Conv, common: dict[str, Any], seed: int, shape: Shape) -> Any:
+    strided = layer.kernel == 1 and layer.stride > 1
+    return _conv(layer, common, seed, shape, Pointwise if strided else keras.layers.Conv2D)
 
 
 def _activation(layer: Activation, common: dict[str, Any], seed: int, shape: Shape) -> Any:
@@ -76,7 +86,7 @@ def _norm(layer: Norm, common: dict[str, Any], seed: int, shape: Shape) -> Any:
 
 
 def _fast_norm(layer: Norm, common: dict[str, Any], seed: int, shape: Shape) -> Any:
-    if layer.type == "batch" and len(shape) == 3:
+    if layer.type == "batch" and len(shape) == 3 and keras.backend.backend() == "tensorflow":
         return FusedBatchNormalization(momentum=layer.momentum, epsilon=EPSILON["batch"], **common)
     return _norm(layer, common, seed, shape)
 
@@ -98,15 +108,7 @@ def _weights(seed: int) -> Any:
 _Maker: TypeAlias = Callable[[Any, dict[str, Any], int, Shape], Any]
 MAKERS: dict[type[Layer], _Maker] = {
     Rescale: lambda layer, common, seed, shape: keras.layers.Rescaling(list(layer.scale), list(layer.offset), **common),
-    Conv: lambda layer, common, seed, shape: keras.layers.Conv2D(
-        layer.filters,
-        layer.kernel,
-        layer.stride,
-        padding=layer.padding,
-        use_bias=layer.bias,
-        kernel_initializer=_weights(seed),
-        **common,
-    ),
+    Conv: _conv,
     Depthwise: lambda layer, common, seed, shape: keras.layers.DepthwiseConv2D(
         layer.kernel,
         layer.stride,
@@ -129,4 +131,4 @@ MAKERS: dict[type[Layer], _Maker] = {
     Multiply: lambda layer, common, seed, shape: keras.layers.Multiply(**common),
     Concat: lambda layer, common, seed, shape: keras.layers.Concatenate(axis=-1, **common),
 }
-FAST: dict[type[Layer], _Maker] = {Norm: _fast_norm}
+FAST: dict[type[Layer], _Maker] = {Conv: _fast_conv, Norm: _fast_norm}

@@ -1,7 +1,7 @@
-"""Batch normalisation in one kernel, for training on TensorFlow: Keras computes it in several passes over the pictures.
+"""Layers that stand in for Keras's while a network is trained.
 
-The layer has Keras's variables under Keras's names and computes the same, so weights go from one to the other; only while a
-network is trained it stands in for it. What is handed over is built without it. `benchmarks/trainer.py` shows the gain.
+They have Keras's variables under Keras's names and compute the same, so weights go from one to the other. What is handed over
+is built without them.
 """
 
 from __future__ import annotations
@@ -9,10 +9,25 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+from keras import ops
+
+
+class Pointwise(keras.layers.Conv2D):  # type: ignore[misc]  # Keras ships no types
+    """A kernel of one pixel with a stride: the pixels that it meets are picked first.
+
+    oneDNN's gradient of such a convolution of few channels writes past its memory, and the process dies, hangs, or learns
+    something else (https://github.com/uxlfoundation/oneDNN/issues/6035; seen with TensorFlow 2.21 on a processor without
+    AVX-512, of fewer than 8 channels).
+    """
+
+    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+        down, across = self.strides
+        return ops.conv(inputs[:, ::down, ::across], kernel, strides=1, padding="valid", data_format="channels_last")
 
 
 class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]  # Keras ships no types
-    """Over the channels of pictures [n, height, width, channels]."""
+    """Over the channels of pictures [n, height, width, channels], on TensorFlow: in one kernel, where Keras passes over the
+    pictures several times. `benchmarks/trainer.py` shows the gain."""
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         import tensorflow as tf
