@@ -125,7 +125,7 @@ def test_one_candidate_with_one_seed_is_not_compared_and_has_as_many_epochs_as_f
 @pytest.mark.slow
 def test_search_and_retraining_in_one_go(tmp_path: Path, pace: float) -> None:
     view, few = Listening(), {**SMALL_SEARCH, "budget": 2, "epochs": 1}
-    search(out=tmp_path / "run", view=view, retrain=True, time=50 * pace, **few)  # a fifth of it for the search
+    search(out=tmp_path / "run", view=view, retrain=True, time=30 * pace, **few)  # a fifth of it for the search
     assert view.notes[-1].startswith("on 360 test pictures, which it was not chosen by:")
     assert Run(tmp_path / "run").final.exists()
 
@@ -135,7 +135,7 @@ def test_an_epoch_longer_than_the_time_of_the_search_is_waited_for(tmp_path: Pat
     view = Listening()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nas.jobs.SEARCHING", 0.001)  # of the time, for the search: not enough for an epoch of anything
-        search(out=tmp_path / "run", view=view, retrain=True, time=40 * pace, **{**SMALL_SEARCH, "budget": 1, "epochs": 1})
+        search(out=tmp_path / "run", view=view, retrain=True, time=25 * pace, **{**SMALL_SEARCH, "budget": 1, "epochs": 1})
     assert "no candidate had an epoch in the time of the search; it goes on for half of what is left" in view.notes
     assert Run(tmp_path / "run").final.exists()
 
@@ -210,7 +210,7 @@ def test_a_network_that_was_to_be_scored_is_not_trained_on(tmp_path: Path, monke
 
 @pytest.mark.slow
 def test_interrupted_training_of_one_network_goes_on_in_its_folder(tmp_path: Path) -> None:
-    (tmp_path / "mine.yaml").write_text(NETWORK.replace("epochs: 2", "epochs: 40"))
+    (tmp_path / "mine.yaml").write_text(NETWORK.replace("epochs: 2", "epochs: 15"))
     command = [sys.executable, "-m", "nas", "train", "mine.yaml", "--out=one", "--precision=auto"]
     driver = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True)
     until((tmp_path / "one" / "checkpoints" / "0.npz").exists, "the first epoch")
@@ -224,9 +224,9 @@ def test_interrupted_training_of_one_network_goes_on_in_its_folder(tmp_path: Pat
         train(str(tmp_path / "other.yaml"), Silent(), tmp_path / "one")
     with pytest.raises(ConfigError, match="--seed: cannot change on resume"):
         train(str(tmp_path / "mine.yaml"), Silent(), tmp_path / "one", seed=9)
-    again = {"precision": "auto", "seed": 0, "epochs": 40, "keep": 3}
+    again = {"precision": "auto", "seed": 0, "epochs": 15, "keep": 3}
     done = train(str(tmp_path / "mine.yaml"), Silent(), tmp_path / "one", **again)
-    assert done.result.records[0].epochs == 40
+    assert done.result.records[0].epochs == 15
     assert Run(tmp_path / "one").read_settings()["settings"]["keep"] == 3, "it is kept, if it is not said again"
     assert done.score.accuracy.value > 0.8
 
@@ -370,7 +370,7 @@ def test_what_an_abandoned_retraining_left_is_not_taken_for_this_one(copy: Run, 
 def test_resuming_a_search_whose_retraining_has_begun_goes_on_with_the_retraining(copy: Run) -> None:
     copy.settings.write_text(copy.settings.read_text().replace("  retrain: false", "  retrain: true"))
     with pytest.raises(RuntimeError, match="here it ends"):
-        retrain(copy.folder, Ending(), top=2, seeds=1, epochs=1)
+        retrain(copy.folder, Ending(), number=0, seeds=1, epochs=1)
     before = len(records(copy.folder))
     view = Listening()
     resume(copy.folder, view)
@@ -382,8 +382,8 @@ def test_resuming_a_search_whose_retraining_has_begun_goes_on_with_the_retrainin
 @pytest.mark.slow
 def test_a_retraining_that_was_killed_before_its_first_candidate_goes_on(copy: Run) -> None:
     with pytest.raises(RuntimeError, match="here it ends"):
-        retrain(copy.folder, Ending(), top=2, seeds=1, epochs=1)
-    study = copy.folder / "retrain" / "study.db"
+        retrain(copy.folder, Ending(), number=0, seeds=1, epochs=1)
+    study = copy.folder / "final" / "study.db"
     assert not without_candidates(study)
     for left in study.parent.iterdir():
         if left.is_dir():
@@ -395,7 +395,7 @@ def test_a_retraining_that_was_killed_before_its_first_candidate_goes_on(copy: R
     assert without_candidates(study)
     study.write_bytes(b"")
     assert without_candidates(study)
-    retrain(copy.folder, Silent(), top=2, seeds=1, epochs=1)
+    retrain(copy.folder, Silent(), number=0, seeds=1, epochs=1)
     assert copy.final.exists()
 
 
@@ -403,7 +403,7 @@ def test_a_retraining_that_was_killed_before_its_first_candidate_goes_on(copy: R
 def test_a_comparison_that_comes_to_no_end_leaves_the_choice_to_the_search(copy: Run, pace: float) -> None:
     best = max(records(copy.folder), key=lambda record: record.value or 0).number
     view = Listening()
-    done = retrain(copy.folder, view, top=2, seeds=1, epochs=10_000, time=30 * pace)
+    done = retrain(copy.folder, view, top=2, seeds=1, epochs=10_000, time=22 * pace)
     words = f"no training of the comparison came to its end in time: #{best}, the best of the search, is taken"
     assert words in view.notes
     assert (done.winner, done.compared) == (best, None)

@@ -224,12 +224,6 @@ def test_every_public_name_is_there(tmp_path: Path) -> None:
 # ---- networks
 
 
-@pytest.mark.slow
-def test_same_seed_same_leaderboard(small_run: Path, tmp_path: Path) -> None:
-    search(out=tmp_path / "again", view=Silent(), **SMALL_SEARCH)
-    assert without_seconds(tmp_path / "again" / "leaderboard.csv") == without_seconds(small_run / "leaderboard.csv")
-
-
 def test_run_folder_holds_what_is_promised(small_run: Path) -> None:
     assert {each.name for each in small_run.iterdir() if not each.name.startswith(".")} == {
         *("study.db", "leaderboard.csv", "run.yaml", "models", "best.keras", "log.txt", "checkpoints")
@@ -334,25 +328,14 @@ print([record.state for record in result.records])
     assert json.loads(json.dumps(facts["data"]["classes"])) == ["few", "many", "some"]
 
 
-def test_changed_data_is_refused_on_resume(tmp_path: Path) -> None:
-    data = class_folder(tmp_path / "data", {"a": 30, "b": 30})
-    few = {**SMALL_SEARCH, "dataset": data, "epochs": 1, "budget": 1, "strategy": "random"}
-    search(out=tmp_path / "run", view=Silent(), **few)
-    (data / "a" / "000.png").write_bytes((data / "b" / "000.png").read_bytes())
-    (data / "a" / "001.png").write_bytes((data / "b" / "001.png").read_bytes())
-    with pytest.raises(RunError, match="has changed since this run began"):
-        resume(tmp_path / "run", budget=2, view=Silent())
-
-
 @pytest.mark.slow
 def test_with_two_workers_the_best_model_is_handed_over_and_none_is_lost(tmp_path: Path) -> None:
-    result = search(
-        "connected", "digits", "random", 6, out=tmp_path / "run", epochs=1, pruner="none", max_flops="2M", workers=2
-    )
+    few: dict[str, Any] = {"epochs": 1, "pruner": "none", "max_flops": "2M", "workers": 2, "keep": 2}
+    result = search("connected", "digits", "random", 4, out=tmp_path / "run", **few)
     assert result.best is not None
     with zipfile.ZipFile(tmp_path / "run" / "best.keras") as archive:
         assert json.loads(archive.read("nas.json"))["number"] == result.best.number
     trained = sorted((r for r in result.records if r.state == "trained"), key=lambda r: -(r.value or 0))
     kept = {int(file.stem) for file in (tmp_path / "run" / "models").iterdir()}
-    assert len(kept) == min(5, len(trained))
-    assert all(record.value >= trained[4].value for record in trained if record.number in kept)
+    assert len(kept) == 2
+    assert all(record.value >= trained[1].value for record in trained if record.number in kept)

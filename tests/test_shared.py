@@ -27,9 +27,12 @@ from nas.driving import drive
 from nas.errors import ConfigError, NoAnswer, RunError, RunFailed, ServiceFailed
 from nas.executors import EXECUTORS
 from nas.executors.inline import Inline
+from nas.export.exporting import export
 from nas.joint import check_shared, claim_retraining
 from nas.ledger import Ledger
 from nas.messages import Candidate, Progress, Trained
+from nas.resuming import resume
+from nas.retraining import retrain
 from nas.run import Run
 from nas.searching import search
 from nas.server import alone, check_server, engine_of, failure_of, storage_at
@@ -666,23 +669,19 @@ def test_two_searches_share_the_work(driver: Driver, tmp_path: Path) -> None:
     assert "is another search: --seed was" in " ".join(errors.split())
     assert "at a time" not in said, "told before anything is rehearsed"
     assert not (tmp_path / "c").exists()
-    others = nas("export", runs[0].folder, f"--number={min(map(int, kept[1]))}", cwd=tmp_path)
-    assert others.returncode == 2
-    assert "was not kept here (or another driver trained it)" in " ".join(others.stderr.split())
+    with pytest.raises(RunError, match=r"was not kept here \(or another driver trained it\)"):
+        export(runs[0].folder, number=min(map(int, kept[1])))
 
     # What reads a run reads this one, and a retraining is the run's own.
     with_it = reader_of(runs[0], runs[0].read_settings())
     assert len(with_it.records()) == 4
     with_it.close()
     assert nas("show", runs[0].folder, 0, cwd=tmp_path).returncode == 0
-    found = nas("retrain", runs[1].folder, "--top=1", "--seeds=1", "--epochs=1", cwd=tmp_path)
-    assert found.returncode == 0, found.stderr
+    retrain(runs[1].folder, Silent(), top=1, seeds=1, epochs=1)
     assert (runs[1].folder / "final" / "study.db").exists()
-    again = nas("retrain", runs[0].folder, cwd=tmp_path)
-    assert again.returncode == 2
-    assert "was retrained elsewhere before" in again.stderr
-    found = nas("resume", runs[0].folder, "--budget=5", cwd=tmp_path)
-    assert found.returncode == 0, found.stderr
+    with pytest.raises(RunError, match="was retrained elsewhere before"):
+        retrain(runs[0].folder, Silent())
+    resume(runs[0].folder, Silent(), budget=5)
     assert len(without_seconds(runs[0].leaderboard)) == 5
 
 

@@ -31,12 +31,6 @@ def _ray(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-@pytest.fixture
-def running_cluster() -> Iterator[tuple[dict[str, str], int, int]]:
-    with started_cluster() as cluster:
-        yield cluster
-
-
 @contextlib.contextmanager
 def started_cluster(mode: str = "token") -> Iterator[tuple[dict[str, str], int, int]]:
     """A cluster that was started by `ray start`, and asks for a token unless `mode` is `disabled`: the variables by which it is
@@ -86,39 +80,41 @@ def kill_head() -> None:
                 each.kill()
 
 
-def test_a_cluster_that_runs_already(small_run: Path, tmp_path: Path, running_cluster: tuple[dict[str, str], int, int]) -> None:
-    """Found by `auto`, then reached as a client, with a quarter of a GPU for each candidate: as on this machine."""
-    variables, head, port = running_cluster
+def test_a_cluster_that_runs_already_until_its_head_goes(small_run: Path, tmp_path: Path) -> None:
+    with started_cluster() as (variables, head, port):
+        as_on_this_machine(small_run, tmp_path, variables, head, port)
+        one_sentence_when_the_head_goes(tmp_path, variables, port)
+
+
+def as_on_this_machine(small_run: Path, folder: Path, variables: dict[str, str], head: int, port: int) -> None:
+    """Found by `auto`, then reached as a client, with a quarter of a GPU for each candidate."""
     words = as_options({**SMALL_SEARCH, "budget": 1, "executor": "ray", "ray_address": "auto", "gpus_per_trial": 0.25})
-    found = nas("search", *words, "--out=there", cwd=tmp_path, env=variables, timeout=300)
+    found = nas("search", *words, "--out=there", cwd=folder, env=variables, timeout=300)
     assert found.returncode == 0, found.stderr
     stranger = {**variables, "RAY_AUTH_TOKEN": secrets.token_hex(32)}
-    found = nas("search", *words, "--out=none", cwd=tmp_path, env=stranger, timeout=300)
+    found = nas("search", *words, "--out=none", cwd=folder, env=stranger, timeout=300)
     assert found.returncode == 1, found.stderr
     assert "at auto cannot be reached: it asks for a token, and this machine has none or another one" in " ".join(
         found.stderr.split()
     )
     # By an address that Ray, once connected, calls by another name.
-    found = nas("resume", "there", "--budget=2", f"--ray-address=localhost:{head}", cwd=tmp_path, env=variables, timeout=300)
+    found = nas("resume", "there", "--budget=2", f"--ray-address=localhost:{head}", cwd=folder, env=variables, timeout=300)
     assert found.returncode == 0, found.stderr
     address = f"--ray-address=ray://127.0.0.1:{port}"
-    found = nas("resume", "there", f"--budget={SMALL_SEARCH['budget']}", address, cwd=tmp_path, env=variables, timeout=300)
+    found = nas("resume", "there", f"--budget={SMALL_SEARCH['budget']}", address, cwd=folder, env=variables, timeout=300)
     assert found.returncode == 0, found.stderr
-    assert without_seconds(tmp_path / "there" / "leaderboard.csv") == without_seconds(small_run / "leaderboard.csv")
+    assert without_seconds(folder / "there" / "leaderboard.csv") == without_seconds(small_run / "leaderboard.csv")
 
 
-def test_a_cluster_whose_head_goes_ends_the_search_with_a_sentence(
-    tmp_path: Path, running_cluster: tuple[dict[str, str], int, int]
-) -> None:
+def one_sentence_when_the_head_goes(folder: Path, variables: dict[str, str], port: int) -> None:
     """As a client; the search goes on here."""
-    variables, _, port = running_cluster
     words = as_options({**SMALL_SEARCH, "epochs": 2_000, "executor": "ray", "ray_address": f"ray://127.0.0.1:{port}"})
     environment = {**os.environ, **variables, "RAY_CLIENT_RECONNECT_GRACE_PERIOD": "2", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "nas", "search", *words, "--out=there"]
+    command = [sys.executable, "-m", "nas", "search", *words, "--out=long"]
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    driver = subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes)
+    driver = subprocess.Popen(command, cwd=folder, env=environment, **pipes)
     try:
-        checkpoints = tmp_path / "there" / "checkpoints"
+        checkpoints = folder / "long" / "checkpoints"
         until(lambda: any(checkpoints.glob("[0-9]*.npz")) or driver.poll() is not None, "a candidate in the middle", 120)
         kill_head()
         _, errors = driver.communicate(timeout=180)
@@ -127,49 +123,13 @@ def test_a_cluster_whose_head_goes_ends_the_search_with_a_sentence(
         driver.communicate()
     assert driver.returncode == 1, errors
     assert "error: the Ray cluster: the connection to its head has failed: " in errors
-    assert "go on with: nas resume there" in " ".join(errors.split())
+    assert "go on with: nas resume long" in " ".join(errors.split())
     assert "Traceback" not in errors
-    found = nas("resume", "there", "--executor=processes", "--time=20s", cwd=tmp_path, timeout=300)
+    found = nas("resume", "long", "--executor=processes", "--time=20s", cwd=folder, timeout=300)
     assert found.returncode == 0, found.stderr
 
 
-def test_a_cluster_without_a_token_and_one_that_has_gone_are_told(tmp_path: Path) -> None:
-    words = ("search", "--dataset=digits", "--executor=ray")
-    (tmp_path / "home" / ".ray").mkdir(parents=True)
-    (tmp_path / "home" / ".ray" / "auth_token").write_text(secrets.token_hex(32))
-    with started_cluster(mode="disabled") as (variables, head, _):
-        entering = {"RAY_TMPDIR": variables["RAY_TMPDIR"], "HOME": str(tmp_path / "home")}  # Ray uses a token that it finds
-        found = nas(*words, "--ray-address=auto", cwd=tmp_path, env=entering, timeout=180)
-        assert found.returncode == 1, found.stderr
-        told = " ".join(found.stderr.split())
-        assert "--ray-address: the Ray cluster at auto was reached, but it makes no worker (" in told
-        assert "if the cluster was started without a token, it makes none for who has one" in told
-        found = nas(*words, cwd=tmp_path, env={**variables, "RAY_ADDRESS": f"ray://127.0.0.1:{head}"}, timeout=180)
-        assert found.returncode == 1, found.stderr
-        assert "RAY_ADDRESS: the Ray cluster at ray://127.0.0.1" in found.stderr
-        assert "nothing that serves clients" in " ".join(found.stderr.split())
-        kill_head()
-        # It has left a file with its address behind. Other clusters on this machine, such as those of other tests, would be
-        # taken before it.
-        code = f"""
-import os
-os.environ |= {variables!r}
-from ray._private import services
-services.find_gcs_addresses = set
-from nas.searching import search
-search(dataset="digits", executor="ray", ray_address="auto")
-"""
-        found = python(code, tmp_path, timeout=180)
-    told = "nas.errors.ServiceFailed: --ray-address: the Ray cluster at auto cannot be reached: [Errno 111] Connection refused"
-    assert told in found.stderr
-
-
-def test_where_no_connection_comes_about_ray_is_left_as_it_was(tmp_path: Path) -> None:
-    (tmp_path / ".ray").mkdir()
-    (tmp_path / ".ray" / "auth_token").write_text(secrets.token_hex(32))
-    with started_cluster(mode="disabled") as (variables, _, _):
-        entering = {"RAY_TMPDIR": variables["RAY_TMPDIR"], "HOME": str(tmp_path)}
-        code = f"""
+IN_AND_OUT = """
 import os
 os.environ |= {entering!r}
 from nas.errors import RunFailed
@@ -187,8 +147,40 @@ connected(Cluster("auto"))
 assert ray.get(ray.remote(lambda: 1).remote(), timeout=60) == 1
 ray.shutdown()
 """
-        found = python(code, tmp_path, timeout=180)
-    assert found.returncode == 0, found.stderr
+GONE = """
+import os
+os.environ |= {variables!r}
+from ray._private import services
+services.find_gcs_addresses = set
+from nas.searching import search
+search(dataset="digits", executor="ray", ray_address="auto")
+"""
+
+
+def test_a_cluster_without_a_token_and_one_that_has_gone_are_told(tmp_path: Path) -> None:
+    """And where no connection comes about, Ray is left as it was."""
+    words = ("search", "--dataset=digits", "--executor=ray")
+    (tmp_path / "home" / ".ray").mkdir(parents=True)
+    (tmp_path / "home" / ".ray" / "auth_token").write_text(secrets.token_hex(32))
+    with started_cluster(mode="disabled") as (variables, head, _):
+        entering = {"RAY_TMPDIR": variables["RAY_TMPDIR"], "HOME": str(tmp_path / "home")}  # Ray uses a token that it finds
+        found = nas(*words, "--ray-address=auto", cwd=tmp_path, env=entering, timeout=180)
+        assert found.returncode == 1, found.stderr
+        told = " ".join(found.stderr.split())
+        assert "--ray-address: the Ray cluster at auto was reached, but it makes no worker (" in told
+        assert "if the cluster was started without a token, it makes none for who has one" in told
+        found = python(IN_AND_OUT.format(entering=entering), tmp_path, timeout=180)
+        assert found.returncode == 0, found.stderr
+        found = nas(*words, cwd=tmp_path, env={**variables, "RAY_ADDRESS": f"ray://127.0.0.1:{head}"}, timeout=180)
+        assert found.returncode == 1, found.stderr
+        assert "RAY_ADDRESS: the Ray cluster at ray://127.0.0.1" in found.stderr
+        assert "nothing that serves clients" in " ".join(found.stderr.split())
+        kill_head()
+        # It has left a file with its address behind. Other clusters on this machine, such as those of other tests, would be
+        # taken before it.
+        found = python(GONE.format(variables=variables), tmp_path, timeout=180)
+    told = "nas.errors.ServiceFailed: --ray-address: the Ray cluster at auto cannot be reached: [Errno 111] Connection refused"
+    assert told in found.stderr
 
 
 TWO_NODES = """

@@ -130,7 +130,7 @@ def test_lost_again_at_a_later_epoch_it_goes_on_again(small_run: Path, tmp_path:
 
 @pytest.mark.slow
 def test_killed_server_of_the_workers_is_started_again(small_run: Path, tmp_path: Path) -> None:
-    """The process from which workers are forked is killed while one trains."""
+    """The process from which workers are forked is killed while one trains; what comes out is what the same seed gives else."""
     import psutil
 
     class Killer(Listening):

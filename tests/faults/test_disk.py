@@ -51,10 +51,11 @@ def test_full_disk_stops_the_search_and_loses_nothing(small_run: Path, small_dis
     del caught  # it holds what was open when it was raised
     recorded = without_seconds(folder / "leaderboard.csv") if (folder / "leaderboard.csv").exists() else []
     filler.unlink()
-    if room == 4:
-        search(out=folder, view=Silent(), **SMALL_SEARCH)  # there was nothing yet
-    else:
-        resume(folder, view=Silent())
+    if room == 4:  # there was nothing yet
+        search(out=folder, view=Silent(), **{**SMALL_SEARCH, "budget": 1})
+        assert len(without_seconds(folder / "leaderboard.csv")) == 1
+        return
+    resume(folder, view=Silent())
     after = without_seconds(folder / "leaderboard.csv")
     assert after == without_seconds(small_run / "leaderboard.csv")
     finished = [{**row, "rank": ""} for row in recorded if row["state"] == "trained"]

@@ -42,7 +42,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     few: dict[str, Any] = {"space": "connected", "max_flops": "2M", "epochs": 1, "seed": 2, "pruner": "none", "threads": 1}
     search(
         dataset=folder / "<b>pictures",
-        budget=5,
+        budget=4,
         genetic={"assist": False, "population": 3},
         out=folder / "run",
         view=Silent(),
