@@ -7,8 +7,8 @@
 With `--time` all searches of a seed have the same time. With `--budget` they have as many candidates, and a winner is the best
 of those that ended before its search had spent as many training FLOPs as the one that spent least. Winners are trained from
 random weights, with other seeds, on all training pictures but the validation part. In the folder: a run for each search,
-and `versus.csv`, a row for each training of a winner; what is there is not done again, and a seed whose rows are all there
-needs no run. Ways take turns, so that a machine whose
+and `versus.csv` (or `--csv`), a row for each training of a winner; what is there is not done again, and a seed whose rows are
+all there needs no run. Ways take turns, so that a machine whose
 speed drifts favours none. Scores are of validation pictures; no test part is opened.
 """
 
@@ -62,25 +62,24 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--again", type=int, default=1, help="trainings of each winner")
     parser.add_argument("--epochs", type=int, default=10, help="of a winner's training")
+    parser.add_argument("--csv", type=Path, help="of the rows, if they are not to be in the folder")
     parser.add_argument("--report", action="store_true", help="train nothing")
     options = parser.parse_args()
+    options.csv = options.csv or options.folder / "versus.csv"
     options.folder.mkdir(parents=True, exist_ok=True)
-    others = {row["way"] for row in rows(options.folder / "versus.csv")} - set(options.ways)
+    others = {row["way"] for row in rows(options.csv)} - set(options.ways)
     if others and not options.time and not options.report:  # all ways are cut at the FLOPs of the one that spent least
-        sys.exit(
-            f"{options.folder} has other ways as well ({', '.join(sorted(others))}); name them all, or take another folder"
-        )
+        sys.exit(f"{options.csv} has other ways as well ({', '.join(sorted(others))}); name them all, or take another file")
     if not options.report:
         for seed in range(options.seeds):
             compare(options, seed)
-    report(options.folder / "versus.csv")
+    report(options.csv)
 
 
 def compare(options: argparse.Namespace, seed: int) -> None:
     """All ways with one seed: the searches, then their winners."""
     ways = options.ways if seed % 2 == 0 else options.ways[::-1]
-    file = options.folder / "versus.csv"
-    done = {(row["way"], row["seed"], row["again"]) for row in rows(file)}
+    done = {(row["way"], row["seed"], row["again"]) for row in rows(options.csv)}
     missing = [(way, again) for again in range(options.again) for way in ways if (way, str(seed), str(again)) not in done]
     if not missing:
         return
@@ -94,7 +93,7 @@ def compare(options: argparse.Namespace, seed: int) -> None:
         if best is None:
             sys.exit(f"{way}, seed {seed}: no candidate was trained to the end")
         facts = (len(within), round(within[-1][0] / 1e9), best.value)
-        append(file, COLUMNS, (way, seed, again, *facts, *from_scratch(options, best, seed, again)))
+        append(options.csv, COLUMNS, (way, seed, again, *facts, *from_scratch(options, best, seed, again)))
 
 
 def search(options: argparse.Namespace, way: str, seed: int) -> None:
