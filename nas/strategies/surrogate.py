@@ -33,6 +33,7 @@ NOISE = (0.003, 0.03, 0.2, 1.0)  # share of what no gene explains
 KERNELS: tuple[Kernel, ...] = tuple(itertools.product(LENGTHS, LINEAR, NOISE))
 LIKELY = 4.0  # by how much its log-likelihood may be below the highest for a kernel to be asked
 ASKED = 4  # kernels at most
+PLACED = 1 / 3  # of the features of single blocks beside the means: there are many, and each alone says little
 REACH = 2.0  # a score counts for no less than so many times as far below the median as the best is above it
 
 
@@ -77,8 +78,10 @@ class Encoder:
     def _described(self, path: str, value: Value) -> tuple[str, Cells, Cells]:
         """Of one value of one gene: its group, and the features of its own and of the group's mean."""
         group, _, rest = path.partition(".")
-        mean = self._cells(f"{group}.mean.{rest.partition('.')[2]}", value) if rest and rest != "repeat" else []
-        return group, self._cells(path, value), mean
+        if not rest or rest == "repeat":
+            return group, self._cells(path, value), []
+        mean = self._cells(f"{group}.mean.{rest.partition('.')[2]}", value)
+        return group, [(place, PLACED * feature) for place, feature in self._cells(path, value)], mean
 
     def _cells(self, path: str, value: Value) -> Cells:
         """Of a gene that cannot change there are none."""
