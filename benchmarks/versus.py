@@ -8,8 +8,8 @@ With `--time` all searches of a seed have the same time. With `--budget` they ha
 of those that ended before its search had spent as many training FLOPs as the one that spent least. Winners are trained from
 random weights, with other seeds, on all training pictures but the validation part. In the folder: a run for each search,
 and `versus.csv` (or `--csv`), a row for each training of a winner; what is there is not done again, and a seed whose rows are
-all there needs no run. Ways take turns, so that a machine whose
-speed drifts favours none. Scores are of validation pictures; no test part is opened.
+all there needs no run. Ways take turns, so that a machine whose speed drifts favours none. Scores are of validation pictures;
+no test part is opened.
 """
 
 from __future__ import annotations
