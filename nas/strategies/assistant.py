@@ -1,7 +1,9 @@
 """The assistant of the genetic algorithm: of many children, which is likely to improve most?
 
 A Gaussian process (`surrogate.py`) on the genes of what was scored, and on the parameters and FLOPs of the networks, guesses
-the scores of the children, and the one with the largest expected improvement is taken (Jones et al. 1998).
+the scores of the children, and the one with the largest expected improvement is taken (Jones et al. 1998). Where candidates
+have failed, another one guesses how likely each child is to have a score at all, and improvements are weighed by that (Gardner
+et al. 2014, Bayesian optimization with inequality constraints, section 3).
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from nas.strategies.base import Costs, Network
 from nas.strategies.surrogate import CHOOSING, KERNELS, Encoder, Kernel, Sizes, Surrogate, tempered
 
 MOST = 300  # candidates that have ended from which it learns: half of them the best, half the youngest
+CHANCE = 0.02  # the least that is thought of a child's chance to have a score
 BELIEVED = 100  # candidates in training, the youngest, whose scores it takes for what it guesses
 HUGE = 1e100  # no score that one can reckon with: its square is none
 STEPS = 1.2  # kernels are weighed anew when there are so many times as many scores
@@ -68,8 +71,8 @@ class Assistant:
             return None
         told, scores = self.told(finished)
         sizes = Sizes(_sizes(told)) if networks and all(record.parameters and record.flops for record in told) else None
-        kernels = self._kernels(finished, sizes is not None)
-        surrogate = Surrogate(self._described(told, sizes), tempered(scores), kernels)
+        kernels, learned = self._kernels(finished, sizes is not None), self._described(told, sizes)
+        surrogate = Surrogate(learned, tempered(scores), kernels)
         busy = [record for record in records if record.state == "running"][-BELIEVED:]
         if busy:
             surrogate = surrogate.believing(self._described(busy, sizes))
@@ -77,14 +80,19 @@ class Assistant:
         if sizes is not None:
             codes = sizes.beside(codes, np.array([(one.parameters, one.flops) for one in networks]))
         digests = {record.digest for record in records} if networks else set()
-        for place in map(int, np.argsort(-surrogate.improvement(codes), kind="stable")):
+        gains = surrogate.improvement(codes)
+        ended_well = np.array([float(usable(record.value)) for record in told])
+        if not ended_well.all():
+            gains = gains * np.clip(Surrogate(learned, ended_well, kernels).guess(codes)[0], CHANCE, 1)
+        for place in map(int, np.argsort(-gains, kind="stable")):
             if not networks or networks[place].digest() not in digests:  # else it is known with other genes
                 return dataclasses.replace(found[place], operator=f"{found[place].operator}, chosen")
         return None
 
     def told(self, finished: Sequence[Record]) -> tuple[list[Record], list[float]]:
         """Records and scores of what has ended, some of it with a score. One that was stopped scores what it had reached, and
-        as much more as those gained from there that were trained to the end; one that failed as little as the least."""
+        as much more as those gained from there that were trained to the end; one that failed, of whose score nothing is known,
+        what is in the middle."""
         trained = [record for record in finished if record.state == "trained" and record.value is not None][-MOST:]
         gained: dict[int, float] = {}  # epochs → what those that were trained to the end gained from there
         for epochs in {record.epochs for record in finished if record.state == "stopped"}:
@@ -95,8 +103,8 @@ class Assistant:
         for record in finished:
             value = record.value if usable(record.value) else None
             scores.append(value + gained[record.epochs] if record.state == "stopped" and value is not None else value)
-        least = min(score for score in scores if score is not None)
-        filled = [least if score is None else score for score in scores]
+        middle = statistics.median(score for score in scores if score is not None)
+        filled = [middle if score is None else score for score in scores]
         best = heapq.nlargest(MOST // 2, range(len(filled)), key=lambda place: filled[place])
         kept = sorted({*best, *range(max(0, len(filled) - MOST // 2), len(filled))})
         return [finished[place] for place in kept], [filled[place] for place in kept]

@@ -34,6 +34,7 @@ from nas.strategies.variation import crossed, mutated, with_deap
 
 Rng = random.Random
 ASSIST_FROM = 10  # random candidates before the first guess
+FURTHER = 3  # mutations that a child of the pool may have beyond the others: of many, some shall be far away
 LATELY = 50  # children by which a number of mutations is judged
 
 
@@ -55,8 +56,8 @@ class Individual:
 @register_strategy("genetic")
 class Genetic:
     """Options, in the configuration under `genetic:`: `form`, `population`, `tournament`, `crossover` (the chance of a second
-    parent), `mutations` (the most in one child), `adapt` and `finish`; `assist`, and the `pool` of children of which it chooses
-    one."""
+    parent), `mutations` (the most in one child, but for `FURTHER` in a pool), `adapt` and `finish`; `assist`, and the `pool` of
+    children of which it chooses one."""
 
     def __init__(self, space: SearchSpace, seed: int, settings: Settings) -> None:
         self.space, self.seed, self.options = space, seed, settings.genetic
@@ -90,7 +91,7 @@ class Genetic:
         counts, size = self._counts(finished), self.options.pool
         parents = self._parents(heapq.nlargest(BREEDERS, scored, key=rank_of), rng, 2 * size)
         children = [
-            self._child(parents[2 * place : 2 * place + 2], rng, place % 4, counts)
+            self._child(parents[2 * place : 2 * place + 2], rng, place % (FURTHER + 1), counts)
             if place % 10
             else Proposal(self.space.sample(rng), operator="random")
             for place in range(size)
