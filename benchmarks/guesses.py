@@ -10,12 +10,14 @@ yardstick: what guesses no better has learned nothing from the genes.
 from __future__ import annotations
 
 import argparse
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 from scipy.stats import spearmanr
 
+from nas.errors import NasError
 from nas.run import Run
 from nas.shared import reader_of
 from nas.strategies.surrogate import Encoder, Sizes, Surrogate
@@ -27,10 +29,15 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--begin", type=int, default=20)
     options = parser.parse_args()
-    run = Run.open(options.run)
+    try:
+        run = Run.open(options.run)
+    except NasError as problem:
+        sys.exit(f"error: {problem}")
     with closing(reader_of(run, run.read_settings())) as ledger:
         records = [record for record in ledger.records() if record.state == "trained" and record.parameters and record.flops]
         encoder = Encoder(ledger.space)
+    if not 1 < options.begin <= len(records) - 3:
+        sys.exit(f"--begin: of {len(records)} trained candidates from 2 to {len(records) - 3} can be the first ones")
     scores = np.array([float(record.value or 0) for record in records])
     codes = np.array([encoder.code(record.genotype) for record in records])
     costs = np.array([(record.parameters, record.flops) for record in records])

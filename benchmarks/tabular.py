@@ -37,7 +37,8 @@ from nas.config import Settings
 from nas.messages import Proposal, Record
 from nas.space import Gene, Genotype, SearchSpace, canonical_json, read_space
 from nas.space.space import flatten
-from nas.strategies.base import register_strategy, rng_for
+from nas.strategies import SHIPPED
+from nas.strategies.base import STRATEGIES, register_strategy, rng_for
 
 COLUMNS = ("table", "strategy", "seed", "budget", "curve")
 MACRO = "nas-bench-macro/nas-bench-macro_cifar10.json"
@@ -194,22 +195,28 @@ def main() -> None:
     parser.add_argument("--report", action="store_true", help="search nothing")
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
+    first, _, end = options.seeds.partition(":")
+    if not (first.isdecimal() and end.isdecimal()):
+        sys.exit(f"--seeds: the first and the one after the last, as in 1000:1020; found '{options.seeds}'")
+    seeds = range(int(first), int(end))
     if not options.report:
-        run_all(options)
-    report(options.csv, options.plot, range(*map(int, options.seeds.split(":"))))
+        run_all(options, seeds)
+    report(options.csv, options.plot, seeds)
 
 
-def run_all(options: argparse.Namespace) -> None:
+def run_all(options: argparse.Namespace, seeds: range) -> None:
     """Every search that the CSV does not have yet."""
-    first, end = map(int, options.seeds.split(":"))
     done = {(row["table"], row["strategy"], row["seed"], row["budget"]) for row in rows(options.csv)}
     wanted = [
         (options.table, name, seed, options.budget)
-        for seed in range(first, end)
+        for seed in seeds
         for name in options.strategies.split(",")
         if (options.table, name, str(seed), str(options.budget)) not in done
     ]
     table(options.table)  # a wrong name shows at once
+    for name in options.strategies.split(","):
+        if name.partition("/")[0] not in (*SHIPPED, *STRATEGIES.names()):
+            sys.exit(f"--strategies: unknown strategy '{name}'; there are: {', '.join([*SHIPPED, *STRATEGIES.names()])}")
     with ProcessPoolExecutor(options.workers) as pool:
         for future in as_completed([pool.submit(searched, *each) for each in wanted]):
             name, strategy, seed, curve = future.result()

@@ -24,6 +24,8 @@ PRESETS = ("quick", "standard", "thorough")  # shipped configurations of how lon
 GENOTYPE = "genotype"  # what a file of settings may hold beside them
 # Settings that say the same: in one place the first beats the other.
 SAME = {"train_part": "train_pictures", "epochs": "seen_pictures"}
+SHIPPED = ("genetic", "optuna", "random")  # strategies
+READ_BY = {"sampler": "optuna", "genetic": "genetic"}  # setting → the one of our strategies that reads it
 OF_RAY = ("ray_address", "cpus_per_trial", "gpus_per_trial")
 # What a run that goes on may change: how far it goes, what it refuses, and what is of the machine.
 CHANGEABLE = (
@@ -207,9 +209,14 @@ def settings(
             raise ConfigError(f"says the same as --{one.replace('_', '-')}; give one of them", f"--{other.replace('_', '-')}")
     try:
         written = {key: value for key, value in doc.data.items() if key != GENOTYPE}
-        return Settings(**_beaten(_beaten(below or {}, written), given))
+        found = Settings(**_beaten(_beaten(below or {}, written), given))
     except ValidationError as problem:
         raise ConfigError(*_first(problem, doc, given)) from None
+    for name, strategy in READ_BY.items():  # a file may be shared by several strategies, an option is for this search
+        other = found.strategy in SHIPPED and found.strategy != strategy
+        if name in given and other and getattr(found, name) != Settings.model_fields[name].default:
+            raise ConfigError(f"is for --strategy={strategy}, and this is '{found.strategy}'", f"--{name}")
+    return found
 
 
 def _beaten(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

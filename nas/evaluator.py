@@ -89,7 +89,8 @@ def _run_folder(space: SearchSpace, chosen: Settings, out: str | Path) -> Run:
 
 
 def evaluated(evaluate: Evaluate, candidate: Candidate, heard: Callable[[Progress], bool]) -> Outcome:
-    """Call a user's function. Told to stop and returning at once, it was stopped; anything but a number is infeasible."""
+    """Call a user's function. Told to stop and returning at once, it was stopped; what is no number is infeasible, and so is
+    the text of one."""
     reports, stopped_at = 0, 0
 
     def report(epoch: int, score: float) -> bool:
@@ -102,7 +103,7 @@ def evaluated(evaluate: Evaluate, candidate: Candidate, heard: Callable[[Progres
 
     value = evaluate(candidate.genotype, report)
     try:
-        number = float(value)
+        number = float("" if isinstance(value, str | bytes) else value)
     except (TypeError, ValueError):
         return Infeasible(f"the evaluator returned {value!r}, which is no number"[:300])
     if not math.isfinite(number):

@@ -45,6 +45,7 @@ from nas.strategies import make_strategy
 from nas.strategies.asking import Asking
 from nas.view import Plain, Silent, View
 
+LIMITS = ("max_params", "max_flops", "max_memory")
 CHILDLESS = ("optuna", "random")  # strategies whose candidates have no parents
 
 
@@ -96,6 +97,11 @@ def search(
             raise ConfigError("with an evaluator nothing is trained, so nothing can be retrained", "retrain")
         if chosen.tensorboard:
             raise ConfigError("with an evaluator nothing is trained, so there is nothing to log", "tensorboard")
+        if chosen.inherit:
+            raise ConfigError("with an evaluator nothing is trained, so there are no weights to inherit", "inherit")
+        limit = next((name for name in LIMITS if options.get(name) is not None), None)
+        if limit is not None:
+            raise ConfigError("with an evaluator there are no networks whose size could be limited", limit)
         if chosen.storage is not None:
             raise ConfigError("is for candidates that are trained; with an evaluator there is one driver", "storage")
         if chosen.executor != "inline":
@@ -127,6 +133,8 @@ def check_search(space: SearchSpace, chosen: Settings) -> list[Genotype]:
         raise ConfigError(f"the space '{space.name}' has no group 'blocks', so it describes no networks", "--space")
     if chosen.inherit and chosen.strategy in CHILDLESS:
         raise ConfigError(f"needs parents: '{chosen.strategy}' has none, 'genetic' has", "--inherit")
+    if chosen.genetic.shrink and chosen.strategy == "genetic" and not chosen.inherit:
+        raise ConfigError("shrink has no effect without --inherit; add that, or take it away", "genetic")
     check_executor(chosen)
     if chosen.storage is None and chosen.study != Settings().study:
         raise ConfigError("is for --storage, which was not given", "--study")

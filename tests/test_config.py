@@ -146,6 +146,7 @@ def test_a_wrong_file_is_told_with_its_line(tmp_path, text, told):
         ({"train_part": 1.5}, "--train-part: input should be less than or equal to 1; found 1.5"),
         ({"max_flops": "lots"}, "--max-flops: a number such as 500000, 500k or 60M is expected; found 'lots'"),
         ({"genetic": {"assist": False, "pool": 9}}, "--genetic: pool has no effect with assist: false; take it away"),
+        ({"sampler": "qmc"}, "--sampler: is for --strategy=optuna, and this is 'genetic'"),
         ({"genetic": {"crossover": 2}}, "--genetic.crossover: input should be less than or equal to 1; found 2"),
     ],
 )

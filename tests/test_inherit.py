@@ -42,6 +42,12 @@ def test_children_go_on_where_their_parents_ended(tmp_path: Path) -> None:
     assert without_seconds(parts / "leaderboard.csv") == without_seconds(tmp_path / "run" / "leaderboard.csv")
 
 
+def test_to_shrink_what_nobody_inherits_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="genetic: shrink has no effect without --inherit"):
+        search(SPACE, strategy="genetic", budget=2, genetic={"shrink": 0.4}, out=tmp_path / "run", **FEW)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("strategy", ["random", "optuna"])
 def test_without_parents_there_is_nothing_to_inherit(strategy: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"--inherit: needs parents: '{strategy}' has none, 'genetic' has"):

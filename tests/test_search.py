@@ -47,8 +47,22 @@ def test_known_genotypes_are_scored_first(tmp_path: Path) -> None:
     result = search(SPACE, evaluate=score, budget=3, seed=1, start_from=(str(tmp_path / "mine.yaml"),))
     assert [(record.genotype, record.operator) for record in result.records[:1]] == [({"x": 4, "kind": "c"}, "known")]
     assert len(result.records) == 3
-    with pytest.raises(ConfigError, match="retrain: with an evaluator nothing is trained"):
-        search(SPACE, evaluate=score, budget=3, retrain=True)
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ({"retrain": True}, "retrain: with an evaluator nothing is trained"),
+        ({"inherit": True}, "inherit: with an evaluator nothing is trained"),
+        ({"max_params": 5}, "max_params: with an evaluator there are no networks"),
+        ({"sampler": "qmc"}, "--sampler: is for --strategy=optuna, and this is 'genetic'"),
+        ({"strategy": "random", "genetic": {"pool": 5}}, "--genetic: is for --strategy=genetic, and this is 'random'"),
+    ],
+)
+def test_what_would_have_no_effect_on_an_evaluator_is_refused(option: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        search(SPACE, evaluate=score, budget=3, **option)
+    assert str(caught.value).startswith(told)
 
 
 def test_rows_hold_what_is_promised_and_are_frozen() -> None:
@@ -86,7 +100,7 @@ def test_table_is_the_leaderboard_best_first() -> None:
     [
         (float("nan"), "the evaluator returned nan"),
         (float("inf"), "the evaluator returned inf"),
-        ("good", "the evaluator returned 'good', which is no number"),
+        ("0.5", "the evaluator returned '0.5', which is no number"),
         (None, "the evaluator returned None, which is no number"),
         (ValueError("not\nhere"), "ValueError: not"),
         (MemoryError(), "MemoryError:"),

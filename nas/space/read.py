@@ -194,5 +194,5 @@ def _named(doc: Document, at: tuple[str, ...], data: Any) -> list[tuple[str, Any
         raise SpaceError(f"'{at[-1]}' is a mapping from names; found {data!r}"[:300], doc.place(*at))
     for key in data:
         if not isinstance(key, str) or not _NAME.match(key):
-            raise SpaceError(f"'{key}' is no name: letters, digits, - and _, a letter first", doc.place(*at, str(key)))
+            raise SpaceError(f"'{key}' is no name: letters a to z, digits, - and _, a letter first", doc.place(*at, str(key)))
     return list(data.items())

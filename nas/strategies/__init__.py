@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import importlib
 
-from nas.config import Settings
+from nas.config import SHIPPED, Settings
 from nas.errors import ConfigError, unknown
 from nas.space import SearchSpace
 from nas.strategies.base import STRATEGIES, Strategy, register_strategy
-
-SHIPPED = ("genetic", "optuna", "random")
 
 
 def make_strategy(name: str, space: SearchSpace, seed: int, settings: Settings) -> Strategy:

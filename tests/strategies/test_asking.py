@@ -218,7 +218,8 @@ def test_a_network_exactly_at_its_limits_is_within():
 
 @pytest.mark.parametrize("strategy", ["genetic", "random"])
 def test_candidates_under_a_tight_limit_keep_it(strategy):
-    chosen = settings(strategy=strategy, max_flops=2_000_000, genetic={"population": 5, "assist": False})
+    own = {"genetic": {"population": 5, "assist": False}} if strategy == "genetic" else {}
+    chosen = settings(strategy=strategy, max_flops=2_000_000, **own)
     asking = Asking(CONNECTED, make_strategy(strategy, CONNECTED, 1, chosen), chosen, express_small)
     records = []
     for number in range(15):
