@@ -213,8 +213,8 @@ def settings(
     except ValidationError as problem:
         raise ConfigError(*_first(problem, doc, given)) from None
     for name, strategy in READ_BY.items():  # a file may be shared by several strategies, an option is for this search
-        other = found.strategy in SHIPPED and found.strategy != strategy
-        if name in given and other and getattr(found, name) != Settings.model_fields[name].default:
+        ignored = name in given and found.strategy in SHIPPED and found.strategy != strategy
+        if ignored and getattr(found, name) != Settings.model_fields[name].default:
             raise ConfigError(f"is for --strategy={strategy}, and this is '{found.strategy}'", f"--{name}")
     return found
 

@@ -92,6 +92,8 @@ def search(
     chosen = with_whole_paths(chosen)
     read = read_space(chosen.space if space is None or named else space)
     chosen = chosen.model_copy(update={"space": read.name}) if not named else chosen
+    if chosen.genetic.shrink and chosen.strategy == "genetic" and not chosen.inherit:
+        raise ConfigError("shrink has no effect without --inherit; add that, or take it away", "genetic")
     if evaluate is not None:
         if chosen.retrain:
             raise ConfigError("with an evaluator nothing is trained, so nothing can be retrained", "retrain")
@@ -99,6 +101,8 @@ def search(
             raise ConfigError("with an evaluator nothing is trained, so there is nothing to log", "tensorboard")
         if chosen.inherit:
             raise ConfigError("with an evaluator nothing is trained, so there are no weights to inherit", "inherit")
+        if chosen.objective != Settings().objective:
+            raise ConfigError("with an evaluator its own score counts, the higher the better", "objective")
         limit = next((name for name in LIMITS if options.get(name) is not None), None)
         if limit is not None:
             raise ConfigError("with an evaluator there are no networks whose size could be limited", limit)
@@ -133,8 +137,6 @@ def check_search(space: SearchSpace, chosen: Settings) -> list[Genotype]:
         raise ConfigError(f"the space '{space.name}' has no group 'blocks', so it describes no networks", "--space")
     if chosen.inherit and chosen.strategy in CHILDLESS:
         raise ConfigError(f"needs parents: '{chosen.strategy}' has none, 'genetic' has", "--inherit")
-    if chosen.genetic.shrink and chosen.strategy == "genetic" and not chosen.inherit:
-        raise ConfigError("shrink has no effect without --inherit; add that, or take it away", "genetic")
     check_executor(chosen)
     if chosen.storage is None and chosen.study != Settings().study:
         raise ConfigError("is for --storage, which was not given", "--study")

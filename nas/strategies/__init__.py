@@ -18,7 +18,7 @@ def make_strategy(name: str, space: SearchSpace, seed: int, settings: Settings) 
     if name in SHIPPED:
         importlib.import_module(f"nas.strategies.{name}")
     elif name not in STRATEGIES:
-        raise ConfigError(unknown("strategy", name, [*SHIPPED, *STRATEGIES.names()]), "--strategy")
+        raise ConfigError(unknown("strategy", name, dict.fromkeys([*SHIPPED, *STRATEGIES.names()])), "--strategy")
     return STRATEGIES[name](space, seed, settings)
 
 
