@@ -216,6 +216,10 @@ def settings(
         ignored = name in given and found.strategy in SHIPPED and found.strategy != strategy
         if ignored and getattr(found, name) != Settings.model_fields[name].default:
             raise ConfigError(f"is for --strategy={strategy}, and this is '{found.strategy}'", f"--{name}")
+    # Of a run that goes on, whose settings are below, nothing is refused afterwards.
+    if found.genetic.shrink and found.strategy == "genetic" and not found.inherit and "genetic" in {*given, *doc.data}:
+        place = "--genetic" if "genetic" in given else f"{doc.place('genetic', 'shrink')}: genetic"
+        raise ConfigError("shrink has no effect without --inherit; add that, or take it away", place)
     return found
 
 

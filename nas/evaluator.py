@@ -103,8 +103,10 @@ def evaluated(evaluate: Evaluate, candidate: Candidate, heard: Callable[[Progres
 
     value = evaluate(candidate.genotype, report)
     try:
-        number = float("" if isinstance(value, str | bytes) else value)
+        number = None if isinstance(value, str | bytes) else float(value)
     except (TypeError, ValueError):
+        number = None
+    if number is None:
         return Infeasible(f"the evaluator returned {value!r}, which is no number"[:300])
     if not math.isfinite(number):
         return Infeasible(f"the evaluator returned {number}")

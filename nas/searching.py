@@ -92,8 +92,6 @@ def search(
     chosen = with_whole_paths(chosen)
     read = read_space(chosen.space if space is None or named else space)
     chosen = chosen.model_copy(update={"space": read.name}) if not named else chosen
-    if chosen.genetic.shrink and chosen.strategy == "genetic" and not chosen.inherit:
-        raise ConfigError("shrink has no effect without --inherit; add that, or take it away", "genetic")
     if evaluate is not None:
         if chosen.retrain:
             raise ConfigError("with an evaluator nothing is trained, so nothing can be retrained", "retrain")

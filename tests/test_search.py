@@ -55,7 +55,7 @@ def test_known_genotypes_are_scored_first(tmp_path: Path) -> None:
         ({"retrain": True}, "retrain: with an evaluator nothing is trained"),
         ({"inherit": True}, "inherit: with an evaluator nothing is trained"),
         ({"objective": "loss"}, "objective: with an evaluator its own score counts"),
-        ({"genetic": {"shrink": 0.5}}, "genetic: shrink has no effect without --inherit"),
+        ({"genetic": {"shrink": 0.5}}, "--genetic: shrink has no effect without --inherit"),
         ({"max_params": 5}, "max_params: with an evaluator there are no networks"),
         ({"sampler": "qmc"}, "--sampler: is for --strategy=optuna, and this is 'genetic'"),
         ({"strategy": "random", "genetic": {"pool": 5}}, "--genetic: is for --strategy=genetic, and this is 'random'"),

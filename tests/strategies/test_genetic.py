@@ -254,7 +254,6 @@ def test_assisted_a_value_with_which_all_have_failed_is_left(sized):
 def test_assisted_the_first_ten_are_random_and_then_a_tenth_of_the_pool():
     assert {assisted(seed=seed).propose(population(9), 9).operator for seed in range(20)} == {"random"}
     assert all(assisted(seed=seed).propose(population(10), 10).operator.endswith(", chosen") for seed in range(20))
-    # The best of all is far from where all others are: without random draws no child would be far from the best ten.
     drawn = [assisted(seed=seed, pool=10).propose(population(10), 10).operator for seed in range(60)]
     assert 0 < drawn.count("random, chosen") < 40
 
