@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nas.config import OF_RAY, Settings
 from nas.csvtext import csv_text
 from nas.errors import InputError
 from nas.final import label
@@ -29,6 +30,7 @@ COLUMNS = (
     "minutes",
 )
 MARKS = (1, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)  # candidates after which runs are compared
+UNTOLD = ("strategy", "dataset", "objective", "workers", "threads", "keep", "data_dir", *OF_RAY)  # in the row, or of a machine
 CURVE = ("run", "candidates", "minutes", "score", "best_so_far")
 
 
@@ -37,6 +39,7 @@ class Compared:
     """A run's row, and its curve: candidates done, minutes of search, score of the last, best so far."""
 
     row: dict[str, str]
+    settings: dict[str, str]  # what was asked for, but for what the row or a machine says
     done: int  # candidates that have ended, those without a score included
     curve: tuple[tuple[int, float, float, float], ...]
 
@@ -72,7 +75,7 @@ def _compared(told: Told) -> Compared:
         "run": str(told.run.folder),
         "strategy": str(told.facts["settings"]["strategy"]),
         "data": str((told.facts.get("data") or {}).get("name") or told.space.name),
-        "objective": str(told.facts["settings"].get("objective", "accuracy")),
+        "objective": str(told.facts.get("evaluator") or told.facts["settings"].get("objective", "accuracy")),
         "candidates": str(len(told.records)),
         "trained": str(sum(record.state == "trained" for record in told.records)),
         "best_score": f"{top.value:.4f}" if top is not None else "",
@@ -80,7 +83,16 @@ def _compared(told: Told) -> Compared:
         "parameters": f"{top.parameters:,}" if top is not None and top.parameters is not None else "",
         "minutes": f"{max(ended.values(), default=0) / 60:.1f}",
     }
-    return Compared(row, len(done), tuple(curve))
+    return Compared(row, _settings(told), len(done), tuple(curve))
+
+
+def _settings(told: Told) -> dict[str, str]:
+    """Setting → value, with those of a later version at what they were before there was such a setting: their defaults."""
+    asked = {**Settings().model_dump(mode="json"), **told.facts["settings"]}
+    asked["space"] = f"{told.space.name} ({told.space.digest})"  # a name may be that of a file which has changed
+    if isinstance(asked["genetic"], dict):
+        asked |= {f"genetic.{name}": value for name, value in asked.pop("genetic").items()}
+    return {name: str(value) for name, value in asked.items() if name not in UNTOLD}
 
 
 def lines(found: Sequence[Compared]) -> Iterator[str]:
@@ -89,6 +101,14 @@ def lines(found: Sequence[Compared]) -> Iterator[str]:
     for name in ("data", "objective"):
         if len({each.row[name] for each in found}) > 1:
             yield f"of different {'data' if name == 'data' else 'objectives'}: their scores are no measure of each other"
+    names = dict.fromkeys(name for each in found for name in each.settings)
+    differing = [name for name in names if len({each.settings.get(name) for each in found}) > 1]
+    if differing:
+        yield ""
+        yield "settings in which they differ:"
+        yield from _aligned(
+            [["run", *differing], *([each.row["run"], *(each.settings.get(name, "") for name in differing)] for each in found)]
+        )
     most = max((each.done for each in found if each.curve), default=0)
     if most:
         marks = [*(mark for mark in MARKS if mark < most), most]

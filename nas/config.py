@@ -243,6 +243,9 @@ def _first(problem: ValidationError, doc: Document, given: dict[str, Any]) -> tu
     name = ".".join(path)
     if error["type"] == "extra_forbidden":
         message = unknown("setting", path[-1], (GeneticSettings if len(path) > 1 else Settings).model_fields)
+    elif error["type"] == "model_type":
+        found = "nothing" if error["input"] is None else repr(error["input"])
+        message = f"settings by their names are expected under it; found {found}"
     else:
         message = f"{error['msg'].removeprefix('Value error, ')}; found {error['input']!r}"
     if path[0] in given:

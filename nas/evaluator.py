@@ -5,6 +5,7 @@ The loop, the ledger and the strategies are those of a search on pictures; this 
 
 from __future__ import annotations
 
+import inspect
 import math
 import time
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import TypeAlias
 from nas.changes import space_changes
 from nas.config import CHANGEABLE, Settings, settings
 from nas.driving import deadline_of, drive
-from nas.errors import RunError
+from nas.errors import ConfigError, RunError
 from nas.jobs import limits_of
 from nas.known import known
 from nas.ledger import Ledger
@@ -40,7 +41,9 @@ is not asked after the last, where `epochs=` says how many there are.
 
 
 def search_with(evaluate: Evaluate, space: SearchSpace, chosen: Settings, out: str | Path | None, view: View) -> Result:
-    """A search in which a user's function scores genotypes; in memory unless `out` names a folder."""
+    """A search in which a user's function scores genotypes; in memory unless `out` names a folder. Raises ConfigError if that
+    is nothing which can be called so."""
+    _check(evaluate)
     deadline = deadline_of(chosen.time, time.monotonic())
     strategy = make_strategy(chosen.strategy, space, chosen.seed, chosen)
     run = _run_folder(space, chosen, out) if out is not None else None
@@ -64,6 +67,16 @@ def search_with(evaluate: Evaluate, space: SearchSpace, chosen: Settings, out: s
     finally:
         if run is not None:
             run.unlock()
+
+
+def _check(evaluate: Evaluate) -> None:
+    """One that cannot be called as it will be would fail with every candidate."""
+    try:
+        inspect.signature(evaluate).bind({}, None)
+    except TypeError as problem:
+        raise ConfigError(f"is called as function(genotype, report), and does not take that: {problem}", "evaluate") from None
+    except ValueError:  # some of those written in C do not say what they take
+        return
 
 
 def _run_folder(space: SearchSpace, chosen: Settings, out: str | Path) -> Run:

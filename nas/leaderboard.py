@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import json
 import re
 import shlex
 from collections.abc import Callable, Sequence
@@ -61,6 +62,7 @@ COLUMNS = (
     "curve",
     "score",
     *LATER_RECIPE_COLUMNS,
+    "genotype",
 )
 _ORDER = {"trained": 0, "stopped": 1, "running": 2, "interrupted": 2, "infeasible": 3}
 
@@ -77,7 +79,7 @@ def rows(records: Sequence[Record]) -> list[Row]:
             "number": record.number,
             "state": record.state,
             "reason": record.reason,
-            "val_accuracy": _validation_accuracy(record),
+            "val_accuracy": record.metrics.get("val_accuracy", ""),  # none of an evaluator, or without validation pictures
             "val_loss": record.metrics.get("val_loss", ""),
             "train_accuracy": record.metrics.get("train_accuracy", ""),
             "epochs": record.epochs,
@@ -91,6 +93,7 @@ def rows(records: Sequence[Record]) -> list[Row]:
             "architecture": record.architecture,
             "curve": " ".join(f"{value:g}" for value in record.curve),
             "score": _blank(record.value),
+            "genotype": json.dumps(record.genotype, ensure_ascii=False),
         }
         row |= {column: record.recipe.get(column, "") for column in RECIPE}
         found.append({column: row[column] for column in COLUMNS})
@@ -104,13 +107,6 @@ def _key(record: Record) -> tuple[int, float, float, int]:
 def _order(state: str, epochs: int, value: Any, number: int) -> tuple[int, float, float, int]:
     reached = epochs if state != "trained" else 0
     return (_ORDER.get(state, len(_ORDER)), -reached, -(value if value not in (None, "") else -1e300), number)
-
-
-def _validation_accuracy(record: Record) -> Any:
-    """Of somebody's own evaluator it is the score; of a training without validation there is none."""
-    if record.value is None:
-        return ""
-    return record.metrics.get("val_accuracy", "" if record.metrics else record.value)
 
 
 def _blank(value: Any) -> Any:
@@ -158,7 +154,7 @@ def read_csv(file: Path) -> list[Row]:
 
 
 LONGEST_INT = 20  # digits; of more, a number is a float
-_TEXT = ("reason", "operator", "parents", "digest", "architecture", "curve")
+_TEXT = ("reason", "operator", "parents", "digest", "architecture", "curve", "genotype")
 
 
 def _number(text: str | None) -> Any:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nas.messages import Candidate, Metrics, Record
 
 SHOWN = ("rank", "number", "state", "val_accuracy", "epochs", "curve", "parameters", "seconds", "architecture")
+INSTEAD = {"val_accuracy": "score", "architecture": "genotype"}  # where none is a network
 GIVE_WAY = ("seconds", "curve", "epochs", "parameters", "state")  # the first of these first
 LEAST = 20  # characters of the last column, while others can give way
 
@@ -27,7 +28,9 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     if not rows:
         return "no candidate to show"
     shown = list(SHOWN)
-    if any(row["score"] != row["val_accuracy"] for row in rows):  # the objective is another, and the order by it
+    if not any(row["architecture"] for row in rows):  # somebody's own evaluator scored them, and none is a network
+        shown = [INSTEAD.get(name, name) for name in shown if name != "parameters"]
+    elif any(row["score"] != row["val_accuracy"] for row in rows):  # the objective is another, and the order by it
         shown.insert(shown.index("val_accuracy"), "score")
     if all(" " not in str(row["curve"]) for row in rows):  # nothing but single points
         shown.remove("curve")
@@ -70,7 +73,7 @@ def _cell(name: str, row: dict[str, Any]) -> str:
         with contextlib.suppress(ValueError):  # of a damaged file it may be any text
             return sparkline([float(each) for each in str(value).split()], 8)
         return "?"
-    if name == "architecture":
+    if name in ("architecture", "genotype"):
         return printable(" ".join(f"{value} ({row['reason']})".split())) if row["reason"] else printable(str(value))
     if isinstance(value, str):
         return printable(value)

@@ -46,17 +46,29 @@ def test_curves_are_the_best_so_far(runs: list[Path], tmp_path: Path) -> None:
 
 
 def test_table_compares_after_equal_numbers(runs: list[Path]) -> None:
-    text = "\n".join(lines(compare(runs)))
-    (marks,) = [line.split() for line in text.splitlines() if line.startswith("run") and "20" in line]
-    assert marks == ["run", "1", "5", "10", "20", "30"]
-    (short,) = [line for line in text.splitlines() if line.startswith(str(runs[0])) and " toy " not in line]
+    text = list(lines(compare(runs)))
+    marks, short, _ = text[text.index("best so far after so many candidates:") + 1 :]
+    assert marks.split() == ["run", "1", "5", "10", "20", "30"]
     assert len(short.split()) == 4, "the shorter one has no score after 20 and 30"
-    assert "of different" not in text
+    assert "of different" not in "".join(text)
+
+
+def test_settings_in_which_they_differ_are_named(runs: list[Path], tmp_path: Path) -> None:
+    text = list(lines(compare(runs)))
+    place = text.index("settings in which they differ:")
+    assert [line.split()[1:] for line in text[place + 1 : place + 4]] == [["budget"], ["12"], ["30"]]
+    other = Run(shutil.copytree(runs[0], tmp_path / "other"))
+    assert "settings in which they differ:" not in lines(compare([runs[0], other.folder]))
+    changed = other.settings.read_text().replace("pool: 40", "pool: 20").replace("seed: 1\n", "seed: 7\n")
+    other.settings.write_text(changed)
+    text = list(lines(compare([runs[0], other.folder])))
+    place = text.index("settings in which they differ:")
+    assert [line.split()[1:] for line in text[place + 1 : place + 4]] == [["seed", "genetic.pool"], ["1", "40"], ["7", "20"]]
 
 
 def test_runs_whose_scores_are_no_measure_of_each_other_are_told(runs: list[Path], tmp_path: Path) -> None:
     other = Run(shutil.copytree(runs[0], tmp_path / "other"))
-    other.settings.write_text(other.settings.read_text().replace("objective: accuracy", "objective: f1"))
+    other.settings.write_text(other.settings.read_text().replace("evaluator: <lambda>", "evaluator: another"))
     assert "of different objectives: their scores are no measure of each other" in lines(compare([runs[1], other.folder]))
 
 

@@ -1,6 +1,7 @@
 """The leaderboard: its order, its CSV as pandas and as we read it, and the conditions and sortings that a user types."""
 
 import io
+import json
 
 import pandas
 import pytest
@@ -102,6 +103,19 @@ def test_the_table_shows_the_score_where_it_is_not_the_accuracy(file):
     rows = read_csv(file)
     assert "score" not in table(rows).splitlines()[0]
     assert "score  val_accuracy" in table([{**row, "score": 0.25} for row in rows]).splitlines()[0]
+
+
+def test_of_an_evaluator_the_table_shows_score_and_genotype(tmp_path):
+    genotypes = [{"x": 0.5, "blocks": [{"kind": 'dünn, "quoted"'}]}, {"x": 0.25, "blocks": []}]
+    file = tmp_path / "leaderboard.csv"
+    found = [Record(number, genotype, "trained", value=number / 4) for number, genotype in enumerate(genotypes)]
+    file.write_text(to_csv(found), encoding="utf-8")
+    again = read_csv(file)
+    assert [json.loads(row["genotype"]) for row in again] == genotypes[::-1]
+    assert [(row["val_accuracy"], row["score"]) for row in again] == [("", 0.25), ("", 0)]
+    head, first, _ = table(again).splitlines()
+    assert head.split() == ["rank", "number", "state", "score", "epochs", "seconds", "genotype"]
+    assert '{"x": 0.25, "blocks": []}' in first
 
 
 @pytest.mark.parametrize("columns", [160, 80, 60, 45])

@@ -16,7 +16,7 @@ import yaml
 from nas.errors import ConfigError, RunError, RunFailed
 from nas.resuming import resume
 from nas.searching import search
-from nas.view import Silent
+from nas.view import Plain, Silent
 from tests.helpers import SMALL_SEARCH, class_folder, python, without_seconds
 
 SPACE: dict[str, Any] = {
@@ -122,6 +122,26 @@ def test_what_is_no_number_is_an_infeasible_row(answer: Any, reason: str) -> Non
     assert {(record.state, record.value, record.reason.strip()) for record in bad} == {("infeasible", None, reason)}
     assert all(record.state == "trained" for record in result.records if record not in bad)
     assert [row for row in result.to_pandas()["state"]][-len(bad) :] == ["infeasible"] * len(bad)
+
+
+@pytest.mark.parametrize(
+    ("function", "told"),
+    [
+        (lambda genotype: 1.0, "does not take that: too many positional arguments"),
+        (lambda genotype, report, more: 1.0, "does not take that: missing a required argument: 'more'"),
+        (3, "does not take that: 3 is not a callable object"),
+    ],
+)
+def test_evaluator_that_can_never_be_called_is_told_at_once(function: Any, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        search(SPACE, evaluate=function, budget=4)
+
+
+def test_a_search_that_never_came_to_its_strategy_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    for budget in (4, 12):
+        search(SPACE, evaluate=lambda genes, _: genes["x"], budget=budget, view=Plain())
+    said = [line for line in capsys.readouterr().out.splitlines() if "random" in line and "drawn" in line]
+    assert said == ["all 4 candidates were drawn at random: 'genetic' needs some to learn from before it proposes its own"]
 
 
 def test_run_without_a_single_good_candidate_fails() -> None:
