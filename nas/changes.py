@@ -1,4 +1,4 @@
-"""What has changed since a run began: its space, its data, its libraries. In words, for who wants to go on with it."""
+"""What has changed, in words: since a run began its space, its data, its libraries; from a parent to its child the genes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from nas.messages import DataCard
+from nas.space import Genotype
+from nas.space.space import flatten
 
 SHOWN = 5  # differences named in a message
 
@@ -15,6 +17,11 @@ def space_changes(then: Any, now: Any) -> str:
     found = list(_differences("", then, now))
     more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return "; ".join(found[:SHOWN]) + more
+
+
+def gene_changes(parent: Genotype, child: Genotype) -> str:
+    """The genes in which a child is not its parent; empty if there is none."""
+    return space_changes(flatten(parent), flatten(child))
 
 
 def _differences(path: str, then: Any, now: Any) -> Iterator[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from nas.searching import search
 from tests.helpers import as_options, class_folder, nas, without_seconds
 
 VERBS = ["search", "resume", "leaderboard", "show", "predict", "evaluate", "export", "datasets", "spaces"]
@@ -86,6 +87,22 @@ def test_show_prints_layers_recipe_and_curve(small_run: Path, tmp_path: Path) ->
     assert found.stdout.count("  epoch ") == int(best["epochs"])
     counted = sum(int(match.replace(",", "")) for match in re.findall(r"^\w+ +[\d×]+ +([\d,]+)  ", found.stdout, re.M))
     assert counted == int(best["parameters"])
+
+
+def test_show_names_the_genes_in_which_a_child_is_not_its_parent(tmp_path: Path) -> None:
+    space = {"name": "toy", "genes": {"x": {"range": [0, 99]}, "y": {"choice": ["a", "b"]}}}
+    run = tmp_path / "run"
+    result = search(space, evaluate=lambda genes, _: genes["x"], budget=14, seed=1, out=run)
+    child = next(record for record in result.records if len(record.parents) == 1)
+    parent = result.records[child.parents[0]]
+    differing = [
+        f"{name} was {parent.genotype[name]}, is {child.genotype[name]}"
+        for name in ("x", "y")
+        if parent.genotype[name] != child.genotype[name]
+    ]
+    found = nas("show", run, child.number, cwd=tmp_path)
+    assert f"\nfrom #{parent.number}: {'; '.join(differing)}\n" in found.stdout
+    assert "\nfrom #" not in nas("show", run, 0, cwd=tmp_path).stdout
 
 
 def test_spaces_are_listed_and_shown(tmp_path: Path) -> None:

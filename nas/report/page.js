@@ -83,6 +83,7 @@ function choose(number) {
       parents.append(link, "  ");
     });
     add("parents", parents);
+    add(`from #${row.parents[0]}`, row.changed);
   }
   add("network", row.architecture);
   add("genes", row.genes);

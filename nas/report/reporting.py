@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nas import plugins
+from nas.changes import gene_changes
 from nas.config import Settings, settings
 from nas.errors import NasError, RunError, first_line
 from nas.final import Final, read_final
@@ -291,5 +292,7 @@ def _rows(told: Told) -> list[dict[str, Any]]:
         shared = {name: row[name] for name in ("rank", "number", "state", "reason", "epochs", "operator", "architecture")}
         costs = {"parameters": record.parameters, "flops": record.flops, "seconds": round(record.seconds, 1)}
         score = round(record.value, 5) if record.value is not None else None
-        found.append({**shared, **costs, "score": score, "parents": list(record.parents), "genes": genes})
+        parents = list(record.parents)
+        changed = gene_changes(told.records[parents[0]].genotype, record.genotype) if parents else ""
+        found.append({**shared, **costs, "score": score, "parents": parents, "changed": changed, "genes": genes})
     return found

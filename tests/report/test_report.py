@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nas.changes import gene_changes
 from nas.errors import RunError
 from nas.explain import data_url
 from nas.leaderboard import read_csv
@@ -124,6 +125,11 @@ def test_candidates_are_shown_when_they_are_clicked(page: Any, hostile: Path) ->
     assert words.startswith(f"#{child['number']}: {child['state']}")
     assert child["operator"] in words
     parent = str(child["parents"]).split()[0]
+    first = next(row for row in rows if str(row["number"]) == parent)
+    changes = gene_changes(json.loads(first["genotype"]), json.loads(child["genotype"]))
+    assert f"from #{parent}" in words
+    assert changes
+    assert changes in words
     page.click(f"#chosen a:text-is('#{parent}')")
     assert page.inner_text("#chosen").startswith(f"#{parent}: ")
 
