@@ -20,6 +20,9 @@ When: TypeAlias = Mapping[str, tuple[Value, ...]]
 """A condition: gene → the values under which the gene that has the condition is active. All entries must hold."""
 
 
+MOVES = (1 / 10, 1 / 40)  # parts of a range by which a number moves: to search far away, and around what is good
+
+
 def same(a: object, b: object) -> bool:
     """Equality that keeps `1`, `1.0` and `true` apart, which Python's `==` does not."""
     return type(a) is type(b) and a == b
@@ -133,17 +136,16 @@ class Range:
         return last if self.integer else min(round(last, 12), self.high)
 
     def neighbours(self, value: Value) -> list[Value]:
-        """A step down and up; without steps, a tenth of the (logarithmic) range down and up."""
-        number = float(value)
-        if self.log:
-            factor = (self.high / self.low) ** 0.1
-            near = [number / factor, number * factor]
-        else:
-            step = self.step or (1 if self.integer else (self.high - self.low) / 10)
-            near = [number - step, number + step]
+        """Down and up: by parts of the (logarithmic) range, a large and a small one, and by one step where there are steps."""
+        number, width = float(value), self.high - self.low
+        near: list[float] = []
+        for part in MOVES:
+            factor = (self.high / self.low) ** part if self.log else 1.0
+            near += [number / factor, number * factor] if self.log else [number - part * width, number + part * width]
+        if self.integer or self.step is not None:  # a part of the range may round back to where it began
+            step = self.step or 1
+            near += [number - step, number + step]
         values = [self.canonical(each) for each in near]
-        if self.integer and self.log:  # a tenth of the range may round back to where it began
-            values += [self.canonical(number - 1), self.canonical(number + 1)]
         return [each for index, each in enumerate(values) if not same(each, value) and each not in values[:index]]
 
     def count(self) -> int | None:
