@@ -13,6 +13,7 @@ import argparse
 import itertools
 import math
 import random
+import re
 import statistics
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -63,6 +64,10 @@ def main() -> None:
     parser.add_argument("--seeds", default="1000:1020", help="first:end")
     parser.add_argument("--budget", type=int, default=100)
     options = parser.parse_args()
+    if not re.fullmatch(r"\d+:\d+", options.seeds):
+        parser.error("--seeds: two numbers are expected, such as 1000:1020")
+    if options.budget < SHOWN[0]:
+        parser.error(f"--budget: at least {SHOWN[0]} are expected")
     ways, (first, end) = options.strategies.split(","), map(int, options.seeds.split(":"))
     unknown = [way for way in ways if way not in WAYS]
     if unknown:

@@ -63,6 +63,8 @@ def main() -> None:
             genotype = canonical_json(each.genotype)
             append(options.keep, COLUMNS, (space.name, genotype, each.parameters, each.flops, each.score))
         return
+    if len(found) < 5:
+        sys.exit(f"{options.source}: {len(found)} candidates of networks were trained; some more are needed")
     if not 1 < options.begin <= len(found) - 3:
         sys.exit(f"--begin: of {len(found)} trained candidates from 2 to {len(found) - 3} can be the first ones")
     rng = np.random.default_rng(0)

@@ -35,7 +35,7 @@ def _differences(path: str, then: Any, now: Any) -> Iterator[str]:
             else:
                 yield from _differences(inner, then[key], now[key])
     elif then != now or type(then) is not type(now):
-        yield f"{path} was {then}, is {now}"
+        yield f"{path} was {then!r}, is {now!r}" if str(then) == str(now) else f"{path} was {then}, is {now}"
 
 
 def data_changes(then: dict[str, Any], now: DataCard) -> str:

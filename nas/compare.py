@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nas.config import OF_RAY, Settings
 from nas.csvtext import csv_text
-from nas.errors import InputError
+from nas.errors import InputError, as_score
 from nas.final import label
 from nas.report import facts
 from nas.report.reporting import Told, read
@@ -30,18 +30,19 @@ COLUMNS = (
     "minutes",
 )
 MARKS = (1, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)  # candidates after which runs are compared
+STYLES = ("-.", "-", "--", ":")
 UNTOLD = ("strategy", "dataset", "objective", "workers", "threads", "keep", "data_dir", *OF_RAY)  # in the row, or of a machine
-CURVE = ("run", "candidates", "minutes", "score", "best_so_far")
+CURVE = ("run", "candidates", "minutes", "score", "best_so_far", "number")
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A run's row, and its curve: candidates done, minutes of search, score of the last, best so far."""
+    """A run's row, and its curve: candidates done, minutes of search, score of the last, best so far, its number."""
 
     row: dict[str, str]
     settings: dict[str, str]  # what was asked for, but for what the row or a machine says
     done: int  # candidates that have ended, those without a score included
-    curve: tuple[tuple[int, float, float, float], ...]
+    curve: tuple[tuple[int, float, float, float, int], ...]
 
 
 def compare(folders: Sequence[str | Path], out: str | Path | None = None) -> list[Compared]:
@@ -69,7 +70,7 @@ def _compared(told: Told) -> Compared:
         if record.number in known:
             score = float(record.value or 0)
             best = max(best, score)
-            curve.append((place, round(ended[record.number] / 60, 3), round(score, 6), round(best, 6)))
+            curve.append((place, round(ended[record.number] / 60, 3), score, best, record.number))
     final, top = told.final, best_of(told.records)
     row = {
         "run": str(told.run.folder),
@@ -78,7 +79,7 @@ def _compared(told: Told) -> Compared:
         "objective": str(told.facts.get("evaluator") or told.facts["settings"].get("objective", "accuracy")),
         "candidates": str(len(told.records)),
         "trained": str(sum(record.state == "trained" for record in told.records)),
-        "best_score": f"{top.value:.4f}" if top is not None else "",
+        "best_score": as_score(top.value) if top is not None and top.value is not None else "",
         "test_accuracy": f"{float(final.accuracy['value']):.4f}" if final is not None else "",
         "parameters": f"{top.parameters:,}" if top is not None and top.parameters is not None else "",
         "minutes": f"{max(ended.values(), default=0) / 60:.1f}",
@@ -111,14 +112,14 @@ def lines(found: Sequence[Compared]) -> Iterator[str]:
         )
     most = max((each.done for each in found if each.curve), default=0)
     if most:
-        marks = [*(mark for mark in MARKS if mark < most), most]
+        marks = sorted({*(mark for mark in MARKS if mark < most), *(each.done for each in found if each.curve)})
         yield ""
         yield "best so far after so many candidates:"
         rows = []
         for each in found:
             tops = [max((point[3] for point in each.curve if point[0] <= mark), default=None) for mark in marks]
             shown = zip(marks, tops, strict=True)
-            scores = [f"{top:.4f}" if top is not None and mark <= each.done else "" for mark, top in shown]
+            scores = [as_score(top) if top is not None and mark <= each.done else "" for mark, top in shown]
             rows.append([each.row["run"], *scores])
         yield from _aligned([["run", *map(str, marks)], *rows])
 
@@ -144,10 +145,11 @@ def _png(found: Sequence[Compared]) -> bytes:
     left, right = drawing.subplots(1, 2, sharey=True)
     for place, each in enumerate(found, start=1):
         if each.curve:
-            counts, minutes, _, best = zip(*each.curve, strict=True)
+            counts, minutes, _, best, _ = zip(*each.curve, strict=True)
             for axes, x in ((left, counts), (right, minutes)):
                 name = label(each.row["run"].lstrip("_"), f"run {place}", 40).replace("$", r"\$")
-                axes.step(x, best, where="post", label=name, marker="o" if len(x) == 1 else None)
+                style = STYLES[place % len(STYLES)]  # searches with one seed may begin alike, and lines hide each other
+                axes.step(x, best, where="post", label=name, linestyle=style, marker="o" if len(x) == 1 else None)
     left.set_xlabel("candidates")
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
     right.set_xlabel("minutes, pauses left out")

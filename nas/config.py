@@ -202,8 +202,11 @@ def settings(
         for key in source:
             if key == GENOTYPE and names:  # of a known network; `known.py` reads it
                 continue
+            place = doc.place(key) if names else None
+            if key in GeneticSettings.model_fields:
+                raise ConfigError(f"'{key}' is a setting of the genetic strategy, and stands under 'genetic:'", place)
             if key not in Settings.model_fields:
-                raise ConfigError(unknown("setting", key, Settings.model_fields), doc.place(key) if names else None)
+                raise ConfigError(unknown("setting", key, Settings.model_fields), place)
     for one, other in SAME.items():
         if given.keys() >= {one, other}:
             raise ConfigError(f"says the same as --{one.replace('_', '-')}; give one of them", f"--{other.replace('_', '-')}")

@@ -20,6 +20,8 @@ from optuna.trial import Trial
 from nas.space import Gene, Genotype, Ordered, Range, SearchSpace, Value
 from nas.space.space import flatten
 
+MOST_STEPS = 1e6  # between 0 and the larger end; of more, Optuna's test whether a number is on a step fails by rounding
+
 
 def distribution(gene: Gene) -> BaseDistribution:
     """Ordered genes become indices, so that a sampler knows which values are near."""
@@ -28,7 +30,7 @@ def distribution(gene: Gene) -> BaseDistribution:
     if isinstance(gene, Range):
         if gene.integer:
             return IntDistribution(int(gene.low), int(gene.last), log=gene.log, step=int(gene.step or 1))
-        return FloatDistribution(gene.low, gene.last, log=gene.log, step=gene.step)
+        return FloatDistribution(gene.low, gene.last, log=gene.log, step=_step(gene))
     return CategoricalDistribution([_label(gene, index) for index in range(len(gene.values))])
 
 
@@ -57,7 +59,12 @@ def suggest(trial: Trial, path: str, gene: Gene) -> Value:
     if gene.integer:
         step = int(gene.step or 1)
         return from_parameter(gene, trial.suggest_int(path, int(gene.low), int(gene.last), step=step, log=gene.log))
-    return from_parameter(gene, trial.suggest_float(path, gene.low, gene.last, step=gene.step, log=gene.log))
+    return from_parameter(gene, trial.suggest_float(path, gene.low, gene.last, step=_step(gene), log=gene.log))
+
+
+def _step(gene: Range) -> float | None:
+    """The step of a range of real numbers, if Optuna can have it; else what is drawn is rounded to a step."""
+    return gene.step if gene.step and max(abs(gene.low), abs(gene.high)) / gene.step < MOST_STEPS else None
 
 
 def _label(gene: Any, index: int) -> str:

@@ -73,8 +73,8 @@ def drive(
     if records and chosen.strategy != "random" and all(record.operator == "random" for record in records):
         drawn = f"all {len(records)} candidates were" if len(records) > 1 else "the one candidate was"
         view.note(f"{drawn} drawn at random: '{chosen.strategy}' needs some to learn from before it proposes its own")
-    if driver.ended == "time" and run is not None and all(record.value is None for record in records):
-        hint = f"nothing is lost; give it more: {again} --time …" if isinstance(function, str) else "nothing is lost"
+    if driver.ended == "time" and all(record.value is None for record in records):
+        hint = f"nothing is lost; give it more: {again} --time …" if isinstance(function, str) else "give it more"
         raise TimeOver(f"the time was over before any candidate had been trained for an epoch; {hint}")
     if records and all(record.state == "infeasible" for record in records):
         where = f"; see {run.log}" if run else ""

@@ -112,6 +112,11 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def as_score(score: float) -> str:
+    """A score as accuracies are written, with four decimals; one of another size, of somebody's own, with four digits."""
+    return f"{score:.4f}" if score == 0 or 1e-3 <= abs(score) < 1e5 else f"{score:.4g}"
+
+
 def to_install(extra: str) -> str:
     """How to get what an extra brings. Not by the name `nas[…]` alone: on PyPI that is another project."""
     return f"in the folder of nas's source, pip install -e '.[{extra}]'"

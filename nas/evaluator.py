@@ -8,10 +8,10 @@ from __future__ import annotations
 import inspect
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from nas.changes import space_changes
 from nas.config import CHANGEABLE, Settings, settings
@@ -40,13 +40,43 @@ is not asked after the last, where `epochs=` says how many there are.
 """
 
 
+READ = (
+    *("strategy", "sampler", "genetic", "budget", "time", "space", "seed", "start_from", "plugin"),
+    *("epochs", "pruner", "trial_time", "trial_memory", "executor", "workers", "threads"),
+)
+"""Settings that a search with an evaluator reads."""
+
+INSTEAD = {
+    "retrain": "nothing is trained, so nothing can be retrained",
+    "tensorboard": "nothing is trained, so there is nothing to log",
+    "inherit": "nothing is trained, so there are no weights to inherit",
+    "objective": "its own score counts, the higher the better",
+    "storage": "there is one driver, since nothing is trained",
+}
+"""Why there is no such thing; refused in a file too, which otherwise may hold what other searches read."""
+
+
+def check_settings(chosen: Settings, given: Mapping[str, Any]) -> None:
+    """Raises ConfigError for a setting that an evaluator's search does not read, of those that are `given` with the call."""
+    for name, field in Settings.model_fields.items():
+        idle = name not in READ and getattr(chosen, name) != field.default
+        if idle and (name in INSTEAD or given.get(name) is not None):
+            raise ConfigError(f"with an evaluator {INSTEAD.get(name, 'this has no effect, for nothing is trained')}", name)
+    if chosen.executor != "inline":
+        raise ConfigError("an evaluator runs in this process, by the executor 'inline'", "executor")
+    if chosen.workers != 1:
+        raise ConfigError(f"an evaluator runs in this process, one candidate at a time; found {chosen.workers}", "workers")
+
+
 def search_with(evaluate: Evaluate, space: SearchSpace, chosen: Settings, out: str | Path | None, view: View) -> Result:
     """A search in which a user's function scores genotypes; in memory unless `out` names a folder. Raises ConfigError if that
     is nothing which can be called so."""
     _check(evaluate)
     deadline = deadline_of(chosen.time, time.monotonic())
-    strategy = make_strategy(chosen.strategy, space, chosen.seed, chosen)
-    run = _run_folder(space, chosen, out) if out is not None else None
+    strategy, limits = make_strategy(chosen.strategy, space, chosen.seed, chosen), limits_of(chosen)
+    asking = Asking(space, strategy, chosen, first=known(chosen.start_from, space), deadline=deadline)
+    # What is relative would be somewhere else after an evaluator has gone to another folder.
+    run = _run_folder(evaluate, space, chosen, expanded(out).absolute()) if out is not None else None
 
     def score(candidate: Candidate, heard: Callable[[Progress], bool]) -> Outcome:
         return evaluated(evaluate, candidate, heard)
@@ -57,10 +87,7 @@ def search_with(evaluate: Evaluate, space: SearchSpace, chosen: Settings, out: s
         if run is not None:
             with examined(run):
                 check_ledger(run)
-            name = getattr(evaluate, "__name__", "a function")
-            run.write_settings({**provenance(space, chosen, None, {}, SEARCH), "evaluator": name})
-        first = known(chosen.start_from, space)
-        asking, limits = Asking(space, strategy, chosen, first=first, deadline=deadline), limits_of(chosen)
+            run.write_settings({**provenance(space, chosen, None, {}, SEARCH), "evaluator": name_of(evaluate)})
         again = interrupts_told(view, kept(f"nas.search(…, out='{run.folder}')")) if run else nullcontext()
         with closing(Ledger(run.study if run else None, space, chosen.strategy)) as ledger, again:
             return drive(chosen, ledger, asking, view, lambda each: each, score, run, chosen.epochs, deadline, limits)
@@ -79,9 +106,14 @@ def _check(evaluate: Evaluate) -> None:
         return
 
 
-def _run_folder(space: SearchSpace, chosen: Settings, out: str | Path) -> Run:
+def name_of(evaluate: Evaluate) -> str:
+    """By what a run knows who scored it."""
+    return str(getattr(evaluate, "__name__", "a function"))
+
+
+def _run_folder(evaluate: Evaluate, space: SearchSpace, chosen: Settings, out: Path) -> Run:
     """The folder for an evaluator's search: a new one, or one of the same search, which then goes on. Raises RunError."""
-    if not (expanded(out) / "run.yaml").exists():
+    if not (out / "run.yaml").exists():
         run = Run.create(out, space.name)
     else:
         run = Run.open(out)
@@ -89,6 +121,9 @@ def _run_folder(space: SearchSpace, chosen: Settings, out: str | Path) -> Run:
         if not facts.get("evaluator"):
             raise RunError("holds a search on pictures; go on with it by nas.resume(…), or give another folder", str(out))
         before, now = settings(None, facts["settings"]).model_dump(mode="json"), chosen.model_dump(mode="json")
+        if facts["evaluator"] != name_of(evaluate):
+            words = f"holds scores of the function '{facts['evaluator']}', and this is '{name_of(evaluate)}'"
+            raise RunError(f"{words}; give another folder", str(out))
         differing = [
             f"{name} {before[name]!r}, here {now[name]!r}"
             for name in now

@@ -133,6 +133,7 @@ def merged(first: list[Row], second: list[Row]) -> list[Row]:
 
 def read_csv(file: Path) -> list[Row]:
     """The rows of a leaderboard, numbers as numbers. Raises InputError."""
+    csv.field_size_limit(LONGEST_CELL)
     try:
         with file.open(newline="", encoding="utf-8") as stream:
             reader = csv.DictReader(stream)
@@ -153,6 +154,7 @@ def read_csv(file: Path) -> list[Row]:
         raise InputError(f"cannot be read: {getattr(problem, 'strerror', None) or problem}", str(file)) from None
 
 
+LONGEST_CELL = 10**9  # characters; a genotype of thousands of genes is longer than the 131,072 that are usual
 LONGEST_INT = 20  # digits; of more, a number is a float
 _TEXT = ("reason", "operator", "parents", "digest", "architecture", "curve", "genotype")
 

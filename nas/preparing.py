@@ -54,6 +54,8 @@ def check_executor(chosen: Settings) -> None:
             "is as many as this machine has room for; with --executor=ray give how many at most, the cluster's room is found"
         )
         raise ConfigError(words, "--workers=auto")
+    if chosen.executor == "inline" and chosen.at_once != 1:
+        raise ConfigError(f"the executor 'inline' trains one candidate at a time; found {chosen.at_once}", "--workers")
     if chosen.storage is not None and chosen.executor == "inline":
         raise ConfigError("trains in the driver itself, which could not say then that it lives", "--executor inline")
 

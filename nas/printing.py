@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nas.errors import as_score
 from nas.pace import START
 
 if TYPE_CHECKING:
@@ -77,9 +78,9 @@ def _cell(name: str, row: dict[str, Any]) -> str:
         return printable(" ".join(f"{value} ({row['reason']})".split())) if row["reason"] else printable(str(value))
     if isinstance(value, str):
         return printable(value)
-    return {"score": "{:.4f}", "val_accuracy": "{:.4f}", "parameters": "{:,}", "seconds": "{:.1f}"}.get(name, "{}").format(
-        value
-    )
+    if name in ("score", "val_accuracy"):
+        return as_score(value)
+    return {"parameters": "{:,}", "seconds": "{:.1f}"}.get(name, "{}").format(value)
 
 
 def candidate_lines(
@@ -94,7 +95,7 @@ def candidate_lines(
     yield f"candidate {record.number}: {record.state}{reason}, {record.operator}, {parents}"
     if parent is not None:
         yield f"from #{parent.number}: {gene_changes(parent.genotype, record.genotype) or 'the same genes'}"
-    score = f"score {record.value:.4f}, " if record.value is not None else ""
+    score = f"score {as_score(record.value)}, " if record.value is not None else ""
     yield f"{score}digest {record.digest}, {record.seconds:.1f} s"
     if candidate.blueprint is not None and candidate.recipe is not None:
         yield from ("", *_layer_lines(candidate.blueprint), "")
@@ -108,10 +109,10 @@ def candidate_lines(
         yield f"curve:   {sparkline(record.curve, 40)}"
     best = max(range(len(record.curve)), key=record.curve.__getitem__, default=-1) + 1
     for epoch, metrics in enumerate(epochs, start=1):
-        told = [f"{key} {value:.4f}" for key, value in metrics.items() if key not in ("seconds", START)]
+        words = [f"{key} {value:.4f}" for key, value in metrics.items() if key not in ("seconds", START)]
         began = f" ({metrics[START]:.1f} until the first batch was done)" if metrics.get(START) else ""
         took = f"  seconds {metrics['seconds']:.1f}{began}" if "seconds" in metrics else ""
-        yield f"  epoch {epoch:>3}  {'  '.join(told)}{took}{'  best' if epoch == best and len(record.curve) > 1 else ''}"
+        yield f"  epoch {epoch:>3}  {'  '.join(words)}{took}{'  best' if epoch == best and len(record.curve) > 1 else ''}"
 
 
 def _layer_lines(blueprint: Blueprint) -> Iterator[str]:

@@ -56,6 +56,8 @@ def resume(folder: str | Path | None, view: View | None = None, **changes: Any) 
         run.lock()
         try:
             back = reopened(run, view, SEARCH, **changes)
+            if changes.get("budget") is not None:
+                check_budget(run, back)
             run.write_settings({**back.facts, "settings": back.chosen.model_dump(mode="json")})
             limit = back.chosen.time
             most = f", for at most {duration(limit)} (--time none for no limit)" if limit is not None else ""
@@ -72,6 +74,15 @@ def resume(folder: str | Path | None, view: View | None = None, **changes: Any) 
             run.unlock()
     and_retrain(result, back.chosen, view, began)
     return result
+
+
+def check_budget(run: Run, back: Reopened) -> None:
+    """Raises ConfigError if there are more candidates already than shall be: the run would say what never was."""
+    with closing(reader_of(run, back.facts)) as ledger:
+        there = len(ledger.records())
+    if back.chosen.budget < there:
+        hint = "give as many or more; without it the search goes on to what it was to have"
+        raise ConfigError(f"there are {counted(there, 'candidate')} already; {hint}", f"--budget {back.chosen.budget}")
 
 
 def reopened(run: Run, view: View, kind: str, **changes: Any) -> Reopened:

@@ -17,7 +17,7 @@ from nas.config import Settings, settings
 from nas.datasets.prepare import check_test_part
 from nas.driving import deadline_of
 from nas.errors import ConfigError, TimeOver
-from nas.evaluator import Evaluate, search_with
+from nas.evaluator import Evaluate, check_settings, search_with
 from nas.fitting import fit
 from nas.forecast import forecast
 from nas.jobs import job_for, limits_of, networks_of, search_deadline
@@ -45,7 +45,6 @@ from nas.strategies import make_strategy
 from nas.strategies.asking import Asking
 from nas.view import Plain, Silent, View
 
-LIMITS = ("max_params", "max_flops", "max_memory")
 CHILDLESS = ("optuna", "random")  # strategies whose candidates have no parents
 
 
@@ -93,21 +92,7 @@ def search(
     read = read_space(chosen.space if space is None or named else space)
     chosen = chosen.model_copy(update={"space": read.name}) if not named else chosen
     if evaluate is not None:
-        if chosen.retrain:
-            raise ConfigError("with an evaluator nothing is trained, so nothing can be retrained", "retrain")
-        if chosen.tensorboard:
-            raise ConfigError("with an evaluator nothing is trained, so there is nothing to log", "tensorboard")
-        if chosen.inherit:
-            raise ConfigError("with an evaluator nothing is trained, so there are no weights to inherit", "inherit")
-        if chosen.objective != Settings().objective:
-            raise ConfigError("with an evaluator its own score counts, the higher the better", "objective")
-        limit = next((name for name in LIMITS if options.get(name) is not None), None)
-        if limit is not None:
-            raise ConfigError("with an evaluator there are no networks whose size could be limited", limit)
-        if chosen.storage is not None:
-            raise ConfigError("is for candidates that are trained; with an evaluator there is one driver", "storage")
-        if chosen.executor != "inline":
-            raise ConfigError("an evaluator runs in this process, by the executor 'inline'", "executor")
+        check_settings(chosen, given)
         return search_with(evaluate, read, chosen, out, view or Silent())
     began, view = time.monotonic(), view or Plain()
     with disk_told():

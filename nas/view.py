@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TextIO, cast
 
-from nas.errors import counted
+from nas.errors import as_score, counted
 from nas.messages import LAST_FIT, SEED, Candidate, Progress, Pulse, Record
 from nas.result import best_of
 
@@ -50,7 +50,7 @@ def name_of(one: Record | Candidate) -> str:
 
 
 def _best_words(best: Record | None, more: str) -> str:
-    return f"best {best.value:.4f} ({name_of(best)}{more})" if best and best.value is not None else "no best yet"
+    return f"best {as_score(best.value)} ({name_of(best)}{more})" if best and best.value is not None else "no best yet"
 
 
 class View(Protocol):
@@ -142,7 +142,7 @@ class Plain(Silent):
 
     def finished(self, record: Record, best: Record | None) -> None:
         self._clock.tick()
-        score = f"{record.value:.4f}" if record.value is not None else "  –   "
+        score = as_score(record.value) if record.value is not None else "  –   "
         top = _best_words(best, "")
         said = record.reason if record.state == "infeasible" else counted(record.epochs, "epoch") if record.epochs else ""
         said += " (accuracy in training)" if "train_accuracy" in record.metrics and "val_loss" not in record.metrics else ""
@@ -237,12 +237,12 @@ class Live(Silent):
             table.add_column(name, no_wrap=True, overflow="ellipsis")
         for record in self._last:
             mark = {"trained": "[green]✓[/]", "stopped": "[yellow]·[/]"}.get(record.state, "[red]✗[/]")
-            score = f"{record.value:.4f}" if record.value is not None else "–"
+            score = as_score(record.value) if record.value is not None else "–"
             words = f"{record.architecture}  {record.reason}".rstrip()
             cells = (name_of(record), score, sparkline(record.curve), str(record.epochs), duration(record.seconds))
             table.add_row(mark, *cells, escape(words))
         for shown in list(self._running.values()):
-            score = f"{max(shown.curve):.4f}" if shown.curve else ""
+            score = as_score(max(shown.curve)) if shown.curve else ""
             since = duration(time.monotonic() - shown.since)
             table.add_row(
                 "[cyan]▶[/]", shown.name, score, sparkline(shown.curve), f"{shown.done:.1f}", since, escape(shown.label)

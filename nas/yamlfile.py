@@ -21,6 +21,7 @@ MOST_DEPTH = 50
 _INT = re.compile(r"[-+]?[0-9]+$")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$")
 _NO_CHARACTER = re.compile(r"\\U(?!000[0-9A-Fa-f]|0010)[0-9A-Fa-f]{8}")  # an escape beyond the last one of Unicode
+_BREAKS = {"\x85", "\u2028", "\u2029"}  # ends of lines that are no control characters of ASCII
 _CONSTANTS = {"": None, "~": None, "null": None, "true": True, "false": False}
 
 
@@ -90,7 +91,8 @@ def dumped(data: Any) -> str:
 
     def word(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
         plain = isinstance(_scalar(yaml.ScalarNode("", text)), str)
-        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else "'")
+        style = '"' if _BREAKS & set(text) else None if plain else "'"  # else PyYAML reads them as a space
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
     Dumper.add_representer(str, word)
     return yaml.dump(data, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=100)

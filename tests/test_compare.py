@@ -39,6 +39,7 @@ def test_curves_are_the_best_so_far(runs: list[Path], tmp_path: Path) -> None:
         for place, row in enumerate(own, start=1):
             best = max(best, float(row["score"]))
             assert (int(row["candidates"]), float(row["best_so_far"])) == (place, best)
+            assert int(row["number"]) == place - 1
         assert each.row["best_score"] == f"{best:.4f}"
         assert [float(row["minutes"]) for row in own] == sorted(float(row["minutes"]) for row in own)
     with Image.open(tmp_path / "out" / "compare.png") as picture:
@@ -48,8 +49,8 @@ def test_curves_are_the_best_so_far(runs: list[Path], tmp_path: Path) -> None:
 def test_table_compares_after_equal_numbers(runs: list[Path]) -> None:
     text = list(lines(compare(runs)))
     marks, short, _ = text[text.index("best so far after so many candidates:") + 1 :]
-    assert marks.split() == ["run", "1", "5", "10", "20", "30"]
-    assert len(short.split()) == 4, "the shorter one has no score after 20 and 30"
+    assert marks.split() == ["run", "1", "5", "10", "12", "20", "30"]
+    assert len(short.split()) == 5, "the shorter one has no score after 20 and 30"
     assert "of different" not in "".join(text)
 
 

@@ -127,6 +127,7 @@ def test_what_is_no_amount_is_refused(text):
         ("pruner: ahsa\n", "mine.yaml, line 1: pruner: input should be 'none', 'asha' or 'median'; found 'ahsa'"),
         ("genetic:\n  population: 1\n", "mine.yaml, line 2: genetic.population: input should be greater than or equal to 2"),
         ("genetic:\n  popluation: 9\n", "mine.yaml, line 2: genetic.popluation: unknown setting 'popluation' (did you mean"),
+        ("pool: 9\n", "mine.yaml, line 1: 'pool' is a setting of the genetic strategy, and stands under 'genetic:'"),
         ("seed: 1\ngenetic:\n", "mine.yaml, line 2: genetic: settings by their names are expected under it; found nothing"),
         ("genetic:\n  shrink: 0.2\n", "mine.yaml, line 2: genetic: shrink has no effect without --inherit"),
         ("genetic:\n  finish: 0.2\n", "mine.yaml, line 1: genetic: finish has no effect with assist: true; add assist: false"),

@@ -118,6 +118,15 @@ def test_of_an_evaluator_the_table_shows_score_and_genotype(tmp_path):
     assert '{"x": 0.25, "blocks": []}' in first
 
 
+def test_scores_of_another_size_than_accuracies_keep_their_digits(tmp_path):
+    file = tmp_path / "leaderboard.csv"
+    found = [Record(number, {}, "trained", value=value) for number, value in enumerate([2.5e9, 12.5, 0.25, 0.0, -1.25e-7])]
+    file.write_text(to_csv(found), encoding="utf-8")
+    assert [line.split()[3] for line in table(read_csv(file)).splitlines()[1:]] == [
+        *("2.5e+09", "12.5000", "0.2500", "0.0000", "-1.25e-07")
+    ]
+
+
 @pytest.mark.parametrize("columns", [160, 80, 60, 45])
 def test_the_table_fits_the_terminal(file, columns, monkeypatch):
     monkeypatch.setenv("COLUMNS", str(columns))

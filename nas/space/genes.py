@@ -21,6 +21,7 @@ When: TypeAlias = Mapping[str, tuple[Value, ...]]
 
 
 MOVES = (1 / 10, 1 / 40)  # parts of a range by which a number moves: to search far away, and around what is good
+MOST_STEPS = 25  # in the smaller of them, for a single step to be one more
 
 
 def same(a: object, b: object) -> bool:
@@ -136,14 +137,15 @@ class Range:
         return last if self.integer else min(round(last, 12), self.high)
 
     def neighbours(self, value: Value) -> list[Value]:
-        """Down and up: by parts of the (logarithmic) range, a large and a small one, and by one step where there are steps."""
+        """Down and up: by parts of the (logarithmic) range, a large and a small one, and by one step where that is not next to
+        nothing beside the small part."""
         number, width = float(value), self.high - self.low
         near: list[float] = []
         for part in MOVES:
-            factor = (self.high / self.low) ** part if self.log else 1.0
+            factor = math.exp((math.log(self.high) - math.log(self.low)) * part) if self.log else 1.0  # high / low may overflow
             near += [number / factor, number * factor] if self.log else [number - part * width, number + part * width]
-        if self.integer or self.step is not None:  # a part of the range may round back to where it began
-            step = self.step or 1
+        step = self.step or (1 if self.integer else math.inf)
+        if near[-1] - number <= MOST_STEPS * step < math.inf:  # a part of the range may round back to where it began
             near += [number - step, number + step]
         values = [self.canonical(each) for each in near]
         return [each for index, each in enumerate(values) if not same(each, value) and each not in values[:index]]

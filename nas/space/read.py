@@ -31,7 +31,7 @@ from nas.space.genes import Choice, Gene, Ordered, Range, Value, When, same
 from nas.space.space import Group, SearchSpace, describe
 from nas.yamlfile import Document, read
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*$")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 MOST_REPEATS = 100
 MOST_VALUES = 1_000
 LEAST_STEP = 1e-9  # values are rounded to twelve decimals
@@ -47,9 +47,10 @@ def read_space(space: str | Path | dict[str, Any] | SearchSpace) -> SearchSpace:
 
 
 def _plain_copy(space: dict[str, Any]) -> dict[str, Any]:
-    """A dictionary of the same form may hold tuples, which YAML does not know."""
+    """A dictionary of the same form may hold tuples and numpy's values, which YAML does not know."""
 
     def plain(data: Any) -> Any:
+        data = data.tolist() if hasattr(data, "tolist") else data
         if isinstance(data, dict):
             return {key: plain(value) for key, value in data.items()}
         return [plain(item) for item in data] if isinstance(data, list | tuple) else copy.copy(data)
@@ -169,7 +170,7 @@ def _when(doc: Document, at: tuple[str, ...], data: Any, path: str, before: Mapp
 
 
 def _value(value: Any, path: str, place: str) -> Value:
-    if isinstance(value, bool | int | str) or (isinstance(value, float) and _number(value)):
+    if isinstance(value, bool | str) or (isinstance(value, int | float) and _number(value)):
         return value
     raise SpaceError(f"{path}: a word, a number, true or false is expected; found {value!r}", place)
 
@@ -193,6 +194,8 @@ def _named(doc: Document, at: tuple[str, ...], data: Any) -> list[tuple[str, Any
     if not isinstance(data, dict):
         raise SpaceError(f"'{at[-1]}' is a mapping from names; found {data!r}"[:300], doc.place(*at))
     for key in data:
-        if not isinstance(key, str) or not _NAME.match(key):
-            raise SpaceError(f"'{key}' is no name: letters a to z, digits, - and _, a letter first", doc.place(*at, str(key)))
+        if not isinstance(key, str) or not _NAME.fullmatch(key):
+            raise SpaceError(
+                f"'{key}' is no name: letters a to z, digits, - and _, no digit or - first", doc.place(*at, str(key))
+            )
     return list(data.items())

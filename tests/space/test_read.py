@@ -91,7 +91,7 @@ def test_a_misspelt_kind_is_told_with_the_nearest_name(tmp_path):
         ("[adam, sgd]", "[adam, null]", "line 10: optimizer: a word, a number, true or false is expected; found None"),
         ("[adam, sgd]", "[adam, [sgd]]", "line 10: optimizer: a word, a number, true or false is expected; found ['sgd']"),
         ("[adam, sgd]}", "[adam, sgd], log: true}", "line 10: optimizer: 'log' goes with 'range' only"),
-        ("loss:", "lo ss:", "line 13: 'lo ss' is no name: letters a to z, digits, - and _, a letter first"),
+        ("loss:", "lo ss:", "line 13: 'lo ss' is no name: letters a to z, digits, - and _, no digit or - first"),
         ("loss:", "blocks:", "line 4: 'blocks' is the name of a gene and of a group"),
         ("dropout:", "repeat:", "line 8: blocks.repeat: 'repeat' is kept for the length of a group"),
         ("name: mine", "name: 7", "line 1: a search space needs a 'name:' (a word)"),
