@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from nas.messages import DataCard
+from nas.messages import DataCard, Record
 from nas.space import Genotype
+from nas.space.genes import same
 from nas.space.space import flatten
 
 SHOWN = 5  # differences named in a message
@@ -14,28 +15,35 @@ SHOWN = 5  # differences named in a message
 
 def space_changes(then: Any, now: Any) -> str:
     """The differences between two spaces (or any plain data), key by key."""
-    found = list(_differences("", then, now))
+    return _shown([words for _, words in _differences("", then, now)])
+
+
+def gene_changes(parent: Genotype, child: Genotype, other: Record | None = None) -> str:
+    """The genes in which a child is not its parent, and which of them it has from the other one; empty if there is none."""
+    now, theirs, found = flatten(child), flatten(other.genotype) if other is not None else {}, []
+    for path, words in _differences("", flatten(parent), now):
+        has = path in now and path in theirs and same(theirs[path], now[path])
+        found.append(f"{words} (as in #{other.number})" if other is not None and has else words)
+    return _shown(found)
+
+
+def _shown(found: list[str]) -> str:
     more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return "; ".join(found[:SHOWN]) + more
 
 
-def gene_changes(parent: Genotype, child: Genotype) -> str:
-    """The genes in which a child is not its parent; empty if there is none."""
-    return space_changes(flatten(parent), flatten(child))
-
-
-def _differences(path: str, then: Any, now: Any) -> Iterator[str]:
+def _differences(path: str, then: Any, now: Any) -> Iterator[tuple[str, str]]:
     if isinstance(then, dict) and isinstance(now, dict):
         for key in {**then, **now}:
             inner = f"{path}.{key}" if path else str(key)
             if key not in now:
-                yield f"{inner} is gone"
+                yield inner, f"{inner} is gone"
             elif key not in then:
-                yield f"{inner} is new"
+                yield inner, f"{inner} is new"
             else:
                 yield from _differences(inner, then[key], now[key])
     elif then != now or type(then) is not type(now):
-        yield f"{path} was {then!r}, is {now!r}" if str(then) == str(now) else f"{path} was {then}, is {now}"
+        yield path, f"{path} was {then!r}, is {now!r}" if str(then) == str(now) else f"{path} was {then}, is {now}"
 
 
 def data_changes(then: dict[str, Any], now: DataCard) -> str:
@@ -53,8 +61,7 @@ def data_changes(then: dict[str, Any], now: DataCard) -> str:
             found.append(f"'{name}' had {had} usable pictures, has {after[name]:,}")
     if _list(then, "shape") != list(now.shape):
         found.append(f"pictures were {_size(_list(then, 'shape'))}, are {_size(now.shape)}")
-    more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return "; ".join(found[:SHOWN]) + more or "as many pictures of each class as before, but not the same ones"
+    return _shown(found) or "as many pictures of each class as before, but not the same ones"
 
 
 def _list(facts: dict[str, Any], name: str) -> list[Any]:

@@ -84,17 +84,18 @@ def _cell(name: str, row: dict[str, Any]) -> str:
 
 
 def candidate_lines(
-    record: Record, candidate: Candidate, epochs: Sequence[Metrics], parent: Record | None = None
+    record: Record, candidate: Candidate, epochs: Sequence[Metrics], parents: Sequence[Record] = ()
 ) -> Iterator[str]:
-    """One candidate: where it comes from, its layers with shapes and parameters, recipe and curve. `parent` is the first."""
+    """One candidate: where it comes from, its layers with shapes and parameters, recipe and curve."""
     from nas.changes import gene_changes
     from nas.view import sparkline
 
-    parents = f"parents {', '.join(f'#{parent}' for parent in record.parents)}" if record.parents else "no parents"
+    named = f"parents {', '.join(f'#{parent}' for parent in record.parents)}" if record.parents else "no parents"
     reason = f" ({record.reason})" if record.reason else ""
-    yield f"candidate {record.number}: {record.state}{reason}, {record.operator}, {parents}"
-    if parent is not None:
-        yield f"from #{parent.number}: {gene_changes(parent.genotype, record.genotype) or 'the same genes'}"
+    yield f"candidate {record.number}: {record.state}{reason}, {record.operator}, {named}"
+    if parents:
+        changes = gene_changes(parents[0].genotype, record.genotype, *parents[1:2])
+        yield f"from #{parents[0].number}: {changes or 'the same genes'}"
     score = f"score {as_score(record.value)}, " if record.value is not None else ""
     yield f"{score}digest {record.digest}, {record.seconds:.1f} s"
     if candidate.blueprint is not None and candidate.recipe is not None:

@@ -105,6 +105,22 @@ def test_show_names_the_genes_in_which_a_child_is_not_its_parent(tmp_path: Path)
     assert "\nfrom #" not in nas("show", run, 0, cwd=tmp_path).stdout
 
 
+def test_show_names_the_genes_that_a_child_has_from_its_second_parent(tmp_path: Path) -> None:
+    space = {"name": "toy", "genes": {f"x{each}": {"range": [0.0, 1.0]} for each in range(4)}}
+    run = tmp_path / "run"
+    result = search(space, evaluate=lambda genes, _: sum(genes.values()), budget=40, seed=1, out=run)
+    crossed = [record for record in result.records if len(record.parents) == 2]
+    for child in crossed[:3]:
+        first, second = (result.records[parent].genotype for parent in child.parents)
+        told = [
+            f"{name} was {first[name]}, is {value}" + (f" (as in #{child.parents[1]})" if value == second[name] else "")
+            for name, value in child.genotype.items()
+            if value != first[name]
+        ]
+        assert f"\nfrom #{child.parents[0]}: {'; '.join(told)}\n" in nas("show", run, child.number, cwd=tmp_path).stdout
+    assert crossed
+
+
 def test_spaces_are_listed_and_shown(tmp_path: Path) -> None:
     listed = nas("spaces", cwd=tmp_path)
     assert listed.returncode == 0

@@ -73,8 +73,8 @@ def show(
     ledger = reader_of(opened, opened.read_settings())
     record = ledger.record(number)
     (record,) = [record] if opened.driven() else at_rest([record])
-    parent = ledger.record(record.parents[0]) if record.parents else None
-    say("\n".join(candidate_lines(record, ledger.candidate(number), ledger.epochs(number), parent)))
+    parents = [ledger.record(parent) for parent in record.parents]
+    say("\n".join(candidate_lines(record, ledger.candidate(number), ledger.epochs(number), parents)))
 
 
 @app.command()

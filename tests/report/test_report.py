@@ -125,8 +125,9 @@ def test_candidates_are_shown_when_they_are_clicked(page: Any, hostile: Path) ->
     assert words.startswith(f"#{child['number']}: {child['state']}")
     assert child["operator"] in words
     parent = str(child["parents"]).split()[0]
-    first = next(row for row in rows if str(row["number"]) == parent)
-    changes = gene_changes(json.loads(first["genotype"]), json.loads(child["genotype"]))
+    genotypes = {str(row["number"]): json.loads(row["genotype"]) for row in rows}
+    others = [Record(int(each), genotypes[each], "trained") for each in str(child["parents"]).split()[1:]]
+    changes = gene_changes(genotypes[parent], json.loads(child["genotype"]), *others)
     assert f"from #{parent}" in words
     assert changes
     assert changes in words
