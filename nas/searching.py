@@ -117,7 +117,8 @@ def and_retrain(result: Result, chosen: Settings, view: View, began: float) -> N
 def check_search(space: SearchSpace, chosen: Settings) -> list[Genotype]:
     """Check what can be checked before data are read; the known networks that the search begins with. Raises NasError."""
     if not space.describes_networks:
-        raise ConfigError(f"the space '{space.name}' has no group 'blocks', so it describes no networks", "--space")
+        words = f"the space '{space.name}' has no group 'blocks', so it describes no networks (in Python evaluate= scores any)"
+        raise ConfigError(words, "--space")
     if chosen.inherit and chosen.strategy in CHILDLESS:
         raise ConfigError(f"needs parents: '{chosen.strategy}' has none, 'genetic' has", "--inherit")
     check_executor(chosen)
