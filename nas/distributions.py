@@ -20,7 +20,7 @@ from optuna.trial import Trial
 from nas.space import Gene, Genotype, Ordered, Range, SearchSpace, Value
 from nas.space.space import flatten
 
-MOST_STEPS = 1e6  # between 0 and the larger end; of more, Optuna's test whether a number is on a step fails by rounding
+COUNTABLE = 1e6  # between 0 and the larger end; of more, Optuna's test whether a number is on a step fails by rounding
 
 
 def distribution(gene: Gene) -> BaseDistribution:
@@ -64,7 +64,7 @@ def suggest(trial: Trial, path: str, gene: Gene) -> Value:
 
 def _step(gene: Range) -> float | None:
     """The step of a range of real numbers, if Optuna can have it; else what is drawn is rounded to a step."""
-    return gene.step if gene.step and max(abs(gene.low), abs(gene.high)) / gene.step < MOST_STEPS else None
+    return gene.step if gene.step and max(abs(gene.low), abs(gene.high)) / gene.step < COUNTABLE else None
 
 
 def _label(gene: Any, index: int) -> str:

@@ -70,7 +70,8 @@ def drive(
     if driver.ended == "space":
         view.note(f"the space has nothing new within the limits after {counted(len(records), 'candidate')}; the search ends")
         view.note(asking.exhausted)
-    if records and chosen.strategy != "random" and all(record.operator == "random" for record in records):
+    learns = chosen.strategy == "genetic" or (chosen.strategy == "optuna" and chosen.sampler == "tpe")
+    if records and learns and all(record.operator == "random" for record in records):
         drawn = f"all {len(records)} candidates were" if len(records) > 1 else "the one candidate was"
         view.note(f"{drawn} drawn at random: '{chosen.strategy}' needs some to learn from before it proposes its own")
     if driver.ended == "time" and all(record.value is None for record in records):
