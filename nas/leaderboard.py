@@ -79,7 +79,7 @@ def rows(records: Sequence[Record]) -> list[Row]:
             "number": record.number,
             "state": record.state,
             "reason": record.reason,
-            "val_accuracy": record.metrics.get("val_accuracy", ""),  # none of an evaluator, or without validation pictures
+            "val_accuracy": record.metrics.get("val_accuracy", "") if record.value is not None else "",
             "val_loss": record.metrics.get("val_loss", ""),
             "train_accuracy": record.metrics.get("train_accuracy", ""),
             "epochs": record.epochs,

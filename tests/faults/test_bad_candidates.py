@@ -51,7 +51,7 @@ REASONS = {
 def test_whatever_happens_to_a_candidate_is_one_row_with_a_reason(tmp_path: Path, pace: float) -> None:
     view = Watching()
     fine = {**SMALL_SEARCH, "strategy": "random", "budget": 10, "pruner": "none"}
-    limits = {"trial_time": round(14 * pace), "trial_memory": "2G", "hang_time": round(7 * pace)}
+    limits = {"trial_time": round(20 * pace), "trial_memory": "2G", "hang_time": round(7 * pace)}
     space = {**read_space("connected").source}
     space["genes"] = {**space["genes"], "batch_size": 32}
     parts = (switch.plugin(tmp_path, FAULTS), switch.builder(tmp_path, 0))
