@@ -82,7 +82,6 @@ def test_rows_hold_what_is_promised_and_are_frozen() -> None:
     assert [record.number for record in result.records] == list(range(25))
     for record in result.records:
         assert (record.state, record.reason, record.value) == ("trained", "", score(record.genotype, None))
-        assert 0 <= record.seconds < 60
         assert all(parent < record.number for parent in record.parents)
     assert len({record.digest for record in result.records}) == 25, "equal genotypes are asked once"
     assert any(record.parents for record in result.records)

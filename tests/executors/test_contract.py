@@ -34,7 +34,7 @@ def test_finished_job_gives_its_outcome(make: Make) -> None:
     executor.submit(7, 0.5)
     (finished,) = [each for _ in range(60) for each in executor.finished(1.0)]
     assert (finished.number, finished.outcome) == (7, Trained(0.5))
-    assert 0 <= finished.seconds < 60
+    assert finished.seconds > 0
 
 
 def test_free_counts_what_still_fits(make: Make) -> None:
