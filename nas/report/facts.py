@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nas.messages import Record
-from nas.space import SearchSpace
+from nas.space import Range, SearchSpace
 from nas.space.space import flatten
 from nas.strategies.surrogate import Encoder
 
@@ -115,6 +115,12 @@ def importance(space: SearchSpace, records: Sequence[Record]) -> list[tuple[str,
 def gene_of(path: str) -> str:
     """`blocks.0.filters` and `blocks.mean.filters` → `blocks.filters`."""
     return re.sub(r"\.(\d+|mean)\.", ".", path)
+
+
+def logarithmic(space: SearchSpace) -> set[str]:
+    """The genes of a space, by names as of `gene_of`, of whose numbers factors matter more than differences."""
+    inner = {f"{name}.{key}": gene for name, group in space.groups.items() for key, gene in group.genes.items()}
+    return {name for name, gene in {**space.genes, **inner}.items() if isinstance(gene, Range) and gene.log}
 
 
 def values_of(gene: str, records: Sequence[Record]) -> list[tuple[object, float]]:

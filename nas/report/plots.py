@@ -10,6 +10,7 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
+from nas.errors import as_score
 from nas.messages import Record
 from nas.report import facts
 
@@ -142,7 +143,7 @@ def genes(shares: Sequence[tuple[str, float]]) -> Drawing:
     return figure([bar], xaxis=axis, margin={"l": 150, "r": 20, "t": 40, "b": 50}, height=max(220, 26 * len(shown) + 80))
 
 
-def where(records: Sequence[Record], shares: Sequence[tuple[str, float]]) -> Drawing:
+def where(records: Sequence[Record], shares: Sequence[tuple[str, float]], logarithmic: set[str]) -> Drawing:
     """Where in the space the good ones lie: for the genes that decide most, each value with its scores."""
     import plotly.graph_objects as go
 
@@ -161,7 +162,7 @@ def where(records: Sequence[Record], shares: Sequence[tuple[str, float]]) -> Dra
         y = [round(value, 5) for _, value in found]
         traces.append(go.Scatter(x=x, y=y, mode="markers", marker=look, hoverinfo="x+y", xaxis=f"x{axis}", yaxis=f"y{axis}"))
         left, top = (place % COLUMNS) / COLUMNS, 1 - (place // COLUMNS) / rows
-        kind = {} if continuous else {"type": "category"}
+        kind = {"type": "log" if name in logarithmic else "linear"} if continuous else {"type": "category"}
         span = [left + 0.02, left + 1 / COLUMNS - 0.03]
         layout[f"xaxis{axis}"] = {"domain": span, "anchor": f"y{axis}", "title": {"text": html.escape(name)}, **kind}
         span = [top - 1 / rows + (0.14 if rows > 1 else 0), top]
@@ -194,7 +195,8 @@ def family(records: Sequence[Record], rank: dict[int, int]) -> Drawing:
         "showscale": True,
         "symbol": symbols,
     }
-    look |= {"line": {"color": "white", "width": 1}, "colorbar": {"title": {"text": "score"}}}
+    cut = f"<br>darkest: {as_score(look['cmin'])}<br>and less" if look["cmin"] > scores[0] else ""
+    look |= {"line": {"color": "white", "width": 1}, "colorbar": {"title": {"text": f"score{cut}"}}}
     return figure(
         [
             line(x, y, {"color": PALE, "width": 1}),

@@ -133,7 +133,7 @@ def whole(told: Told, looks: Sequence[Section]) -> str:
         "family": plots.family(shown, facts.generations(told.records)),
     }
     if shares:
-        drawn |= {"genes": plots.genes(shares), "where": plots.where(shown, shares)}
+        drawn |= {"genes": plots.genes(shares), "where": plots.where(shown, shares, facts.logarithmic(told.space))}
     if told.final is not None:
         drawn["confusion"] = plots.confusion(told.final.classes, told.final.confusion)
     sections = [section for section in _sections(told, shares, looks) if section.body]

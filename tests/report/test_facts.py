@@ -91,3 +91,14 @@ def test_generations_count_the_longest_line_of_ancestors() -> None:
         record(4, 1, parents=(99,)),
     ]
     assert facts.generations(records) == {0: 0, 1: 0, 2: 1, 3: 2, 4: 0}
+
+
+def test_logarithmic_genes_are_found_in_groups_too() -> None:
+    space = read_space(
+        {
+            "name": "toy",
+            "groups": {"blocks": {"repeat": [1, 2], "genes": {"rate": {"range": [1e-3, 1.0], "log": True}, "width": 8}}},
+            "genes": {"x": {"range": [0.0, 1.0]}, "y": {"range": [1, 100], "log": True}},
+        }
+    )
+    assert facts.logarithmic(space) == {"blocks.rate", "y"}
