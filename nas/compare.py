@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nas.config import OF_RAY, Settings
+from nas.config import OF_RAY, GeneticSettings, Settings
 from nas.csvtext import csv_text
 from nas.errors import InputError, as_score
 from nas.final import label
@@ -88,11 +88,12 @@ def _compared(told: Told) -> Compared:
 
 
 def _settings(told: Told) -> dict[str, str]:
-    """Setting → value, with those of a later version at what they were before there was such a setting: their defaults."""
+    """Setting → value; those that there were not when the run began, at their defaults."""
     asked = {**Settings().model_dump(mode="json"), **told.facts["settings"]}
     asked["space"] = f"{told.space.name} ({told.space.digest})"  # a name may be that of a file which has changed
     if isinstance(asked["genetic"], dict):
-        asked |= {f"genetic.{name}": value for name, value in asked.pop("genetic").items()}
+        own = {**GeneticSettings().model_dump(mode="json"), **asked.pop("genetic")}
+        asked |= {f"genetic.{name}": value for name, value in own.items()}
     return {name: str(value) for name, value in asked.items() if name not in UNTOLD}
 
 

@@ -46,7 +46,7 @@ READ = (
 )
 """Settings that a search with an evaluator reads."""
 
-INSTEAD = {
+WHY_NOT = {
     "retrain": "nothing is trained, so nothing can be retrained",
     "tensorboard": "nothing is trained, so there is nothing to log",
     "inherit": "nothing is trained, so there are no weights to inherit",
@@ -60,8 +60,8 @@ def check_settings(chosen: Settings, given: Mapping[str, Any]) -> None:
     """Raises ConfigError for a setting that an evaluator's search does not read, of those that are `given` with the call."""
     for name, field in Settings.model_fields.items():
         idle = name not in READ and getattr(chosen, name) != field.default
-        if idle and (name in INSTEAD or given.get(name) is not None):
-            raise ConfigError(f"with an evaluator {INSTEAD.get(name, 'this has no effect, for nothing is trained')}", name)
+        if idle and (name in WHY_NOT or given.get(name) is not None):
+            raise ConfigError(f"with an evaluator {WHY_NOT.get(name, 'this has no effect, for nothing is trained')}", name)
     if chosen.executor != "inline":
         raise ConfigError("an evaluator runs in this process, by the executor 'inline'", "executor")
     if chosen.workers != 1:

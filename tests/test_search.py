@@ -384,6 +384,12 @@ def test_resume_refuses_what_would_be_another_search(small_run: Path) -> None:
         resume(small_run, seed=4)
 
 
+def test_workers_that_the_inline_executor_has_not_are_refused_before_there_is_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--workers: the executor 'inline' trains one candidate at a time; found 2"):
+        search("connected", "digits", executor="inline", workers=2, out=tmp_path / "run", view=Silent())
+    assert not (tmp_path / "run").exists()
+
+
 def test_resume_to_fewer_candidates_than_there_are_is_refused(small_run: Path, tmp_path: Path) -> None:
     run = Run(shutil.copytree(small_run, tmp_path / "run"))
     before = run.settings.read_text()

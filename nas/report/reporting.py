@@ -292,7 +292,7 @@ def _rows(told: Told) -> list[dict[str, Any]]:
         shared = {name: row[name] for name in ("rank", "number", "state", "reason", "epochs", "operator", "architecture")}
         costs = {"parameters": record.parameters, "flops": record.flops, "seconds": round(record.seconds, 1)}
         score = round(record.value, 5) if record.value is not None else None
-        first, *others = [told.records[parent] for parent in record.parents] or [record]
-        changed = gene_changes(first.genotype, record.genotype, *others[:1])
+        parents = [told.records[parent] for parent in record.parents]
+        changed = gene_changes(parents[0].genotype, record.genotype, *parents[1:2]) if parents else ""
         found.append({**shared, **costs, "score": score, "parents": record.parents, "changed": changed, "genes": genes})
     return found

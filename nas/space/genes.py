@@ -142,8 +142,11 @@ class Range:
         number, width = float(value), self.high - self.low
         near: list[float] = []
         for part in MOVES:
-            factor = math.exp((math.log(self.high) - math.log(self.low)) * part) if self.log else 1.0  # high / low may overflow
-            near += [number / factor, number * factor] if self.log else [number - part * width, number + part * width]
+            if self.log:
+                factor = math.exp((math.log(self.high) - math.log(self.low)) * part)  # high / low may overflow
+                near += [number / factor, number * factor]
+            else:
+                near += [number - part * width, number + part * width]
         step = self.step or (1 if self.integer else math.inf)
         if near[-1] - number <= MOST_STEPS * step < math.inf:  # a part of the range may round back to where it began
             near += [number - step, number + step]
