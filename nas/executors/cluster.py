@@ -22,7 +22,7 @@ from nas.messages import Cluster
 
 ANSWER = 10.0  # seconds that a cluster may take to accept a connection, or to make the first actor before that is told
 SLOW = 50.0  # seconds that the first actor may take after that
-CLIENTS = 3  # times that Ray's server for clients is asked for
+CLIENTS = 5  # times that Ray's server for clients is asked for
 OPTION, VARIABLE = "--ray-address", "RAY_ADDRESS"
 OWN = "local"  # Ray's word for a cluster that is started here, whatever else runs on this machine
 AUTO = "auto"
@@ -32,6 +32,7 @@ _TRIES = {"RAY_NUM_REDIS_GET_RETRIES": "3"}  # of a head that listens, each a se
 _ONCE = {"RAY_ENABLE_AUTO_CONNECT": "0"}  # or Ray starts a cluster of its own when one is asked for anything that has gone
 _TOKEN = Path(".ray") / "auth_token"  # in the home folder
 _CLIENT = "ray.util.client"
+_NO_SERVER = "Initialization failure from server"  # how Ray says that its server for clients has not come up; why, follows
 _names: dict[str, str] = {}  # `host:port` as it was given → as Ray calls it, of clusters that this process has connected to
 _started: set[str] = set()  # clusters that this process has started
 
@@ -158,8 +159,9 @@ def _enter(ray: Any, address: str, note: Note) -> None:
                 note(f"Ray has made a token, {token}; clusters that were started without one cannot be used by 'auto' now")
             return
         except ConnectionError as problem:
-            if not left or "client server failed" not in str(problem):
+            if not left or _NO_SERVER not in str(problem):
                 raise
+            note(f"the cluster is asked again: {_trouble(problem)}")
 
 
 def _probe(ray: Any, note: Note) -> None:
@@ -200,6 +202,8 @@ def _trouble(problem: BaseException) -> str:
         return "what answers there is no head of a cluster (6379 if no other port was chosen; with ray:// it is 10001)"
     if "ersion mismatch" in said:  # which versions follow in lines of their own
         return " ".join(str(problem).split())[:300]
+    if _NO_SERVER in said:  # and where in Ray's files, before why
+        return f"its server for clients has not come up ({str(problem).strip().splitlines()[-1][:300]})"
     return first_line(problem)
 
 

@@ -32,9 +32,10 @@ def _ray(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextlib.contextmanager
-def started_cluster(mode: str = "token") -> Iterator[tuple[dict[str, str], int, int]]:
-    """A cluster that was started by `ray start`, and asks for a token unless `mode` is `disabled`: the variables by which it is
-    found and entered, its port, and that of `ray://`. Its GPU is one that Ray only counts."""
+def started_cluster(mode: str = "token", **others: str) -> Iterator[tuple[dict[str, str], int, int]]:
+    """A cluster that was started by `ray start`, with other variables for itself, and asks for a token unless `mode` is
+    `disabled`: the variables by which it is found and entered, its port, and that of `ray://`. Its GPU is one that Ray only
+    counts."""
     home = tempfile.mkdtemp()  # short: the paths of sockets may have 107 characters
     with contextlib.ExitStack() as stack:
         free = [stack.enter_context(socket.socket()) for _ in range(3)]
@@ -57,7 +58,7 @@ def started_cluster(mode: str = "token") -> Iterator[tuple[dict[str, str], int, 
     command = [str(Path(sys.executable).with_name("ray")), *words, "--disable-usage-stats"]
     log = Path(home) / "log.txt"
     with log.open("w") as stream:
-        head = subprocess.Popen(command, env={**os.environ, **variables}, stdout=stream, stderr=subprocess.STDOUT)
+        head = subprocess.Popen(command, env={**os.environ, **variables, **others}, stdout=stream, stderr=subprocess.STDOUT)
     try:
         until(lambda: "Ray runtime started" in log.read_text(), "the head of the cluster")
         yield variables, main, port
@@ -147,6 +148,14 @@ connected(Cluster("auto"))
 assert ray.get(ray.remote(lambda: 1).remote(), timeout=60) == 1
 ray.shutdown()
 """
+TWICE = """
+import os
+os.environ |= {variables!r}
+from nas.executors import cluster
+from nas.messages import Cluster
+cluster.CLIENTS = 2
+cluster.connected(Cluster({address!r}), note=print)
+"""
 GONE = """
 import os
 os.environ |= {variables!r}
@@ -162,7 +171,7 @@ def test_a_cluster_without_a_token_and_one_that_has_gone_are_told(tmp_path: Path
     words = ("search", "--dataset=digits", "--executor=ray")
     (tmp_path / "home" / ".ray").mkdir(parents=True)
     (tmp_path / "home" / ".ray" / "auth_token").write_text(secrets.token_hex(32))
-    with started_cluster(mode="disabled") as (variables, head, _):
+    with started_cluster(mode="disabled", RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S="0") as (variables, head, port):
         entering = {"RAY_TMPDIR": variables["RAY_TMPDIR"], "HOME": str(tmp_path / "home")}  # Ray uses a token that it finds
         found = nas(*words, "--ray-address=auto", cwd=tmp_path, env=entering, timeout=180)
         assert found.returncode == 1, found.stderr
@@ -171,10 +180,17 @@ def test_a_cluster_without_a_token_and_one_that_has_gone_are_told(tmp_path: Path
         assert "if the cluster was started without a token, it makes none for who has one" in told
         found = python(IN_AND_OUT.format(entering=entering), tmp_path, timeout=180)
         assert found.returncode == 0, found.stderr
-        found = nas(*words, cwd=tmp_path, env={**variables, "RAY_ADDRESS": f"ray://127.0.0.1:{head}"}, timeout=180)
+        seconds = {"INITIAL_CONNECTION_TIMEOUT_S": "3", "MAX_CONNECTION_TIMEOUT_S": "3", "RECONNECT_GRACE_PERIOD": "1"}
+        hasty = {**variables, **{f"RAY_CLIENT_{name}": value for name, value in seconds.items()}}
+        found = nas(*words, cwd=tmp_path, env={**hasty, "RAY_ADDRESS": f"ray://127.0.0.1:{head}"}, timeout=180)
         assert found.returncode == 1, found.stderr
         assert "RAY_ADDRESS: the Ray cluster at ray://127.0.0.1" in found.stderr
         assert "nothing that serves clients" in " ".join(found.stderr.split())
+        # This one has no patience with its own server for clients, so that never comes up in time.
+        found = python(TWICE.format(variables=hasty, address=f"ray://127.0.0.1:{port}"), tmp_path, timeout=180)
+        trouble = "its server for clients has not come up (RuntimeError: Proxy failed to Connect to backend!"
+        assert found.stdout.count(f"the cluster is asked again: {trouble}") == 1
+        assert f"--ray-address: the Ray cluster at ray://127.0.0.1:{port} cannot be reached: {trouble}" in found.stderr
         kill_head()
         # It has left a file with its address behind. Other clusters on this machine, such as those of other tests, would be
         # taken before it.
