@@ -202,7 +202,7 @@ def _trouble(problem: BaseException) -> str:
         return "what answers there is no head of a cluster (6379 if no other port was chosen; with ray:// it is 10001)"
     if "ersion mismatch" in said:  # which versions follow in lines of their own
         return " ".join(str(problem).split())[:300]
-    if _NO_SERVER in said:  # and where in Ray's files, before why
+    if _NO_SERVER in str(problem):  # and where in Ray's files, before why
         return f"its server for clients has not come up ({str(problem).strip().splitlines()[-1][:300]})"
     return first_line(problem)
 
