@@ -32,6 +32,8 @@ WAYS = (
     "nas float32",
     "nas auto, Keras's normalisation",
     "nas auto",
+    "nas auto, batches tuned by Keras",
+    "nas auto, memory given back",
     "nas auto, averaged weights",
     "nas auto, flip and shift on bytes",
     "nas auto, flip and shift on bytes, batches made before",
@@ -112,6 +114,10 @@ def measure(way: str, dataset: str, pictures: int, epochs: int) -> float:
             verbose=0,
         )
         return len(train_index) * (len(ends) - 1) / (ends[-1] - ends[0])
+    if "given back" not in way:
+        worker.keep_memory()
+    if "tuned by Keras" in way:
+        trainer.fed = lambda batches: batches
     if "Keras's normalisation" in way:
         model.FAST.clear()
     if "averaged" in way:

@@ -21,7 +21,7 @@ from nas.messages import LONGEST, Job, Outcome, Stopped, Trained
 from nas.recipe import Recipe
 from nas.training.augment import augmentation
 from nas.training.averaging import averaged, averaging
-from nas.training.batches import Batches, Targets
+from nas.training.batches import Batches, Targets, fed
 from nas.training.epochs import Epochs, Report, reached
 from nas.training.handover import save_model
 from nas.training.model import build
@@ -63,8 +63,8 @@ def train(job: Job, report: Report) -> Outcome:
     epochs = Epochs(job, network, optimizer, fitting, report)
     if epochs.outcome is None:
         model.fit(
-            fitting,
-            validation_data=validation,
+            fed(fitting),
+            validation_data=fed(validation) if validation is not None else None,
             epochs=max(job.epochs, LONGEST),  # `Epochs` ends it
             initial_epoch=len(epochs.curve),
             shuffle=False,  # the order is ours

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nas.training.batches import Batches, Targets, targets
+from nas.training.batches import Batches, Targets, fed, targets
 
 IMAGES = np.arange(50, dtype=np.uint8).reshape(50, 1, 1, 1)
 INDEX = np.arange(0, 50, 2)
@@ -55,6 +55,25 @@ def test_targets_are_one_hot() -> None:
     assert found.dtype == np.float32
     assert found.tolist() == [[0, 0, 1], [1, 0, 0], [0, 0, 0]]
     assert Targets(np.array([2, 0, -1]), 3)[np.array([1, 0])].tolist() == [[1, 0, 0], [0, 0, 1]]
+
+
+@pytest.mark.parametrize("weights", [None, np.ones(2)])
+def test_fit_is_fed_each_epoch_as_it_is_drawn(weights: np.ndarray | None) -> None:
+    tf = pytest.importorskip("tensorflow")
+    batches = Batches(IMAGES, targets(np.arange(50) // 25, 2), INDEX, 7, (1, 2), None, weights)
+    found = fed(batches)
+    if not isinstance(found, tf.data.Dataset):
+        assert found is batches, "by another backend"
+        return
+    assert len(found) == 3
+    assert not found.options().autotune.enabled, "its thread would keep an epoch from ending"
+    for epoch in range(2):
+        batches.set_epoch(epoch, 2)
+        for place, parts in enumerate(found):
+            assert len(parts) == (2 if weights is None else 3)
+            for part, own in zip(parts, batches[place], strict=True):
+                np.testing.assert_array_equal(part.numpy(), own)
+                assert part.dtype == own.dtype
 
 
 @pytest.mark.parametrize("label", [0, 1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import platform
 from pathlib import Path
 
 import keras
@@ -12,7 +13,7 @@ import pytest
 from nas.messages import Blocked, DataCard, DataRequest, Infeasible, News, OutOfMemory, Rehearsal
 from nas.training import pixels, worker
 from nas.training.gpu import gpu, gpu_peak
-from tests.helpers import GENOTYPE, make_job
+from tests.helpers import GENOTYPE, make_job, python
 
 pytestmark = pytest.mark.backend
 
@@ -51,6 +52,24 @@ def test_rehearsal_changes_pictures_as_the_training_does(
     worker.rehearse(Rehearsal(job), silent)
     assert asked
     assert {(recipe.shift, recipe.mixup) for recipe in asked} == {(0.06, 0.25)}
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps what it likes")
+def test_what_one_step_frees_is_kept_for_the_next(tmp_path: Path) -> None:
+    code = """
+import resource
+import numpy as np
+from nas.training.worker import keep_memory
+keep_memory()
+for _ in range(3):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    np.ones(16_000_000, np.uint8)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+    done = python(code, tmp_path)
+    first, *others = map(int, done.stdout.split())
+    assert first >= 8, "pages of two megabytes at most, given by the system"
+    assert max(others) < 4, done.stderr
 
 
 def test_whatever_is_raised_becomes_an_outcome(digits: DataCard, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
