@@ -7,10 +7,10 @@
 
 Every training is a row of the CSV when it is done, and is not done again: the benchmark goes on where it was ended (with the
 same options; others want another CSV). The report gives, for each cheap way and each epoch of it, Spearman's correlation with
-the long score (95% interval by bootstrap, 2,000 draws), that within the better half by the long score, and its part of the long
-cost, counted in pictures: those that were trained on, and a third of those that were looked at in validation; and, on average
-over 2,000 draws of half of the networks, the long score of the one among them whose cheap score is best. Scores are of
-validation pictures; no test part is opened.
+the long score (95% interval by bootstrap, 2,000 draws), that within the better half by the long score (with its own interval),
+and its part of the long cost, counted in pictures: those that were trained on, and a third of those that were looked at in
+validation; and, on average over 2,000 draws of half of the networks, the long score of the one among them whose cheap score is
+best. Scores are of validation pictures; no test part is opened.
 
 With `--time` the long training of each takes as long, not as many epochs: what a network reaches in a given time. A cheap score
 after equal pictures does not know what a picture costs, so the report also corrects it: an error that falls with the pictures
@@ -211,7 +211,7 @@ def report(file: Path) -> None:
     rng = random.Random(0)
     if long:
         print(f"long scores: mean {statistics.mean(long.values()):.4f}, best {max(long.values()):.4f} of {len(long)}")
-    print("way,epoch,candidates,spearman,low,high,better_half,part_of_the_long_cost,chosen_of_half")
+    print("way,epoch,candidates,spearman,low,high,better_half,half_low,half_high,part_of_the_long_cost,chosen_of_half")
     for way, found in table.items():
         shared = [number for number in found if number in long and found[number][0]]
         if len(shared) < 5 or way == LONG:
@@ -219,8 +219,6 @@ def report(file: Path) -> None:
         for epoch in range(1, min(len(found[number][0]) for number in shared) + 1):
             cheap = {number: max(found[number][0][:epoch]) for number in shared}
             pairs = [(cheap[number], long[number]) for number in shared]
-            draws = sorted(_rank([pairs[rng.randrange(len(pairs))] for _ in pairs], spearmanr) for _ in range(DRAWS))
-            low, high = draws[round(0.025 * DRAWS)], draws[round(0.975 * DRAWS)]
             half = sorted(pairs, key=lambda pair: -pair[1])[: len(pairs) // 2]
             cost = statistics.mean(
                 found[number][1] * epoch / len(found[number][0]) / table[LONG][number][1] for number in shared
@@ -228,12 +226,18 @@ def report(file: Path) -> None:
             some = [rng.sample(pairs, len(pairs) // 2) for _ in range(DRAWS)]
             chosen = statistics.mean(max(each)[1] for each in some)
             print(
-                f"{way},{epoch},{len(pairs)},{_rank(pairs, spearmanr):.3f},{low:.3f},{high:.3f},"
-                f"{_rank(half, spearmanr):.3f},{cost:.3f},{chosen:.4f}"
+                f"{way},{epoch},{len(pairs)},{_interval(pairs, rng, spearmanr)},"
+                f"{_interval(half, rng, spearmanr)},{cost:.3f},{chosen:.4f}"
             )
         for power in POWERS:
             errors = {number: (1 - max(found[number][0])) * prices[way][number] ** power for number in shared}
             print(f"{way} corrected by {power}: {_rank([(-errors[number], long[number]) for number in shared], spearmanr):.3f}")
+
+
+def _interval(pairs: Sequence[tuple[float, float]], rng: random.Random, spearmanr: object) -> str:
+    """Spearman's correlation and the ends of its 95% interval."""
+    draws = sorted(_rank([pairs[rng.randrange(len(pairs))] for _ in pairs], spearmanr) for _ in range(DRAWS))
+    return f"{_rank(pairs, spearmanr):.3f},{draws[round(0.025 * DRAWS)]:.3f},{draws[round(0.975 * DRAWS)]:.3f}"
 
 
 def _rank(pairs: Sequence[tuple[float, float]], spearmanr: object) -> float:

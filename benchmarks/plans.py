@@ -1,28 +1,34 @@
-"""Does `nas plan` foretell the time of a search? It is asked, then the same search is made, on different data.
+"""Does `nas plan` foretell the time, the memory and the disk of a search? It is asked, then the same search is made.
 
     NAS_DATA_DIR=… python benchmarks/plans.py --folder plans [--only digits]
     python benchmarks/plans.py --folder plans --report
 
-In the folder: `plans.csv`, a row for each search when it is done, and the runs. What has a row is not done again; an
-interrupted run is begun anew, for its time would be another.
+In the folder: `plans.csv`, a row for each search when it is done, and the runs. Memory is the highest of its driver and workers
+together, looked at every second, what they share divided among them (`Pss` of the kernel); the disk is the largest that the run
+folder was. What has a row is not done again; an interrupted run is begun anew, for its time would be another.
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from rows import append, rows
 
-from nas.planning import plan
+from nas.planning import Plan, plan
 from nas.view import Silent
 
-COLUMNS = ("search", "foretold", "took", "took_of_foretold")
+COLUMNS = (
+    *("search", "foretold", "took", "took_of_foretold"),
+    *("gigabytes_foretold", "gigabytes", "megabytes_foretold", "megabytes"),
+)
 SEARCHES: dict[str, dict[str, str | int]] = {
     "digits": {"dataset": "digits", "budget": 12, "preset": "quick", "seed": 1},
     "cats_dogs": {"dataset": "cats_dogs", "image_size": 64, "budget": 10, "preset": "quick", "seed": 1},
@@ -44,29 +50,51 @@ def main() -> None:
     done = {row["search"] for row in rows(file)}
     for name, given in SEARCHES.items():
         if not options.report and name not in done and options.only in ("", name):
-            foretold, took = compared(options.folder / name, given)
-            append(file, COLUMNS, (name, round(foretold), round(took), round(took / foretold, 2)))
+            found, took = compared(options.folder / name, given)
+            row = (name, round(found.seconds), round(took.seconds), round(took.seconds / found.seconds, 2))
+            memory = (round(found.memory / 1e9, 2), round(took.memory / 1e9, 2))
+            append(file, COLUMNS, (*row, *memory, *(round(each / 1e6, 1) for each in (found.disk, took.disk))))
     print(file.read_text(encoding="utf-8") if file.exists() else "nothing is done yet", end="")
 
 
-def compared(folder: Path, given: dict[str, str | int]) -> tuple[float, float]:
-    """Seconds foretold and seconds taken: those of the search itself, whose first minute its forecast takes."""
-    foretold = plan(view=Silent(), **given).seconds
+@dataclass
+class Took:
+    """What a search took: seconds, bytes of memory at most, bytes of its folder at most."""
+
+    seconds: float = 0.0
+    memory: int = 0
+    disk: int = 0
+
+
+def compared(folder: Path, given: dict[str, str | int]) -> tuple[Plan, Took]:
+    """What was foretold, and what it took: that of the search itself, whose first minute its forecast takes."""
+    found = plan(view=Silent(), **given)
     shutil.rmtree(folder, ignore_errors=True)
-    return foretold, searched([f"--{name.replace('_', '-')}={value}" for name, value in given.items()], folder)
+    return found, searched([f"--{name.replace('_', '-')}={value}" for name, value in given.items()], folder)
 
 
-def searched(words: Sequence[str], run: Path) -> float:
-    """Seconds of one search, from the moment its run folder is there."""
+def searched(words: Sequence[str], run: Path) -> Took:
+    """One search, from the moment its run folder is there."""
     command = [sys.executable, "-m", "nas", "search", *words, f"--out={run}"]
     print(" ".join(command[1:]), file=sys.stderr, flush=True)
-    process = subprocess.Popen(command, stdout=sys.stderr)
+    process = psutil.Popen(command, stdout=sys.stderr)
     while not (run / "run.yaml").exists() and process.poll() is None:
         time.sleep(0.1)
-    began = time.monotonic()
-    if process.wait():
+    began, took = time.monotonic(), Took()
+    while process.poll() is None:
+        with suppress(psutil.NoSuchProcess, FileNotFoundError):  # a worker that ends, a checkpoint that goes
+            took.memory = max(took.memory, sum(held(each) for each in (process, *process.children(recursive=True))))
+            took.disk = max(took.disk, sum(file.stat().st_size for file in run.rglob("*") if file.is_file()))
+        took.seconds = time.monotonic() - began
+        time.sleep(1)
+    if process.returncode:
         sys.exit(f"the search failed: {run}")
-    return time.monotonic() - began
+    return took
+
+
+def held(process: psutil.Process) -> int:
+    """Bytes of memory of one process, its part of what it shares."""
+    return int(process.memory_full_info().pss)
 
 
 if __name__ == "__main__":

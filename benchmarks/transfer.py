@@ -4,8 +4,10 @@
     python benchmarks/transfer.py --folder transfer --report
 
 RUN is a run on CIFAR-10 that was retrained. Its winner is trained anew from random weights (`scratch`), and stands, without its
-head, as a backbone in front of a new one: trained further (`tuned`) or kept (`frozen`). The recipe is the winner's. Each is a
-run in the folder, made by `nas train --time`; what is done is not done again. Each looks at the test part once, at its end.
+head, as a backbone in front of a new one: trained further (`tuned`) or kept (`frozen`). The recipe is the winner's. A backbone
+has the stem of the run on CIFAR-10, of stride 1, where the network for larger pictures would have a larger one; `fine` is
+trained from random weights with that stem, so that weights alone tell it from `tuned`. Each is a run in the folder, made by
+`nas train --time`; what is done is not done again. Each looks at the test part once, at its end.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from finals import figures, last_fit
 from nas.run import Run
 from nas.space import Genotype
 
-FROZEN = {"scratch": None, "tuned": False, "frozen": True}  # whether the backbone is; None where there is none
+FROZEN = {"scratch": None, "fine": None, "tuned": False, "frozen": True}  # whether the backbone is; None where there is none
 COLUMNS = ("way", "seed", "test_accuracy", "low", "high", "epochs", "parameters", "flops")
 OUTSIDE = ("stem_filters", "stem_kernel", "stem_stride", "activation", "norm", "norm_momentum")  # genes of what is taken
 
@@ -50,23 +52,23 @@ def main() -> None:
 
 def train(options: argparse.Namespace, way: str, seed: int, run: Run) -> None:
     """One training, in a process of its own."""
-    space, genotype = network(options.run, FROZEN[way])
+    space, genotype = network(options.run, way)
     file = options.folder / f"{way}.yaml"
     facts = {"dataset": "cats_dogs", "image_size": options.image_size, "validation_part": 0.0, "epochs": 20}
-    if isinstance(space, dict):
-        place = options.folder / f"{way}-space.yaml"
-        place.write_text(yaml.safe_dump(space, sort_keys=False), encoding="utf-8")
-        space = str(place)
-    file.write_text(yaml.safe_dump({**facts, "space": space, "genotype": genotype}, sort_keys=False), encoding="utf-8")
+    place = options.folder / f"{way}-space.yaml"
+    place.write_text(yaml.safe_dump(space, sort_keys=False), encoding="utf-8")
+    file.write_text(yaml.safe_dump({**facts, "space": str(place), "genotype": genotype}, sort_keys=False), encoding="utf-8")
     words = ["train", str(file), f"--seed={seed}", f"--time={options.time}", f"--out={run.folder}"]
     subprocess.run([sys.executable, "-m", "nas", *words], check=True, stdout=sys.stderr)
 
 
-def network(folder: Path, frozen: bool | None) -> tuple[str | dict[str, Any], Genotype]:
+def network(folder: Path, way: str) -> tuple[dict[str, Any], Genotype]:
     """The space and the genotype of one way, from the winner of a run."""
     genotype = dict(last_fit(Run(folder)).genotype)
+    frozen, space = FROZEN[way], Run(folder).read_settings()["space"]
     if frozen is None:
-        return str(Run(folder).read_settings()["settings"]["space"]), genotype
+        stem = {"stem_stride": 1} if way == "fine" else {}
+        return {**space, "genes": {**space["genes"], **stem}}, {**genotype, **stem}
     kept = {key: value for key, value in genotype.items() if key not in (*OUTSIDE, "blocks")}
     genes = {"backbone": str(folder.absolute()), "backbone_frozen": frozen, **kept}
     group = {"repeat": [0, 1], "genes": {"block": "stage"}}

@@ -29,9 +29,11 @@ def figures(probabilities: np.ndarray, labels: np.ndarray, classes: tuple[str, .
         Figure("balanced_accuracy", "", float((hits[there] / totals[there]).mean())),
         Figure("f1", "", float(metrics.f1_score(labels, found, labels=every, average="macro", zero_division=np.nan))),
     ]
-    if there.all():
-        chances = probabilities[:, 1] if len(classes) == 2 else probabilities
-        rows.append(Figure("auc", "", float(metrics.roc_auc_score(labels, chances, multi_class="ovr", average="macro"))))
+    # Each class that is there against the rest; of two classes both say the same.
+    told = [each for each in ([1] if len(classes) == 2 else every) if 0 < totals[each] < len(labels)]
+    areas = [metrics.roc_auc_score(labels == each, probabilities[:, each]) for each in told]
+    if areas:
+        rows.append(Figure("auc", "", float(np.mean(areas))))
     chosen = probabilities[np.arange(len(labels)), labels]
     rows.append(Figure("loss", "", float(-np.log(np.clip(chosen, 1e-7, 1)).mean())))
     rows.append(Figure("calibration_error", "", calibration_error(probabilities, labels)))

@@ -87,15 +87,15 @@ class Logged:
             self._writers.pop(number).close()
 
     def _write(self, number: int, step: int, values: Callable[[], Sequence[Any]]) -> None:
-        """Write some values. When the disk takes them no more, or one cannot be written down, that is told once, and the search
-        goes on without."""
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
+        """Write some values. When the disk takes them no more, one cannot be written down, or tensorboard is gone, that is told
+        once, and the search goes on without."""
         if self._failed:
             return
         try:
+            from tensorboard.compat.proto.event_pb2 import Event
+            from tensorboard.compat.proto.summary_pb2 import Summary
+            from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
             if number not in self._writers:
                 self._writers[number] = EventFileWriter(str(self.folder / str(number)))
             self._writers[number].add_event(Event(wall_time=time.time(), step=step, summary=Summary(value=values())))

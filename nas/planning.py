@@ -44,6 +44,9 @@ from nas.view import Plain, View, duration
 REHEARSED = 8  # networks
 EACH = 3.0  # seconds of steps of one
 WEIGHTS = 4  # times its parameters a candidate in flight keeps on disk: its own and its best weights, two moments
+RETRAINED = (
+    4  # models that a retraining leaves: of the comparison and of the last fit, each once more as the best of its folder
+)
 ROW = 25_000  # bytes of ledger, leaderboard and log for each candidate
 SERVER = 0.5  # gigabytes of driver and server beside the workers; most of the server's memory is shared with them
 
@@ -111,7 +114,8 @@ def _foretold(read: SearchSpace, chosen: Settings, view: View) -> Plan:
     # The cheapest and the dearest stand for half as many networks as those between them.
     mean = (sum(each) - (each[0] + each[-1]) / 2) / (len(each) - 1) if len(each) > 1 else each[0]
     parameters = [one.job.blueprint.parameters for one in tries]
-    disk = 4 * (WEIGHTS * max(parameters) * at_once + (sum(models_kept(chosen)) + 1) * statistics.mean(parameters))
+    models = sum(models_kept(chosen)) + 1 + RETRAINED * chosen.retrain
+    disk = 4 * (WEIGHTS * max(parameters) * at_once + models * statistics.mean(parameters))
     height, width, channels = card.shape
     return Plan(
         each=mean,

@@ -16,14 +16,15 @@ from pathlib import Path
 from typing import Any
 
 from nas import plugins
-from nas.config import settings
+from nas.config import Settings, settings
 from nas.datasets.prepare import check_test_part
 from nas.driving import deadline_of
-from nas.errors import RunError, RunFailed
+from nas.errors import ConfigError, RunError, RunFailed
 from nas.final import last_score
 from nas.fitting import fit_listed
 from nas.jobs import limits_of, networks_of
 from nas.known import known, read_genotype
+from nas.logs import FOLDER, Logged, check_tensorboard
 from nas.messages import Proposal, Score
 from nas.paths import expanded
 from nas.preparing import begin, check_space, hands_of, interrupts_told, kept, readied, with_whole_paths
@@ -38,6 +39,13 @@ from nas.strategies.asking import make_candidate
 from nas.view import Plain, View
 
 FITTED = "fitted"  # in run.yaml: that the training is over, and the model is the one to be scored
+WHY_NOT = {
+    "retrain": "the network is trained at full length as it is",
+    "inherit": "one network has no parents to inherit weights from",
+    "start_from": "the network in the file is the only one",
+    "storage": "nothing is shared among drivers, for there is one training",
+}
+"""Settings of a search that would promise what one training does not do."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +75,11 @@ def train(file: str, view: View | None = None, out: str | Path | None = None, **
     chosen = settings(path, {"train_part": 1.0, "pruner": "none"}, **{**options, "budget": 1})
     for plugin in chosen.plugin:
         plugins.load(plugin)
+    for name, why in WHY_NOT.items():
+        if getattr(chosen, name) != Settings.model_fields[name].default:
+            raise ConfigError(f"has no meaning for 'nas train': {why}", name)
+    if chosen.tensorboard:
+        check_tensorboard()
     chosen = with_whole_paths(chosen)
     space = read_space(chosen.space)
     (genotype,) = known([str(path)], space)
@@ -135,12 +148,13 @@ def _fit(run: Run, path: Path, back: Reopened, view: View, began: float) -> Trai
     candidate = make_candidate(back.space, proposal, 0, networks_of(card, chosen))
     deadline = deadline_of(chosen.time, began)
     timed = back.facts.get("timed") and deadline < math.inf
+    logged = Logged(view, run.folder / FOLDER) if chosen.tensorboard else view
     until = until_of(deadline) if timed else None
     if back.facts.get(FITTED) and run.best.exists():  # once it is over, the model stays the one it is
         with closing(reader_of(run, back.facts)) as ledger:
             result = Result(tuple(ledger.records()), best_of(ledger.records()), run.folder, "budget")
     else:
-        result = fit_listed(run, back.space, chosen, [candidate], card, view, _again(path, run), deadline, until)
+        result = fit_listed(run, back.space, chosen, [candidate], card, logged, _again(path, run), deadline, until)
     record = result.records[0]
     if not run.best.exists():
         raise RunFailed(f"there is no model: {record.reason or record.state}")

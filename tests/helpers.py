@@ -114,6 +114,31 @@ def dump_python2(content: Any, file: Path) -> None:
         _Python2(stream, protocol=2).dump(content)
 
 
+NETWORK = """
+dataset: digits
+epochs: 2
+space: connected
+genotype:
+  blocks:
+    - {block: conv, convs: 1, filters: 16, kernel: 3, activation: relu, norm: batch, pool: max, dropout: 0.0}
+    - {block: residual, convs: 2, filters: 16, kernel: 3, activation: relu, norm: batch, pool: max, dropout: 0.0}
+  head: average
+  head_dropout: 0.0
+  output: softmax
+  loss: crossentropy
+  optimizer: adamw
+  learning_rate: 0.005
+  weight_decay: 0.01
+  schedule: cosine
+  batch_size: 32
+  label_smoothing: 0.0
+  flip: none
+  shift: 0.06
+  erasing: 0.0
+"""
+"""A network with its settings, as `nas train` reads it."""
+
+
 def make_job(card: DataCard, folder: Path, genotype: dict[str, Any] | None = None, **changes: Any) -> Job:
     blueprint, recipe = express(genotype or GENOTYPE, card.pictures)
     job = Job(

@@ -51,11 +51,13 @@ def test_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
     assert calibration_error(probabilities, np.array([0] * 5 + [1] * 5)) == pytest.approx(0.3)
 
 
-def test_a_class_without_test_pictures_has_no_figure_and_there_is_no_auc() -> None:
+def test_a_class_without_test_pictures_has_no_figure_and_no_part_in_the_means() -> None:
     labels = np.array([0, 0, 1])
     found = figures(SURE[:3], labels, CLASSES)
     assert [each.of for each in found.figures if each.of] == ["ant", "bee"]
-    assert "auc" not in {each.name for each in found.figures}
+    # Pairs of an ant and none: 12, of which 4 are in order and 6 undecided; of a bee and none: 12, 6 in order, 5 undecided.
+    assert value("auc", probabilities=SURE[:7], labels=LABELS[:7]) == pytest.approx((7 / 12 + 8.5 / 12) / 2, abs=1e-6)
+    assert "auc" not in {each.name for each in figures(SURE[:4], LABELS[:4], CLASSES).figures}, "all of one class"
     sure = np.eye(3)[labels]
     assert value("f1", probabilities=sure, labels=labels) == 1, "a class that is not there does not count"
 

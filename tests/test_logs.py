@@ -10,8 +10,9 @@ import pytest
 from nas.leaderboard import read_csv
 from nas.resuming import resume
 from nas.searching import search
+from nas.single import train
 from nas.view import Silent
-from tests.helpers import SMALL_SEARCH, python
+from tests.helpers import NETWORK, SMALL_SEARCH, python
 
 pytestmark = pytest.mark.slow
 
@@ -30,17 +31,20 @@ def events(folder: Path) -> list[Any]:
     return [event for file in sorted(folder.iterdir()) for event in EventFileLoader(str(file)).Load()]
 
 
+def scores_of(run: Path, number: int) -> dict[int, float]:
+    """Epoch → score of a candidate."""
+    return {
+        event.step: value.tensor.float_val[0] if value.tensor.float_val else value.simple_value
+        for event in events(run / "tensorboard" / str(number))
+        for value in event.summary.value
+        if value.tag == "score"
+    }
+
+
 def test_each_candidate_has_its_curve(run: Path) -> None:
     for row in read_csv(run / "leaderboard.csv"):
-        values = [
-            (event.step, value.tensor.float_val[0] if value.tensor.float_val else value.simple_value)
-            for event in events(run / "tensorboard" / str(row["number"]))
-            for value in event.summary.value
-            if value.tag == "val_accuracy"
-        ]
         curve = [float(each) for each in str(row["curve"]).split()]
-        assert [step for step, _ in values] == list(range(1, len(curve) + 1))
-        assert [value for _, value in values] == pytest.approx(curve, abs=1e-4)
+        assert scores_of(run, int(row["number"])) == pytest.approx(dict(enumerate(curve, 1)), abs=1e-4)
 
 
 def test_each_candidate_has_its_hyperparameters_and_its_end(run: Path) -> None:
@@ -58,6 +62,12 @@ def test_each_candidate_has_its_hyperparameters_and_its_end(run: Path) -> None:
         assert begun.hparams["optimizer"].string_value == row["optimizer"]
         assert begun.hparams["parameters"].number_value == row["parameters"]
         assert found["_hparams_/session_end_info"].session_end_info.status == 1
+
+
+def test_one_network_that_is_trained_has_its_curve(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(NETWORK)
+    done = train(str(tmp_path / "mine.yaml"), Silent(), tmp_path / "run", tensorboard=True)
+    assert scores_of(done.folder, 0) == pytest.approx(dict(enumerate(done.result.records[0].curve, 1)), abs=1e-4)
 
 
 def test_driver_writes_logs_without_tensorflow_and_goes_on_without_a_disk(tmp_path: Path) -> None:

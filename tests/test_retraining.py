@@ -36,7 +36,7 @@ from nas.single import train
 from nas.space import read_space
 from nas.training.handover import load_model
 from nas.view import Silent
-from tests.helpers import ROOT, SMALL_SEARCH, Listening, class_folder, nas, read_final, until, without_seconds
+from tests.helpers import NETWORK, ROOT, SMALL_SEARCH, Listening, class_folder, nas, read_final, until, without_seconds
 
 FEW: dict[str, Any] = {"top": 2, "seeds": 2, "epochs": 2}
 DIGIT = ROOT / "docs" / "pictures" / "digit-3.png"
@@ -157,30 +157,6 @@ def test_what_cannot_be_retrained_is_told(copy: Run, tmp_path: Path) -> None:
     assert not copy.final.exists()
 
 
-NETWORK = """
-dataset: digits
-epochs: 2
-space: connected
-genotype:
-  blocks:
-    - {block: conv, convs: 1, filters: 16, kernel: 3, activation: relu, norm: batch, pool: max, dropout: 0.0}
-    - {block: residual, convs: 2, filters: 16, kernel: 3, activation: relu, norm: batch, pool: max, dropout: 0.0}
-  head: average
-  head_dropout: 0.0
-  output: softmax
-  loss: crossentropy
-  optimizer: adamw
-  learning_rate: 0.005
-  weight_decay: 0.01
-  schedule: cosine
-  batch_size: 32
-  label_smoothing: 0.0
-  flip: none
-  shift: 0.06
-  erasing: 0.0
-"""
-
-
 @pytest.mark.slow
 def test_one_known_network_is_trained_and_scored(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(NETWORK)
@@ -193,6 +169,14 @@ def test_one_known_network_is_trained_and_scored(tmp_path: Path) -> None:
     again = nas("train", "mine.yaml", "--out=one", cwd=tmp_path)
     assert again.returncode == 2
     assert "is done; its figures are in final.csv" in again.stderr
+
+
+@pytest.mark.parametrize("line", ["retrain: true", "inherit: true", "start_from: baselines", "storage: sqlite:///x"])
+def test_what_only_a_search_does_is_refused_in_the_file_of_one_network(line: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(f"{line}{NETWORK}")
+    with pytest.raises(ConfigError, match=f"{line.split(':')[0]}: has no meaning for 'nas train': "):
+        train(str(tmp_path / "mine.yaml"), Silent(), tmp_path / "one")
+    assert not (tmp_path / "one").exists()
 
 
 @pytest.mark.slow

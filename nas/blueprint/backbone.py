@@ -16,7 +16,7 @@ import zlib
 from pathlib import Path
 
 from nas.blueprint.blueprint import Blueprint, Node, Origin
-from nas.blueprint.layers import Rescale, Shape
+from nas.blueprint.layers import Dropout, Rescale, Shape
 from nas.blueprint.sketch import Sketch
 from nas.errors import BlueprintError
 from nas.paths import cache_root, expanded
@@ -50,7 +50,8 @@ def backbone_digest(file: str) -> str:
 
 def backbone(net: Sketch, file: object, frozen: object, stages: object) -> None:
     """Draw the first `stages` blocks (0: all) of the network in a model file or run folder, its stem included, its head left
-    out. Raises BlueprintError if there is none, or if it does not fit the pictures."""
+    out. What is `frozen` drops nothing: it gives the same in training as afterwards. Raises BlueprintError if there is none, or
+    if it does not fit the pictures."""
     if not isinstance(file, str):
         raise BlueprintError(f"backbone is a model file or a run folder; found {file!r}")
     if not isinstance(frozen, bool):
@@ -67,6 +68,8 @@ def backbone(net: Sketch, file: object, frozen: object, stages: object) -> None:
     for node in taken:
         if isinstance(node.layer, Rescale) and node.inputs == ("input",):
             _rescale(net, node.layer)
+        elif isinstance(node.layer, Dropout) and frozen:
+            net.tip = known[node.inputs[0]]
         else:
             inputs = (known[name] for name in node.inputs)
             try:

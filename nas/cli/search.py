@@ -227,6 +227,7 @@ def train(
     precision: Annotated[str | None, typer.Option(help="auto, float32 or bfloat16.")] = None,
     objective: Objective = None,
     class_weight: ClassWeight = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write logs for it.")] = False,
     plugin: Plugin = None,
     debug: Debug = False,
 ) -> None:

@@ -86,6 +86,20 @@ def test_frozen_layers_keep_their_weights_and_others_learn(
     assert moved == ([] if frozen else with_weights)
 
 
+@pytest.mark.parametrize("frozen", [True, False])
+def test_what_is_kept_drops_nothing(frozen: bool, digits: DataCard, tmp_path: Path) -> None:
+    block = {"block": "conv", "filters": 6, "norm": "none", "dropout": 0.5}
+    first = make_job(digits, tmp_path, {**FIRST, "blocks": [block, block]}, epochs=1)
+    assert isinstance(train(first, HEARD), Trained)
+    network = build(express(second(first, backbone_frozen=frozen), digits.pictures)[0])
+    import keras
+
+    taken = keras.Model(network.input, network.get_layer("head_global_pool").output)
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1)).astype("float32")
+    training, after = (keras.ops.convert_to_numpy(taken(pixels, training=each)) for each in (True, False))
+    assert np.array_equal(training, after) == frozen
+
+
 def test_training_goes_on_from_its_checkpoint(trained: Job, digits: DataCard, tmp_path: Path) -> None:
     """What it has learned since is not fetched away."""
     whole = make_job(digits, tmp_path / "whole", second(trained, backbone_frozen=False), epochs=3)
