@@ -55,6 +55,7 @@ from nas.retrainplan import (
 from nas.run import Run, disk_told, write_whole
 from nas.salvage import check_ledger, examined
 from nas.shared import reader_of
+from nas.timed import TimedScores
 from nas.view import Plain, View
 from nas.yamlfile import dumped
 
@@ -130,12 +131,11 @@ class _Retraining:
         if before is not None:
             self.view.note(f"going on with the retraining that began: {plan.words()}")
         plan = self._write(plan.model_copy(update={"time": self.back.chosen.time}))
-        if plan.winner is None:
-            plan = self._write(self._chosen(plan))
+        plan = self._write(self._chosen(plan)) if plan.winner is None else plan
         if plan.last_epochs is None:
             plan = self._write(plan.model_copy(update={"last_epochs": self._last_epochs(plan)}))
-        assert plan.winner is not None
-        winner: int = plan.winner
+        winner = plan.winner
+        assert winner is not None
         model = Run(self.run.folder / FINAL).best
         if plan.fitted is None or not model.exists():  # once it is over, the model stays the one it is
             plan = self._write(plan.model_copy(update={"fitted": max(1, self._fit_last(plan).records[0].epochs)}))
@@ -152,24 +152,28 @@ class _Retraining:
     def _planned(self, asked: dict[str, int | None]) -> RetrainPlan:
         with closing(self._ledger()) as ledger:
             records, one = ledger.records(), asked["number"]
-            found = [ledger.record(one)] if one is not None else best_first(records)[: asked["top"] or TOP]
+            ranked = TimedScores(self.back.chosen.objective).of(records) if self._timed(asked) else records
+            found = [ledger.record(one)] if one is not None else best_first(ranked)[: asked["top"] or TOP]
         if not found and (begun := best_begun(records)) is not None:
             self.view.note(f"no candidate was trained to the end: #{begun.number}, the best so far, is taken")
             found = [begun]
         if not found:
             raise RunError("has no candidate that was trained for an epoch", str(self.run.folder))
-        numbers, chosen = [record.number for record in found], self.back.chosen
-        if self.deadline < math.inf and asked["epochs"] is None:
+        numbers = [record.number for record in found]
+        if self._timed(asked):
             for number in numbers:
                 self._epoch_seconds(number, True)  # one of which none is known is told before anything is planned
-        plan = planned(
-            asked, numbers, chosen.at_once, self._searched(), self._left(), lambda each: self._epoch_seconds(each, True)
-        )
+        workers, searched = self.back.chosen.at_once, self._searched()
+        plan = planned(asked, numbers, workers, searched, self._left(), lambda each: self._epoch_seconds(each, True))
         self.view.note(f"retraining: {plan.words()}{given_up(plan, numbers)}")
         return plan
 
+    def _timed(self, asked: dict[str, int | None]) -> bool:
+        """Whether the time decides how many epochs there are."""
+        return self.deadline < math.inf and asked.get("epochs") is None
+
     def _chosen(self, plan: RetrainPlan) -> RetrainPlan:
-        """The plan with its winner: the best mean score over seeds that all candidates have."""
+        """The plan with its winner: the best mean score over seeds that all candidates have, for the time that there is."""
         if not plan.trainings:
             return plan.model_copy(update={"winner": plan.candidates[0]})
         pairs = [(number, seed) for seed in range(plan.seeds) for number in plan.candidates]
@@ -181,7 +185,9 @@ class _Retraining:
             self._fit(COMPARISON, {"epochs": plan.epochs, "patience": 0}, listed, self._compared_by(plan))
         study = Run(self.run.folder / COMPARISON).study
         with closing(Ledger(study, self.back.space, self.back.chosen.strategy, reading=True)) as ledger:
-            plan, words = decided(plan, ends(ledger.records(), pairs))
+            ended = ends(ledger.records(), pairs)
+        pace = {number: self._epoch_seconds(number, True) for number in plan.candidates} if self._timed(plan.asked) else None
+        plan, words = decided(plan, ended, pace, self.back.chosen.objective)
         for line in words:
             self.view.note(line)
         return plan
@@ -192,7 +198,7 @@ class _Retraining:
         if left is None:
             return self.deadline
         until = now + left * (COMPARING + SLACK)
-        if plan.asked.get("epochs") is None:
+        if self._timed(plan.asked):
             return until
         with suppress(RunError):  # the last fit takes what was asked for, and the rest is for the comparison
             dearest = max(self._epoch_seconds(number, validated=False) for number in plan.candidates)
@@ -215,7 +221,7 @@ class _Retraining:
         own: dict[str, Any] = {"number": 0, "parents": (plan.winner,), "operator": LAST_FIT, "refused": ()}
         listed = [dataclasses.replace(self._candidate(plan.winner), **own)]
         # What an epoch takes is foretold badly, and a schedule that is cut off before its end costs much.
-        timed = self.deadline < math.inf and plan.asked.get("epochs") is None
+        timed = self._timed(plan.asked)
         until = until_of(self.deadline) if timed else None
         about = "as many epochs as fit, about " if timed else ""
         few = "" if (plan.last_epochs or 1) >= self._searched() else "; it saw more pictures in the search"

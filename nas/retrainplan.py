@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -19,6 +19,7 @@ from nas.messages import LONGEST, Candidate, Record
 from nas.provenance import TRAINING
 from nas.run import Run
 from nas.space import SearchSpace
+from nas.timed import timed
 from nas.yamlfile import read
 
 COMPARISON, FINAL = "retrain", "final"  # folders
@@ -208,7 +209,8 @@ def check_same(part: Run, space: SearchSpace, chosen: Settings, listed: Sequence
 
 
 def until_of(deadline: float) -> float:
-    """When the last epoch has to end (by time.time) so that all is done by `deadline` (by time.monotonic)."""
+    """When the last epoch should end (by time.time) so that all is done by `deadline` (by time.monotonic). A training foretells
+    its epochs, so it may be late by a part of one."""
     return time.time() + deadline - time.monotonic() - AFTER
 
 
@@ -222,7 +224,8 @@ def ends(records: Sequence[Record], pairs: Sequence[tuple[int, int]]) -> dict[in
 
 
 def compared(ended: dict[int, dict[int, float | None]]) -> dict[int, list[float]]:
-    """Candidate → its scores over the seeds that all candidates have; where there is none, of those with the most seeds.
+    """Candidate → its scores over the seeds (its first training, its second, …) that all candidates have; where there is none,
+    of those with the most seeds.
 
     The score of a training that failed is None. Only those that failed least are compared: the others' good seeds were luck.
     """
@@ -239,8 +242,14 @@ def compared(ended: dict[int, dict[int, float | None]]) -> dict[int, list[float]
     return {number: list(found.values()) for number, found in scores.items() if len(found) == most}
 
 
-def decided(plan: RetrainPlan, ended: dict[int, dict[int, float | None]]) -> tuple[RetrainPlan, list[str]]:
-    """The plan with its winner, the one with the best mean score, and what there is to say of it; `ended` as by `ends`."""
+def decided(
+    plan: RetrainPlan,
+    ended: dict[int, dict[int, float | None]],
+    pace: Mapping[int, float] | None = None,
+    objective: str = "accuracy",
+) -> tuple[RetrainPlan, list[str]]:
+    """The plan with its winner, the one with the best mean score, and what there is to say of it; `ended` as by `ends`. With
+    the `pace`, seconds of an epoch of each candidate, the best for a time."""
     told = compared(ended)
     if not told:
         best = next((number for number in plan.candidates if None not in ended.get(number, {}).values()), plan.candidates[0])
@@ -251,12 +260,15 @@ def decided(plan: RetrainPlan, ended: dict[int, dict[int, float | None]]) -> tup
     lines = []
     for number, found in told.items():
         spread = f" ± {statistics.stdev(found):.4f}" if len(found) > 1 else ""
-        lines.append(f"#{number}: {means[number]:.4f}{spread} over {counted(len(found), 'seed')}")
+        took = f", an epoch in {pace[number]:.0f} s" if pace else ""
+        lines.append(f"#{number}: {means[number]:.4f}{spread} over {counted(len(found), 'seed')}{took}")
     for number in plan.candidates:
         if number not in told:
             lines.append(f"#{number} is left out: more of its trainings failed, or fewer came to their end in time")
-    winner = max(means, key=lambda number: means[number])
+    worth = {number: timed(mean, pace[number], objective) for number, mean in means.items()} if pace else means
+    winner = max(worth, key=lambda number: worth[number])
     alone = len(plan.candidates) == 1
-    lines.append(f"now {'it' if alone else f'the winner, #{winner},'} is fitted on all training pictures")
+    most = ", which should reach most in the time," if means[winner] < max(means.values()) else ","
+    lines.append(f"now {'it' if alone else f'the winner, #{winner}{most}'} is fitted on all training pictures")
     over = {number: len(found) for number, found in told.items()}
     return plan.model_copy(update={"winner": winner, "compared": means[winner], "over": over}), lines

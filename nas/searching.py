@@ -43,6 +43,7 @@ from nas.server import check_server
 from nas.space import Genotype, SearchSpace, read_space
 from nas.strategies import make_strategy
 from nas.strategies.asking import Asking
+from nas.timed import TimedScores
 from nas.view import Plain, Silent, View
 
 CHILDLESS = ("optuna", "random")  # strategies whose candidates have no parents
@@ -193,6 +194,8 @@ def go(
     def until(deadline: float) -> Result:
         strategy = make_strategy(chosen.strategy, space, chosen.seed, chosen)
         asking = Asking(space, strategy, chosen, networks_of(card, chosen), first, deadline)
+        if chosen.retrain and chosen.time is not None:  # the best is what reaches most in the rest of it
+            asking.told = TimedScores(chosen.objective).of
         job_of, again = lambda one: job_for(one, chosen, card, run), f"nas resume {run.name}"
         return fit(run, space, chosen, asking, job_of, view, again, deadline)
 

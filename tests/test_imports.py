@@ -15,7 +15,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "words": ("errors", "registry", "paths", "quiet", "csvtext"),
     "nouns": (
         *("space", "blueprint", "messages", "recipe", "config", "run", "yamlfile", "shipped", "plugins", "machine"),
-        *("pace", "changes"),
+        *("pace", "timed", "changes"),
     ),
     "worker": ("training", "datasets", "answers", "figures"),
     "driver": (

@@ -467,6 +467,21 @@ def test_where_nothing_came_to_its_end_the_best_that_did_not_fail_is_taken() -> 
     assert "#4 is left out: more of its trainings failed, or fewer came to their end in time" in lines
 
 
+def test_for_a_time_a_network_whose_epochs_are_short_may_win_with_a_lower_score() -> None:
+    asked = dict.fromkeys(("top", "number", "seeds", "epochs"))
+    plan = RetrainPlan(asked=asked, candidates=[4, 2], seeds=1, epochs=1)
+    ended = {4: {0: 0.80}, 2: {0: 0.78}}  # errors of 0.20 and 0.22: a tenth more, which 16 times shorter epochs outweigh twice
+    assert decided(plan, ended)[0].winner == 4
+    assert decided(plan, ended, {4: 10.0, 2: 10.0})[0].winner == 4
+    found, lines = decided(plan, ended, {4: 16.0, 2: 1.0})
+    assert (found.winner, found.compared) == (2, 0.78)
+    assert lines[0] == "#4: 0.8000 over 1 seed, an epoch in 16 s"
+    assert lines[-1] == "now the winner, #2, which should reach most in the time, is fitted on all training pictures"
+    losses = {4: {0: -0.5}, 2: {0: -0.9}}
+    assert decided(plan, losses, {4: 16.0, 2: 1.0}, "loss")[0].winner == 2
+    assert decided(plan, losses, {4: 4.0, 2: 1.0}, "loss")[0].winner == 4
+
+
 def test_a_candidate_whose_trainings_fail_is_no_winner() -> None:
     assert compared({1: {0: 0.9, 1: None, 2: None}, 2: {0: 0.875, 1: 0.75, 2: 0.625}}) == {2: [0.875, 0.75, 0.625]}
     assert compared({1: {0: 0.9, 1: None}, 2: {0: 0.8, 1: None}}) == {1: [0.9], 2: [0.8]}

@@ -61,6 +61,7 @@ class Asking:
     refused: Counter[str] = field(default_factory=Counter)  # why → how often, for the run's summary
     exhausted: str = ""  # why there was no candidate any more, with the numbers
     noun: str = "candidate"
+    told: Callable[[Sequence[Record]], Sequence[Record]] = list  # what the strategy is told, of the records
     _rows: list[list[Record]] = field(default_factory=list)  # of each candidate, what was refused before it
     _known: dict[str, str] = field(default_factory=dict)  # genotype → why it is refused, by the limits that hold here
     _kept: set[str] = field(default_factory=set)  # those of them that are kept with a candidate
@@ -73,7 +74,7 @@ class Asking:
         """The candidate `number`, or None if the space has nothing (or next to nothing) new within the limits, or the time
         is over."""
         seen = {record.digest for record in records}
-        shown = self._with_refused(records)
+        shown = self._with_refused(self.told(records))
         before = Counter(self.refused)
         turned_down: list[Record] = []
         own: dict[str, tuple[Genotype, str]] = {}  # known as refused from now on, once the candidate is kept

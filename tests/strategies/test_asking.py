@@ -14,6 +14,7 @@ from nas.messages import Proposal, Record
 from nas.space import read_space
 from nas.strategies import make_strategy
 from nas.strategies.asking import ASKED, Asking, make_candidate, over_limit
+from nas.timed import TimedScores, timed
 
 SMALL = read_space({"name": "small", "genes": {"x": {"range": [0, 9]}, "y": {"range": [0, 9]}}})
 CONNECTED = read_space("connected")
@@ -59,6 +60,17 @@ def test_a_duplicate_is_refused_shown_and_at_last_replaced_by_a_random_draw():
     assert last[0] == first
     assert [record.state for record in last[1:]] == ["refused"] * (ASKED - 1)
     assert len({record.number for record in last}) == ASKED
+
+
+def test_a_strategy_is_told_scores_for_a_time():
+    strategy = Stubborn({"x": 3, "y": 4})
+    asking = Asking(SMALL, strategy, settings())
+    first = dataclasses.replace(recorded(asking.next([], 0)), metrics={"seconds": 16.0})
+    asking.told = TimedScores("accuracy").of
+    strategy.genotype = {"x": 5, "y": 6}
+    asking.next([first], 1)
+    (shown,) = strategy.shown[-1]
+    assert shown.value == timed(0.5, 16.0, "accuracy") < first.value
 
 
 def test_what_was_refused_for_a_limit_is_turned_away_without_being_drawn_again():
