@@ -34,6 +34,8 @@ WAYS = (
     "nas auto",
     "nas auto, batches tuned by Keras",
     "nas auto, memory given back",
+    "nas auto, gelu",
+    "nas auto, Keras's gelu",
     "nas auto, averaged weights",
     "nas auto, flip and shift on bytes",
     "nas auto, flip and shift on bytes, batches made before",
@@ -78,6 +80,7 @@ def measure(way: str, dataset: str, pictures: int, epochs: int) -> float:
     import numpy as np
 
     from nas.blueprint import express
+    from nas.blueprint.layers import Activation
     from nas.config import settings
     from nas.datasets import open_cache, prepare
     from nas.datasets.split import split
@@ -89,7 +92,7 @@ def measure(way: str, dataset: str, pictures: int, epochs: int) -> float:
 
     worker.set_threads(2)
     card = prepare(dataset)
-    blueprint, recipe = express(GENOTYPE, card.pictures)
+    blueprint, recipe = express({**GENOTYPE, "activation": "gelu" if "gelu" in way else "relu"}, card.pictures)
     part = min(1.0, pictures / (sum(card.counts) * 0.9))
     images, labels = open_cache(card)
     train_index, validation_index = split(labels, 0, 0.1, part)
@@ -120,6 +123,8 @@ def measure(way: str, dataset: str, pictures: int, epochs: int) -> float:
         trainer.fed = lambda batches: batches
     if "Keras's normalisation" in way:
         model.FAST.clear()
+    if "Keras's gelu" in way:
+        model.FAST.pop(Activation)
     if "averaged" in way:
         recipe = dataclasses.replace(recipe, ema=0.99)
     if "on bytes" in way:

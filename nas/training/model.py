@@ -33,7 +33,7 @@ from nas.blueprint.layers import (
     Shape,
 )
 from nas.training.seeds import seed_of
-from nas.training.standins import FusedBatchNormalization, Pointwise
+from nas.training.standins import FusedBatchNormalization, Gelu, Pointwise
 
 
 def build(blueprint: Blueprint, seed: int = 0, precision: str = "float32", fast: bool = False) -> keras.Model:
@@ -75,6 +75,12 @@ def _activation(layer: Activation, common: dict[str, Any], seed: int, shape: Sha
     if layer.type == "leaky_relu":
         return keras.layers.LeakyReLU(negative_slope=LEAK, **common)
     return keras.layers.Activation(layer.type, **common)
+
+
+def _fast_activation(layer: Activation, common: dict[str, Any], seed: int, shape: Shape) -> Any:
+    if layer.type == "gelu" and keras.backend.backend() == "tensorflow":
+        return Gelu(**common)
+    return _activation(layer, common, seed, shape)
 
 
 def _norm(layer: Norm, common: dict[str, Any], seed: int, shape: Shape) -> Any:
@@ -131,4 +137,4 @@ MAKERS: dict[type[Layer], _Maker] = {
     Multiply: lambda layer, common, seed, shape: keras.layers.Multiply(**common),
     Concat: lambda layer, common, seed, shape: keras.layers.Concatenate(axis=-1, **common),
 }
-FAST: dict[type[Layer], _Maker] = {Conv: _fast_conv, Norm: _fast_norm}
+FAST: dict[type[Layer], _Maker] = {Conv: _fast_conv, Norm: _fast_norm, Activation: _fast_activation}

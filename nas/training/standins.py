@@ -6,6 +6,7 @@ is built without them.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -42,3 +43,25 @@ class FusedBatchNormalization(keras.layers.BatchNormalization):  # type: ignore[
         self.moving_mean.assign(self.moving_mean * self.momentum + mean * (1 - self.momentum))
         self.moving_variance.assign(self.moving_variance * self.momentum + variance * (1 - self.momentum))
         return found
+
+
+class Gelu(keras.layers.Activation):  # type: ignore[misc]
+    """On TensorFlow, with its gradient written out: what Keras composes of elementary operations takes twice as long."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("gelu", **options)
+
+    def call(self, inputs: Any) -> Any:
+        import tensorflow as tf
+
+        @tf.custom_gradient  # type: ignore[untyped-decorator, unused-ignore]
+        def gelu(features: Any) -> Any:
+            below = 0.5 * (1 + tf.math.erf(features * math.sqrt(0.5)))  # the normal distribution, up to here
+            density = math.sqrt(0.5 / math.pi)
+
+            def gradient(upstream: Any) -> Any:
+                return upstream * (below + features * density * tf.exp(-0.5 * features * features))
+
+            return features * below, gradient
+
+        return gelu(inputs)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nas.blueprint import Blueprint, Node, Pictures, express
-from nas.blueprint.layers import Conv, GlobalPool
+from nas.blueprint.layers import Activation, Conv, Dropout, Flatten, GlobalPool
 from nas.training.model import build
 from nas.training.weights import set_weights, weights_of
 
@@ -49,6 +49,27 @@ def test_same_steps_same_answers_and_the_same_weights_under_the_same_names() -> 
     set_weights(plain, ours)
     both = [np.asarray(model.predict(PICTURES, verbose=0)) for model in (fast, plain)]
     np.testing.assert_allclose(both[0], both[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_gelu_and_its_gradient_are_those_of_keras(precision: str) -> None:
+    tf = pytest.importorskip("tensorflow")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("the gradient is TensorFlow's")
+    behind = (Node("flat", Flatten(), ("active",)), Node("dropped", Dropout(0.5), ("flat",)))  # the last two are in float32
+    blueprint = Blueprint((400, 1, 1), (Node("active", Activation("gelu"), ("input",)), *behind))
+    ours, theirs = (build(blueprint, 0, precision, fast=fast) for fast in (True, False))
+    assert kinds_of(ours) - kinds_of(theirs) == {"Gelu"}
+    assert ours.get_layer("active").compute_dtype == precision
+    features = tf.constant(np.linspace(-6, 6, 400, dtype="float32").reshape(1, 400, 1, 1))
+    found = []
+    for model in (ours, theirs):
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            answer = model(features)
+        found.append((answer.numpy(), tape.gradient(answer, features).numpy()))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6 if precision == "float32" else 0.02)
 
 
 def test_a_strided_kernel_of_one_pixel_learns_as_any_other() -> None:
