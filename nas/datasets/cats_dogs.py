@@ -22,7 +22,7 @@ def _present(data_dir: Path | None) -> str | None:
 @register_dataset(
     "cats_dogs",
     about="photographs of cats and dogs of many sizes, 2 classes",
-    test="the pictures in cats_dogs/test_set; a seventh of all where there is none",
+    test="cats_dogs/test_set (without it, a seventh held out)",
     get=_GET,
     present=_present,
 )
