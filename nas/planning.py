@@ -44,9 +44,7 @@ from nas.view import Plain, View, duration
 REHEARSED = 8  # networks
 EACH = 3.0  # seconds of steps of one
 WEIGHTS = 4  # times its parameters a candidate in flight keeps on disk: its own and its best weights, two moments
-RETRAINED = (
-    4  # models that a retraining leaves: of the comparison and of the last fit, each once more as the best of its folder
-)
+RETRAINED = 4  # models that a retraining leaves: of the comparison and of the last fit, each also as its folder's best
 ROW = 25_000  # bytes of ledger, leaderboard and log for each candidate
 SERVER = 0.5  # gigabytes of driver and server beside the workers; most of the server's memory is shared with them
 
