@@ -195,7 +195,7 @@ def set_threads(threads: int) -> None:
 
 def keep_memory() -> None:
     """Have glibc keep what one step of a training frees for the next one, where it would give it back to the system and be
-    given cleared pages again, a twentieth to a tenth of the time (docs/measurements.md). Other C libraries stay as they are."""
+    given cleared pages again, up to a twelfth of the time (docs/measurements.md). Other C libraries stay as they are."""
     with contextlib.suppress(OSError, TypeError, AttributeError):
         library = ctypes.CDLL(None)
         for parameter in MALLOPT.values():
