@@ -43,7 +43,7 @@ from nas.training.model import build
 
 STEPS = 2  # of a rehearsal, at least, behind the first
 KEPT = 2**30  # bytes of one allocation, and of free memory at the end of the heap, that are kept
-MALLOPT = {"M_TRIM_THRESHOLD": -1, "M_MMAP_THRESHOLD": -3}  # as in glibc's malloc.h
+MALLOPT = (-1, -3)  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc's malloc.h
 
 
 def machine(_: None, told: Callable[[int, int], None]) -> dict[str, str]:
@@ -198,5 +198,5 @@ def keep_memory() -> None:
     given cleared pages again, up to a twelfth of the time (docs/measurements.md). Other C libraries stay as they are."""
     with contextlib.suppress(OSError, TypeError, AttributeError):
         library = ctypes.CDLL(None)
-        for parameter in MALLOPT.values():
+        for parameter in MALLOPT:
             library.mallopt(parameter, KEPT)
