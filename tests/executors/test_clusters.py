@@ -186,9 +186,9 @@ def test_a_cluster_without_a_token_and_one_that_has_gone_are_told(tmp_path: Path
         assert found.returncode == 1, found.stderr
         assert "RAY_ADDRESS: the Ray cluster at ray://127.0.0.1" in found.stderr
         assert "nothing that serves clients" in " ".join(found.stderr.split())
-        # This one has no patience with its own server for clients, so that never comes up in time.
+        # This one has no patience with its own server for clients, so that never comes up in time. Ray says so in several ways.
         found = python(TWICE.format(variables=hasty, address=f"ray://127.0.0.1:{port}"), tmp_path, timeout=180)
-        trouble = "its server for clients has not come up (RuntimeError: Proxy failed to Connect to backend!"
+        trouble = "its server for clients has not come up ("
         assert found.stdout.count(f"the cluster is asked again: {trouble}") == 1
         assert f"--ray-address: the Ray cluster at ray://127.0.0.1:{port} cannot be reached: {trouble}" in found.stderr
         kill_head()
