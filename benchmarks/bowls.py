@@ -1,6 +1,7 @@
 """What strategies find in spaces of numbers alone: the distance from the optimum of made-up functions.
 
-    python benchmarks/bowls.py [--strategies random,genetic,optuna] [--dimensions 3 8] [--seeds 1000:1020] [--budget 100]
+    python benchmarks/bowls.py [--strategies random,evolution,optuna,genetic] [--dimensions 3 8] [--seeds 1000:1020]
+        [--budget 100]
 
 Each seed has its own optimum and its own weights. `bowl` is a weighted sum of squares; `waves` is that with cosines upon it,
 so that there are many hills (after Rastrigin). Numbers are real, whole (1 to 1,000), or on a logarithm (1e-4 to 1). A line

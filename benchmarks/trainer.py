@@ -3,7 +3,7 @@
 Same network, batch size, pictures and validation in the same run, alternating, each in a fresh process; the time of an
 epoch counts from the end of the one before it, so tracing is left out and checkpoints are counted in.
 
-    NAS_DATA_DIR=… python benchmarks/trainer.py [--pictures 10000] [--epochs 4] [--rounds 3]
+    NAS_DATA_DIR=… python benchmarks/trainer.py [--pictures 10000] [--epochs 4] [--rounds 3] [--only 0 4 8]
 """
 
 from __future__ import annotations

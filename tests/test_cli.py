@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from nas.searching import search
-from tests.helpers import as_options, class_folder, nas, without_seconds
+from tests.helpers import ROOT, as_options, class_folder, nas, without_seconds
 
 VERBS = ["search", "resume", "leaderboard", "show", "predict", "evaluate", "export", "datasets", "spaces"]
 TINY = as_options({"dataset": "digits", "space": "connected", "max-flops": "3M", "budget": 2, "epochs": 1, "seed": 1})
@@ -23,6 +24,12 @@ def test_help(verb: list[str], tmp_path: Path) -> None:
     assert found.stderr == ""
     for name in VERBS if not verb else []:
         assert name in found.stdout
+
+
+def test_the_version_is_that_of_the_package(tmp_path: Path) -> None:
+    told = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    found = nas("--version", cwd=tmp_path)
+    assert (found.returncode, found.stdout, found.stderr) == (0, f"{told}\n", "")
 
 
 @pytest.mark.slow

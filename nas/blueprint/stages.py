@@ -46,7 +46,7 @@ class Pen:
 
 def _residual(pen: Pen) -> None:
     """Two convolutions (He et al. 2016, figure 2), but the second activation stands before the sum instead of behind it; there,
-    or left out, it was no better (docs/results.md)."""
+    or left out, it was no better (docs/history.md)."""
     for _ in range(2):
         pen.conv(pen.channels, pen.kernel).normed()
 

@@ -11,11 +11,11 @@ import io
 import os
 import signal
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
-from nas import interrupts
+from nas import __version__, interrupts
 from nas.errors import NasError, first_line
 from nas.run import disk_trouble
 
@@ -26,6 +26,19 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Find the best small network for your pictures.",
 )
+
+
+def _tell(asked: bool) -> None:
+    if asked:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _whole(
+    version: Annotated[bool, typer.Option("--version", callback=_tell, is_eager=True, help="Say which this is.")] = False,
+) -> None:
+    """What stands before a verb."""
 
 
 def main() -> NoReturn:
