@@ -41,7 +41,7 @@ from nas.jobs import MOST_EPOCHS, WORKER, job_for, resolved, training_pictures
 from nas.messages import Candidate, DataCard, Job, News, Pulse, Stopped, Trained
 from nas.preparing import prepare
 from nas.pruners import is_rung
-from nas.retraining import FORWARD
+from nas.retrainpace import FORWARD
 from nas.space import read_space
 from nas.view import Plain
 

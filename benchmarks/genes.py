@@ -138,7 +138,7 @@ def train(options: argparse.Namespace) -> None:
         if not change.startswith(options.only) or (change, str(options.seed)) in done:
             continue
         genotype = {**BASE, **genes}
-        blueprint, recipe = networks_of(card, chosen)(genotype)
+        blueprint, recipe = networks_of(card)(genotype)
         curve, seconds = trained(job_for(Candidate(0, genotype, "", blueprint=blueprint, recipe=recipe), chosen, card))
         scores = " ".join(f"{value:.4f}" for value in curve)
         row = (change, options.seed, blueprint.parameters, blueprint.flops, round(seconds, 1), scores)

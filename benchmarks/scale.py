@@ -176,7 +176,7 @@ def simulated(options: argparse.Namespace, workers: int, candidates: int, seed: 
         run = Run.create(Path(folder) / "run", "run")
         times: list[float] = []
         strategy = Timed(make_strategy(chosen.strategy, space, seed, chosen), times)
-        asking = Asking(space, strategy, chosen, networks_of(CARD, chosen))
+        asking = Asking(space, strategy, chosen, networks_of(CARD))
         with closing(Ledger(run.study, space, chosen.strategy)) as ledger:
             WORLD.leaves()
             job_of = lambda one: (one.genotype, job_for(one, chosen, CARD, run))  # noqa: E731

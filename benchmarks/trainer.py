@@ -1,7 +1,8 @@
-"""Images per second of the shared trainer against a bare `model.fit` on in-memory float32 arrays, and what each choice brings.
+"""Pictures per second of the shared trainer and of a bare `fit` on float32 arrays in memory, and what each choice brings.
 
 Same network, batch size, pictures and validation in the same run, alternating, each in a fresh process; the time of an
-epoch counts from the end of the one before it, so tracing is left out and checkpoints are counted in.
+epoch counts from the end of the one before it, so tracing is left out and checkpoints are counted in. Beside it the validation
+accuracy after the last epoch (medians both), for choices that are made for its sake: the schedule, averages, batches.
 
     NAS_DATA_DIR=… python benchmarks/trainer.py [--pictures 10000] [--epochs 4] [--rounds 3] [--only 0 4 8]
 """
@@ -37,6 +38,7 @@ WAYS = (
     "nas auto, gelu",
     "nas auto, Keras's gelu",
     "nas auto, averaged weights",
+    "nas auto, constant rate",
     "nas auto, flip and shift on bytes",
     "nas auto, flip and shift on bytes, batches made before",
     "nas auto, flip and shift in layers",
@@ -57,25 +59,30 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", type=int, metavar="N", help="these of the ways, counted from 0")
     parser.add_argument("--way", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.epochs < 2:
+        parser.error("--epochs: at least 2, for the first one is not counted")
     if options.way:
-        print(measure(options.way, options.dataset, options.pictures, options.epochs))
+        print(*measure(options.way, options.dataset, options.pictures, options.epochs))
         return
     ways = [way for place, way in enumerate(WAYS) if not options.only or place in options.only]
-    speeds: dict[str, list[float]] = {way: [] for way in ways}
+    told: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
     for turn in range(options.rounds):
         for way in ways if turn % 2 == 0 else reversed(ways):
             command = [sys.executable, __file__, *sys.argv[1:], "--way", way]
             answer = subprocess.run(command, capture_output=True, text=True, check=True)
-            speeds[way].append(float(answer.stdout.split()[-1]))
-    first = statistics.median(speeds[ways[0]])
-    print("way;images_per_second;lowest;highest;ratio_to_the_first")
-    for way, found in speeds.items():
-        middle = statistics.median(found)
-        print(f"{way};{middle:.0f};{min(found):.0f};{max(found):.0f};{middle / first:.2f}")
+            speed, accuracy = map(float, answer.stdout.split()[-2:])
+            told[way].append((speed, accuracy))
+    first = statistics.median(speed for speed, _ in told[ways[0]])
+    print("way;pictures_per_second;lowest;highest;ratio_to_the_first;accuracy")
+    for way, found in told.items():
+        speeds, accuracies = zip(*found, strict=True)
+        middle = statistics.median(speeds)
+        spread = f"{min(speeds):.0f};{max(speeds):.0f};{middle / first:.2f}"
+        print(f"{way};{middle:.0f};{spread};{statistics.median(accuracies):.4f}")
 
 
-def measure(way: str, dataset: str, pictures: int, epochs: int) -> float:
-    """Images per second of one way of training, after its first epoch."""
+def measure(way: str, dataset: str, pictures: int, epochs: int) -> tuple[float, float]:
+    """Pictures per second of one way of training, after its first epoch, and its last validation accuracy."""
     import keras
     import numpy as np
 
@@ -99,7 +106,8 @@ def measure(way: str, dataset: str, pictures: int, epochs: int) -> float:
     ends: list[float] = []
     if way.startswith("bare"):
         network = trainer.build(blueprint)
-        trainer.compile_model(network, recipe, trainer.make_optimizer(recipe, 1), len(card.classes), blueprint.nodes[-1].layer)
+        constant = trainer.make_optimizer(dataclasses.replace(recipe, schedule="constant"), 1)
+        trainer.compile_model(network, recipe, constant, len(card.classes), blueprint.nodes[-1].layer)
         hot = keras.utils.to_categorical(labels, len(card.classes))
         as_float: list[Any] = [np.asarray(images[index], np.float32) for index in (train_index, validation_index)]
 
@@ -107,7 +115,7 @@ def measure(way: str, dataset: str, pictures: int, epochs: int) -> float:
             def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
                 ends.append(time.perf_counter())
 
-        network.fit(
+        fitted = network.fit(
             as_float[0],
             hot[train_index],
             batch_size=recipe.batch_size,
@@ -116,7 +124,8 @@ def measure(way: str, dataset: str, pictures: int, epochs: int) -> float:
             callbacks=[Clock()],
             verbose=0,
         )
-        return len(train_index) * (len(ends) - 1) / (ends[-1] - ends[0])
+        speed = len(train_index) * (len(ends) - 1) / (ends[-1] - ends[0])
+        return speed, fitted.history["val_accuracy"][-1]
     if "given back" not in way:
         worker.keep_memory()
     if "tuned by Keras" in way:
@@ -139,6 +148,8 @@ def measure(way: str, dataset: str, pictures: int, epochs: int) -> float:
             return made[key]
 
         Batches.__getitem__ = kept  # type: ignore[method-assign]
+    if "constant" in way:
+        recipe = dataclasses.replace(recipe, schedule="constant")
     if "of 64" in way:
         recipe = dataclasses.replace(recipe, batch_size=64)
     if "Muon" in way:
@@ -149,9 +160,13 @@ def measure(way: str, dataset: str, pictures: int, epochs: int) -> float:
         layers = [keras.layers.RandomFlip("horizontal", seed=1), keras.layers.RandomTranslation(0.125, 0.125, seed=2)]
         trainer.augmentation = lambda recipe, seed: layers
 
+    accuracy = float("nan")  # where there is no validation
+
     def heard(news: News) -> bool:
+        nonlocal accuracy
         if isinstance(news, Progress):
             ends.append(time.perf_counter())
+            accuracy = news.metrics.get("val_accuracy", accuracy)
         return True
 
     precision = "float32" if "float32" in way else worker.machine(None, lambda *_: None)["precision"]
@@ -162,7 +177,8 @@ def measure(way: str, dataset: str, pictures: int, epochs: int) -> float:
         files = {"checkpoint": str(Path(folder) / "checkpoint.npz"), "model": str(Path(folder) / "model.keras")}
         job = dataclasses.replace(job_for(candidate, chosen, card), **files)
         trainer.train(job, heard)
-    return (len(train_index) if held else round(sum(card.counts) * part)) * (len(ends) - 1) / (ends[-1] - ends[0])
+    seen = len(train_index) if held else round(sum(card.counts) * part)
+    return seen * (len(ends) - 1) / (ends[-1] - ends[0]), accuracy
 
 
 if __name__ == "__main__":

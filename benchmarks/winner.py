@@ -1,6 +1,6 @@
-"""What would make more of a long time? A run's winner with a gene changed, trained at full length for equal time.
+"""What would make more of a long time? A run's winner with a gene changed, or another candidate, trained for equal time.
 
-    NAS_DATA_DIR=… python benchmarks/winner.py --run RUN --csv winner.csv --changes none stem_filters=24 [--time 40m]
+    NAS_DATA_DIR=… python benchmarks/winner.py --run RUN --csv winner.csv --changes none stem_filters=24 '#7' [--time 40m]
         [--seeds 1]
     python benchmarks/winner.py --csv winner.csv --report
 
@@ -15,6 +15,7 @@ import argparse
 import dataclasses
 import statistics
 import time
+from contextlib import closing
 from pathlib import Path
 
 import yaml
@@ -28,6 +29,7 @@ from nas.jobs import job_for
 from nas.messages import Candidate
 from nas.retrainplan import START_UP
 from nas.run import Run
+from nas.shared import reader_of
 
 COLUMNS = ("change", "seed", "epochs", "last", "best", "parameters", "flops", "seconds", "curve")
 HELD_OUT = 0.25  # of the training pictures
@@ -38,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path)
     parser.add_argument("--csv", type=Path, required=True)
-    parser.add_argument("--changes", nargs="+", default=["none"], help="none, or GENE=VALUE")
+    parser.add_argument("--changes", nargs="+", default=["none"], help="none, GENE=VALUE, or #NUMBER of the search")
     parser.add_argument("--time", default="40m", help="of each, beside another one")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--report", action="store_true", help="train nothing")
@@ -52,9 +54,10 @@ def main() -> None:
 
 def train(options: argparse.Namespace) -> None:
     """All that the CSV does not have yet."""
-    found = Run.open(options.run).read_settings()
-    chosen = settings(None, found["settings"], workers=2, threads=1, pruner="none", train_part=1.0, validation_part=HELD_OUT)
-    genotype = last_fit(Run(options.run)).genotype
+    run = Run.open(options.run)
+    facts = run.read_settings()
+    chosen = settings(None, facts["settings"], workers=2, threads=1, pruner="none", train_part=1.0, validation_part=HELD_OUT)
+    genotype = last_fit(run).genotype
     chosen, card = ready(chosen)
     done = {(row["change"], row["seed"]) for row in rows(options.csv)}
     pairs = [(change, seed) for seed in range(options.seeds) for change in options.changes]
@@ -65,15 +68,17 @@ def train(options: argparse.Namespace) -> None:
         for number, (change, seed) in enumerate(pair):
             gene, _, value = change.partition("=")
             changed = {**genotype, gene: yaml.safe_load(value)} if value else genotype
+            if change.startswith("#"):
+                with closing(reader_of(run, facts)) as ledger:
+                    changed = dict(ledger.record(int(change[1:])).genotype)
             blueprint, recipe = express(changed, card.pictures)
             candidate = Candidate(number, changed, "", blueprint=blueprint, recipe=recipe)
             job = dataclasses.replace(job_for(candidate, chosen, card), seed=seed, epochs=100, until=until)
             jobs.append((job, None))
         for number, curve, took in trained_all(jobs, 2):
             blueprint, (change, seed) = jobs[number][0].blueprint, pair[number]
-            facts = (len(curve), curve[-1], max(curve), blueprint.parameters, blueprint.flops, round(took))
-            facts = (*facts, " ".join(f"{value:.4f}" for value in curve))
-            append(options.csv, COLUMNS, (change, seed, *facts))
+            told = (len(curve), curve[-1], max(curve), blueprint.parameters, blueprint.flops, round(took))
+            append(options.csv, COLUMNS, (change, seed, *told, " ".join(f"{value:.4f}" for value in curve)))
 
 
 def report(file: Path) -> None:

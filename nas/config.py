@@ -21,6 +21,7 @@ from nas.yamlfile import Document, read
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _FACTORS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "b": 10**9}
 PRESETS = ("quick", "standard", "thorough")  # shipped configurations of how long each candidate is trained
+EPOCHS = 10_000  # of a training, at most
 GENOTYPE = "genotype"  # what a file of settings may hold beside them
 # Settings that say the same: in one place the first beats the other.
 SAME = {"train_part": "train_pictures", "epochs": "seen_pictures"}
@@ -136,7 +137,7 @@ class Settings(BaseModel):
     dataset: str = "cifar10"
     data_dir: str | None = None
     image_size: int | None = Field(default=None, ge=4, le=1024)
-    epochs: int | None = Field(default=None, ge=1, le=10_000)  # None: so many that a candidate sees `seen_pictures`
+    epochs: int | None = Field(default=None, ge=1, le=EPOCHS)  # None: so many that a candidate sees `seen_pictures`
     patience: int = Field(default=0, ge=0)
     train_pictures: int = Field(default=30_000, ge=1)  # of an epoch, at most, where `train_part` does not say how many
     seen_pictures: int = Field(default=30_000, ge=1)  # by a candidate in all its epochs, each as often as it is shown
@@ -180,6 +181,13 @@ class Settings(BaseModel):
         return Cluster(self.ray_address, self.cpus_per_trial, self.gpus_per_trial, self.trial_memory == "auto")
 
 
+def _text(value: Any) -> Any:
+    """Paths, which Python gives for names, as text."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(_text, value))
+    return str(value) if isinstance(value, Path) else value
+
+
 def settings(
     file: str | Path | None = None, below: dict[str, Any] | None = None, preset: str | None = None, **options: Any
 ) -> Settings:
@@ -197,7 +205,7 @@ def settings(
             raise ConfigError("a configuration is a mapping from settings to values", doc.name)
     if preset is not None:
         below = _beaten(below or {}, _preset(preset))
-    given = {key: value for key, value in options.items() if value is not None}
+    given = {key: _text(value) for key, value in options.items() if value is not None}
     for source, names in ((doc.data, True), (given, False)):
         for key in source:
             if key == GENOTYPE and names:  # of a known network; `known.py` reads it

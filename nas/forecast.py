@@ -153,7 +153,7 @@ def _try(job: Job, chosen: Settings, hands: Executor, deadline: float, seconds: 
 
 def within_limits(space: SearchSpace, chosen: Settings, card: DataCard) -> list[Candidate]:
     """Random networks within the limits, the cheapest first. Raises ConfigError if there is none."""
-    rng, network = random.Random(chosen.seed), networks_of(card, chosen)
+    rng, network = random.Random(chosen.seed), networks_of(card)
     within: list[Candidate] = []
     least = [math.inf] * 3
     for _ in range(DRAWN):

@@ -37,16 +37,17 @@ def search_deadline(chosen: Settings, whole: float) -> float:
 def job_for(candidate: Candidate, chosen: Settings, card: DataCard, run: Run | None = None) -> Job:
     """The job of a candidate that has a network, with resolved settings; without a run it leaves no files."""
     assert candidate.blueprint is not None and candidate.recipe is not None
+    assert chosen.epochs and chosen.train_part and chosen.validation_part is not None and chosen.threads
     return Job(
         number=candidate.number,
         blueprint=candidate.blueprint,
         recipe=candidate.recipe,
         data=card,
-        epochs=chosen.epochs or 1,
-        train_part=1.0 if chosen.train_part is None else chosen.train_part,
-        validation_part=0.1 if chosen.validation_part is None else chosen.validation_part,
+        epochs=chosen.epochs,
+        train_part=chosen.train_part,
+        validation_part=chosen.validation_part,
         seed=chosen.seed,
-        threads=chosen.threads or 1,
+        threads=chosen.threads,
         precision=chosen.precision,
         patience=chosen.patience,
         objective=chosen.objective,
@@ -59,9 +60,10 @@ def job_for(candidate: Candidate, chosen: Settings, card: DataCard, run: Run | N
     )
 
 
-def networks_of(card: DataCard, chosen: Settings) -> Express:
-    """Genotype → network and recipe, for these data: a batch is at most all training pictures."""
-    most = max(1, round(training_pictures(card, chosen)))
+def networks_of(card: DataCard) -> Express:
+    """Genotype → network and recipe, for these data: a batch is at most all of their pictures (of those that an epoch of a
+    search has, where they are fewer: `Batches`)."""
+    most = sum(card.counts)
 
     def network(genotype: Genotype) -> tuple[Blueprint, Recipe]:
         blueprint, recipe = express(genotype, card.pictures)
@@ -75,13 +77,18 @@ def training_pictures(card: DataCard, chosen: Settings) -> float:
     return sum(card.counts) * (1 - (chosen.validation_part or 0)) * (1 if chosen.train_part is None else chosen.train_part)
 
 
+def whole_epochs(chosen: Settings) -> float:
+    """Epochs of a candidate, counted in all training pictures."""
+    return (chosen.epochs or 1) * (chosen.train_part or 1.0)
+
+
 def resolved(chosen: Settings, card: DataCard, machine: dict[str, str]) -> Settings:
     """Settings with nothing left open: what `auto` and `None` mean for this data and this machine."""
     pictures = sum(card.counts)
     part = default_validation_part(pictures) if chosen.validation_part is None else chosen.validation_part
     update: dict[str, Any] = {
         "validation_part": part,
-        "train_part": chosen.train_part or default_train_part(round(pictures * (1 - part)), chosen.train_pictures),
+        "train_part": chosen.train_part or default_train_part(max(1, round(pictures * (1 - part))), chosen.train_pictures),
         "threads": chosen.threads or threads_of(chosen),
     }
     if chosen.epochs is None:

@@ -18,7 +18,7 @@ from nas.result import best_first
 from nas.run import Run
 from nas.shared import reader_of
 from nas.shipped import shipped, shipped_file
-from nas.space import Genotype, SearchSpace
+from nas.space import Genotype, SearchSpace, read_space
 from nas.yamlfile import dumped, read
 
 BEST = 5  # candidates of an earlier run
@@ -56,6 +56,9 @@ def written(run: Run, number: int) -> str:
     space = str(facts["settings"]["space"])
     if space not in shipped("search_spaces") and not os.path.isfile(space):
         words = f"its space '{space}' is no file and none that is shipped, so a network of it could not be read again"
+        raise RunError(words, str(run.folder))
+    if read_space(space).digest != facts["digests"]["space"]:
+        words = f"its space is not the '{space}' that is there now, so a network of it could not be read again"
         raise RunError(words, str(run.folder))
     with closing(reader_of(run, facts)) as ledger:
         genotype = dict(ledger.record(number).genotype)

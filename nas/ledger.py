@@ -26,7 +26,7 @@ from nas.distributions import parameters
 from nas.errors import Damaged, NasError, RunError, RunFailed, first_line
 from nas.messages import Candidate, Infeasible, Outcome, Progress, Record, Stopped, Trained
 from nas.recipe import Recipe
-from nas.recorded import numbers, record_of
+from nas.recorded import numbers, record_of, unvalidated
 from nas.result import at_rest
 from nas.run import disk_trouble
 from nas.space import SearchSpace
@@ -175,7 +175,7 @@ class Ledger:
                 storage.set_trial_user_attr(identity, f"epoch {progress.epoch}", progress.metrics)
             storage.set_trial_intermediate_value(identity, progress.epoch, float(progress.value))
         curve, seconds = (*record.curve, progress.value), record.seconds + progress.metrics.get("seconds", 0.0)
-        better = record.value is None or progress.value > record.value
+        better = record.value is None or progress.value > record.value or unvalidated(progress.metrics)
         self._keep(
             dataclasses.replace(
                 record,

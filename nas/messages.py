@@ -15,8 +15,8 @@ from nas.recipe import Recipe
 from nas.space import Genotype
 
 Metrics: TypeAlias = dict[str, float]
-"""Of one epoch: `val_accuracy`, `val_loss`, `train_accuracy`, `train_loss` (0–1, nats), `seconds`; `val_<objective>` if
-that is another; of a process's first epoch `start`, the seconds until its first batch was done."""
+"""Of one epoch: `val_accuracy` (0–1), `val_loss` (nats), `train_accuracy`, `train_loss` (what is minimised), `seconds`;
+`val_<objective>` if that is another; of a process's first epoch `start`, the seconds that its first batches took."""
 
 Content: TypeAlias = dict[str, Any]
 """Name of a file → its bytes, an array uint8 [bytes]."""
@@ -179,7 +179,8 @@ class Rehearsed:
 
 @dataclass(frozen=True)
 class Trained:
-    """Trained to the end, by plan or because it no longer improved. `value` is the best epoch's score."""
+    """Trained to the end, by plan or because it no longer improved. `value` is the score of the epoch whose weights are
+    kept: the best, or without validation the last."""
 
     value: float
 
@@ -259,8 +260,9 @@ class Record:
     """One row of the ledger: what strategies, leaderboard and reports read.
 
     `value` is the best score so far (None before the first epoch), `curve` the score after each epoch, `metrics` those of the
-    best epoch; `reason` says why it is infeasible, or what else happened to it. `refused` is as in `Candidate`. Rows whose
-    state is `refused` are no candidates: they are how a strategy is shown what was turned down.
+    best epoch (without validation pictures both are of the last); `reason` says why it is infeasible, or what else happened to
+    it. `refused` is as in `Candidate`. Rows whose state is `refused` are no candidates: they are how a strategy is shown what
+    was turned down.
     """
 
     number: int

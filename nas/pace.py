@@ -7,12 +7,17 @@ from collections.abc import Sequence
 
 from nas.messages import Metrics
 
-START = "start"  # the metric of an epoch: seconds until its first batch was done, in the first epoch of a process
+START = "start"  # the metric of an epoch: seconds of a process's first batch, and of its first look at validation pictures
 LATEST = 5  # epochs by which it is judged
 
 
-def epoch_seconds(epochs: Sequence[Metrics]) -> float | None:
-    """Seconds of one more epoch, without what comes before the first batch of a process: the network is traced then, and by
-    JAX compiled, which takes longer than a short epoch itself. None if no epoch has told its seconds."""
-    took = [metrics["seconds"] - metrics.get(START, 0.0) for metrics in epochs if "seconds" in metrics]
-    return statistics.median(took[1:][-LATEST:] or took) if took else None
+def epoch_seconds(*trainings: Sequence[Metrics]) -> float | None:
+    """Seconds of one more epoch, by one or several trainings of the same network, without what their first ones took to begin:
+    the network is traced then, and by JAX compiled, which takes longer than a short epoch itself. None if no epoch has told its
+    seconds."""
+    first: list[float] = []
+    later: list[float] = []
+    for epochs in trainings:
+        took = [metrics["seconds"] - metrics.get(START, 0.0) for metrics in epochs if "seconds" in metrics]
+        first, later = first + took[:1], later + took[1:][-LATEST:]
+    return statistics.median(later or first) if first else None

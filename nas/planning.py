@@ -31,7 +31,7 @@ from nas.forecast import (
     with_room,
     within_limits,
 )
-from nas.jobs import search_part, training_pictures
+from nas.jobs import search_part, training_pictures, whole_epochs
 from nas.keeping import models_kept
 from nas.messages import DataCard
 from nas.preparing import check_space, hands_of, interrupts_told, readied, with_whole_paths
@@ -137,9 +137,8 @@ def _retraining_seconds(chosen: Settings, card: DataCard, tries: Sequence[Try], 
     start = AROUND + statistics.mean(one.found.start for one in tries)
     compared = statistics.mean(one.epoch_seconds(pictures - validation, validation) for one in tries)
     last = statistics.mean(one.epoch_seconds(pictures, 0) for one in tries)
-    searched = (chosen.epochs or 1) * (chosen.train_part or 1.0)
     asked = dict.fromkeys(("top", "number", "seeds", "epochs"))
-    plan = planned(asked, list(range(min(TOP, chosen.budget))), room, searched, None, lambda number: compared)
+    plan = planned(asked, list(range(min(TOP, chosen.budget))), room, whole_epochs(chosen), None, lambda number: compared)
     rounds = math.ceil(plan.trainings / room)
     return rounds * (start + plan.epochs * compared) + start + plan.epochs * last
 

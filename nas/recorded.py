@@ -20,9 +20,11 @@ def record_of(
         if not isinstance(facts.get(name, {}), dict):
             raise TypeError(f"the {name} of candidate {number} is no mapping")
     state = outcome.get("state", "running")
-    if value is None and state != "infeasible":
-        value = max(curve, default=None)
     best = curve.index(max(curve)) + 1 if curve else 0
+    if unvalidated(numbers(facts.get(f"epoch {len(curve)}", {}))):
+        best = len(curve)
+    if value is None and state != "infeasible" and curve:
+        value = curve[best - 1]
     recipe = facts.get("recipe", {})
     so_far = sum(numbers(facts.get(f"epoch {epoch}", {})).get("seconds", 0.0) for epoch in range(1, len(curve) + 1))
     return Record(
@@ -44,6 +46,11 @@ def record_of(
         recipe={**recipe, "batch_size": retry["batch_size"]} if retry else recipe,
         refused=tuple((genotype, why) for genotype, why in facts.get("refused", ())),
     )
+
+
+def unvalidated(metrics: Mapping[str, float]) -> bool:
+    """Whether an epoch was one of a training without validation pictures, of which the last one counts and not the best."""
+    return "train_accuracy" in metrics and "val_loss" not in metrics
 
 
 def numbers(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -15,6 +15,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+from nas.comparison import decided, ends
 from nas.datasets.prepare import check_test_part
 from nas.driving import deadline_of
 from nas.errors import NothingTrained, RunError, RunFailed, TimeOver, counted
@@ -23,11 +24,11 @@ from nas.fitting import fit_listed
 from nas.joint import claim_retraining
 from nas.ledger import Ledger
 from nas.messages import LAST_FIT, LONGEST, SEED, Candidate, Score
-from nas.pace import epoch_seconds
 from nas.preparing import interrupts_told, kept
 from nas.provenance import PART, SEARCH
 from nas.result import Result, best_begun, best_first
 from nas.resuming import Reopened, reopened
+from nas.retrainpace import RetrainPace
 from nas.retrainplan import (
     AFTER,
     COMPARING,
@@ -37,18 +38,16 @@ from nas.retrainplan import (
     OPENED,
     PLAN,
     SLACK,
-    START_UP,
     TOP,
     RetrainPlan,
     begun,
     check_asked,
     check_same,
     check_unseen,
-    decided,
-    ends,
     given_up,
     limit_of,
     planned,
+    planned_anew,
     training_threads,
     until_of,
 )
@@ -60,7 +59,6 @@ from nas.view import Plain, View
 from nas.yamlfile import dumped
 
 SPARE = 0.85  # of the time, so much is planned for: an epoch of the search foretells one of all pictures badly
-FORWARD = 1 / 3  # what a picture costs in validation, of what it costs in training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,11 +106,13 @@ def retrain(
         run.lock()
         try:
             check_unseen(run)  # by another process, while this one waited for the lock
+            asked = asked if time is None else planned_anew(run, asked)
             before = begun(run, asked)
             limit = before.time if before is not None and time is None else time
             back = reopened(run, view, SEARCH, time=limit_of(limit), **changes)
-            check_test_part(back.chosen.dataset, back.card)
-            return _Retraining(run, back, view, again, deadline_of(back.chosen.time, began)).all(asked, before)
+            check_test_part(back.chosen.dataset, back.chosen.data_dir, back.card)
+            deadline = deadline_of(back.chosen.time, began)
+            return _Retraining(run, back, view, again, deadline, RetrainPace(run, back)).carried_out(asked, before)
         finally:
             run.unlock()
 
@@ -124,8 +124,9 @@ class _Retraining:
     view: View
     again: str  # the command that goes on with it
     deadline: float  # by time.monotonic
+    pace: RetrainPace
 
-    def all(self, asked: dict[str, int | None], before: RetrainPlan | None) -> Retrained:
+    def carried_out(self, asked: dict[str, int | None], before: RetrainPlan | None) -> Retrained:
         plan = before or self._planned(asked)
         claim_retraining(self.back.chosen, self.back.facts, self.run.folder)
         if before is not None:
@@ -154,17 +155,17 @@ class _Retraining:
             records, one = ledger.records(), asked["number"]
             ranked = TimedScores(self.back.chosen.objective).of(records) if self._timed(asked) else records
             found = [ledger.record(one)] if one is not None else best_first(ranked)[: asked["top"] or TOP]
-        if not found and (begun := best_begun(records)) is not None:
-            self.view.note(f"no candidate was trained to the end: #{begun.number}, the best so far, is taken")
-            found = [begun]
+        if not found and (half := best_begun(records)) is not None:
+            self.view.note(f"no candidate was trained to the end: #{half.number}, the best so far, is taken")
+            found = [half]
         if not found:
             raise RunError("has no candidate that was trained for an epoch", str(self.run.folder))
         numbers = [record.number for record in found]
-        if self._timed(asked):
-            for number in numbers:
-                self._epoch_seconds(number, True)  # one of which none is known is told before anything is planned
-        workers, searched = self.back.chosen.at_once, self._searched()
-        plan = planned(asked, numbers, workers, searched, self._left(), lambda each: self._epoch_seconds(each, True))
+        seconds: dict[int, float] = {}
+        if self._timed(asked):  # one of which none is known is told before anything is planned
+            seconds = {number: self.pace.epoch_seconds(number, True) for number in numbers}
+        workers, start_up = self.back.chosen.at_once, self.pace.start_up(numbers)
+        plan = planned(asked, numbers, workers, self.pace.searched, self._left(), seconds.__getitem__, start_up)
         self.view.note(f"retraining: {plan.words()}{given_up(plan, numbers)}")
         return plan
 
@@ -186,7 +187,7 @@ class _Retraining:
         study = Run(self.run.folder / COMPARISON).study
         with closing(Ledger(study, self.back.space, self.back.chosen.strategy, reading=True)) as ledger:
             ended = ends(ledger.records(), pairs)
-        pace = {number: self._epoch_seconds(number, True) for number in plan.candidates} if self._timed(plan.asked) else None
+        pace = {each: self.pace.epoch_seconds(each, True) for each in plan.candidates} if self._timed(plan.asked) else None
         plan, words = decided(plan, ended, pace, self.back.chosen.objective)
         for line in words:
             self.view.note(line)
@@ -201,8 +202,8 @@ class _Retraining:
         if self._timed(plan.asked):
             return until
         with suppress(RunError):  # the last fit takes what was asked for, and the rest is for the comparison
-            dearest = max(self._epoch_seconds(number, validated=False) for number in plan.candidates)
-            until = max(until, self.deadline - plan.epochs * dearest - START_UP - AFTER)
+            dearest = max(self.pace.epoch_seconds(number, validated=False) for number in plan.candidates)
+            until = max(until, self.deadline - plan.epochs * dearest - self.pace.start_up(plan.candidates) - AFTER)
         return until
 
     def _last_epochs(self, plan: RetrainPlan) -> int:
@@ -211,9 +212,9 @@ class _Retraining:
         if plan.asked.get("epochs") is not None:
             return plan.epochs
         if self.deadline == math.inf:  # it may have been planned for a time, which was taken back
-            return max(plan.epochs, FULL, math.ceil(self._searched()))
-        left = self.deadline - clock.monotonic() - START_UP - AFTER
-        return min(LONGEST, max(1, int(left / self._epoch_seconds(plan.winner, validated=False))))
+            return max(plan.epochs, FULL, math.ceil(self.pace.searched))
+        left = self.deadline - clock.monotonic() - self.pace.start_up([plan.winner]) - AFTER
+        return min(LONGEST, max(1, int(left / self.pace.epoch_seconds(plan.winner, validated=False))))
 
     def _fit_last(self, plan: RetrainPlan) -> Result:
         """The winner on all training pictures."""
@@ -224,7 +225,7 @@ class _Retraining:
         timed = self._timed(plan.asked)
         until = until_of(self.deadline) if timed else None
         about = "as many epochs as fit, about " if timed else ""
-        few = "" if (plan.last_epochs or 1) >= self._searched() else "; it saw more pictures in the search"
+        few = "" if (plan.last_epochs or 1) >= self.pace.searched else "; it saw more pictures in the search"
         few += f": give it more {'time' if timed else 'epochs'}" if few else ""
         self.view.note(f"the last fit: #{plan.winner}, {about}{counted(plan.last_epochs or 1, 'epoch')}{few}")
         settings = {"epochs": plan.last_epochs, "validation_part": 0.0, "patience": 0}
@@ -264,33 +265,9 @@ class _Retraining:
         finally:
             part.unlock()
 
-    def _searched(self) -> float:
-        """Epochs of a candidate in the search, counted in all training pictures."""
-        return (self.back.chosen.epochs or 1) * (self.back.chosen.train_part or 1.0)
-
     def _left(self) -> float | None:
         """Seconds that may be planned for; None without a limit."""
         return max(1.0, (self.deadline - clock.monotonic()) * SPARE) if self.deadline != float("inf") else None
-
-    def _epoch_seconds(self, number: int, validated: bool) -> float:
-        """What one epoch of a candidate takes on all pictures, by the epochs that it was trained before: those of the
-        comparison if there are, else those of the search."""
-        pictures, held = sum(self.back.card.counts), self.back.chosen.validation_part or 0.0
-        every = pictures * (1 - held)
-        before = Run(self.run.folder / COMPARISON)
-        with closing(self._ledger()) as ledger:
-            epochs, part = ledger.epochs(number), self.back.chosen.train_part or 1.0
-        if before.study.exists():
-            with closing(Ledger(before.study, self.back.space, self.back.chosen.strategy, reading=True)) as ledger:
-                again = [m for record in ledger.records() if record.parents == (number,) for m in ledger.epochs(record.number)]
-            epochs, part = (again, 1.0) if again else (epochs, part)
-        took = epoch_seconds(epochs)
-        if took is None:
-            raise RunError(
-                f"of #{number} no epoch is known, so its time cannot be foretold; give --epochs", str(self.run.folder)
-            )
-        each = took / (every * part + FORWARD * pictures * held)
-        return each * ((every + FORWARD * pictures * held) if validated else pictures)
 
     def _ledger(self) -> Ledger:
         return reader_of(self.run, self.back.facts)

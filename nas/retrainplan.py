@@ -3,34 +3,36 @@
 from __future__ import annotations
 
 import math
+import shutil
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from nas.config import Settings, seconds, settings
+from nas.config import EPOCHS, Settings, seconds, settings
 from nas.database import without_candidates
 from nas.errors import ConfigError, RunError, counted, listing
 from nas.ledger import Ledger
 from nas.machine import default_threads
-from nas.messages import LONGEST, Candidate, Record
+from nas.messages import LONGEST, Candidate
 from nas.provenance import TRAINING
 from nas.run import Run
 from nas.space import SearchSpace
-from nas.timed import timed
 from nas.yamlfile import read
 
 COMPARISON, FINAL = "retrain", "final"  # folders
 FULL = 30  # epochs of a training at full length, where neither epochs nor time are given and the search had not more
 DEEPER = 3  # times the pictures that a candidate saw in the search, at least, or a comparison says nothing new
+MOST = {"epochs": EPOCHS, "seeds": 1_000}  # that can be asked for
 TOP = SEEDS = 3  # candidates that are compared, and trainings of each
 PLAN = "retrain.yaml"  # in the run folder
 OPENED = "test part opened for"  # in its run.yaml: the candidate whose model was, or is, scored there
 COMPARING = 0.125  # part of the time that is for the comparison
 SLACK = 0.1  # and as much more, where it takes longer than was foretold
-START_UP = 6.0  # seconds of a training until its first epoch
+START_UP = 6.0  # seconds of a training until its first epoch, at least
+_ANEW = f"remove {PLAN}, {COMPARISON}/ and {FINAL}/"
 _OF_A_TRAINING = ("epochs", "patience", "train_part", "validation_part", "objective", "class_weight", "seed")
 AFTER = 10.0  # seconds after its last: its model is written, read, and the figures of the test part are drawn
 
@@ -86,13 +88,14 @@ def planned(
     searched: float,
     left: float | None,
     epoch_seconds: Callable[[int], float],
+    start_up: float = START_UP,
 ) -> RetrainPlan:
     """A plan that the time allows: rather fewer seeds, then fewer candidates, than trainings too short to say more than the
     search has. Each training has as many epochs, though some take longer: after the same time, so much less than that of the
     last fit, the smallest network would look best.
 
     `searched` are the epochs of the search, counted in all training pictures, `left` the seconds to plan for (None without a
-    limit), `epoch_seconds` what an epoch of a candidate takes.
+    limit), `epoch_seconds` what an epoch of a candidate takes, `start_up` what a training takes until its first one.
     """
     epochs = asked["epochs"] or max(FULL, math.ceil(searched))
     plan = RetrainPlan(asked=asked, candidates=numbers, seeds=asked["seeds"] or SEEDS, epochs=epochs)
@@ -100,7 +103,7 @@ def planned(
         return plan
     while plan.trainings:
         rounds = math.ceil(plan.trainings / workers)  # of trainings side by side, the last one maybe not full
-        each = COMPARING * left / rounds - START_UP
+        each = COMPARING * left / rounds - start_up
         fitting = min(LONGEST, int(each / statistics.mean(map(epoch_seconds, plan.candidates))))
         if fitting >= max(1, DEEPER * searched):
             return plan.model_copy(update={"epochs": fitting})
@@ -123,24 +126,46 @@ def given_up(plan: RetrainPlan, numbers: Sequence[int]) -> str:
 def check_asked(asked: dict[str, int | None]) -> None:
     """Raise ConfigError for a value that is none."""
     for name, value in asked.items():
-        if value is not None and (type(value) is not int or value < (name != "number")):
-            raise ConfigError(f"a whole number from {int(name != 'number')} is expected; found {value!r}", f"--{name}")
+        least, most = int(name != "number"), MOST.get(name)
+        if value is not None and (type(value) is not int or value < least or (most is not None and value > most)):
+            to = "" if most is None else f" to {most:,}"
+            raise ConfigError(f"a whole number from {least}{to} is expected; found {value!r}", f"--{name}")
     if asked["top"] is not None and asked["number"] is not None:
         raise ConfigError("give one of them alone", "--top, --number")
+
+
+def planned_anew(run: Run, asked: dict[str, int | None]) -> dict[str, int | None]:
+    """Where there is a plan by which no epoch was trained, for which its time was far too short, it is forgotten, since another
+    time is given now. Returns what is asked: as then, if nothing is now."""
+    plan = _kept(run)
+    parts = [Run(run.folder / name) for name in (COMPARISON, FINAL)]
+    if plan is None or any(part.best.exists() or any(part.checkpoint(0).parent.glob("*")) for part in parts):
+        return asked
+    _check_opened(run, plan)
+    (run.folder / PLAN).unlink()
+    for part in parts:
+        shutil.rmtree(part.folder, ignore_errors=True)
+    return asked if any(value is not None for value in asked.values()) else plan.asked
+
+
+def _kept(run: Run) -> RetrainPlan | None:
+    """The plan in a run folder; None if there is none. Raises RunError if it is damaged."""
+    file = run.folder / PLAN
+    if not file.exists():
+        return None
+    try:
+        return RetrainPlan.model_validate(read(file, RunError).data)
+    except ValidationError:
+        raise RunError(f"is damaged; {_ANEW} to begin the retraining anew", str(file)) from None
 
 
 def begun(run: Run, asked: dict[str, int | None]) -> RetrainPlan | None:
     """What was planned when this retraining began; None if it has not. Raises RunError if it is damaged, if other is asked, or
     if the test part was opened for a model that is gone."""
-    file = run.folder / PLAN
-    if not file.exists():
+    plan = _kept(run)
+    if plan is None:
         _check_opened(run, None)
         return None
-    anew = f"remove {file.name}, {COMPARISON}/ and {FINAL}/"
-    try:
-        plan = RetrainPlan.model_validate(read(file, RunError).data)
-    except ValidationError:
-        raise RunError(f"is damaged; {anew} to begin the retraining anew", str(file)) from None
     said: dict[str, int | None] = {"epochs": plan.epochs}  # where it was not asked
     if plan.asked.get("number") is None:
         said["top"] = TOP
@@ -151,7 +176,7 @@ def begun(run: Run, asked: dict[str, int | None]) -> RetrainPlan | None:
         before = said.get(name) if before is None else before
         if value is not None and value != before:
             words = "without it" if before is None else f"with another value ({before})"
-            raise RunError(f"this retraining began {words}; leave it out to go on, or {anew}", f"--{name}")
+            raise RunError(f"this retraining began {words}; leave it out to go on, or {_ANEW}", f"--{name}")
     _check_opened(run, plan)
     return plan
 
@@ -212,63 +237,3 @@ def until_of(deadline: float) -> float:
     """When the last epoch should end (by time.time) so that all is done by `deadline` (by time.monotonic). A training foretells
     its epochs, so it may be late by a part of one."""
     return time.time() + deadline - time.monotonic() - AFTER
-
-
-def ends(records: Sequence[Record], pairs: Sequence[tuple[int, int]]) -> dict[int, dict[int, float | None]]:
-    """Candidate → seed → score of the trainings that ended, None where one failed; `pairs` are candidate and seed of each."""
-    found: dict[int, dict[int, float | None]] = {}
-    for record, (number, seed) in zip(records, pairs, strict=False):
-        if record.state in ("trained", "infeasible"):
-            found.setdefault(number, {})[seed] = record.value if record.state == "trained" else None
-    return found
-
-
-def compared(ended: dict[int, dict[int, float | None]]) -> dict[int, list[float]]:
-    """Candidate → its scores over the seeds (its first training, its second, …) that all candidates have; where there is none,
-    of those with the most seeds.
-
-    The score of a training that failed is None. Only those that failed least are compared: the others' good seeds were luck.
-    """
-    failed = {number: sum(score is None for score in found.values()) for number, found in ended.items()}
-    told = {number: {seed: score for seed, score in found.items() if score is not None} for number, found in ended.items()}
-    least = min((failed[number] for number, found in told.items() if found), default=0)
-    scores = {number: found for number, found in told.items() if found and failed[number] == least}
-    if not scores:
-        return {}
-    shared = set.intersection(*(set(found) for found in scores.values()))
-    if shared:
-        return {number: [found[seed] for seed in sorted(shared)] for number, found in scores.items()}
-    most = max(map(len, scores.values()))
-    return {number: list(found.values()) for number, found in scores.items() if len(found) == most}
-
-
-def decided(
-    plan: RetrainPlan,
-    ended: dict[int, dict[int, float | None]],
-    pace: Mapping[int, float] | None = None,
-    objective: str = "accuracy",
-) -> tuple[RetrainPlan, list[str]]:
-    """The plan with its winner, the one with the best mean score, and what there is to say of it; `ended` as by `ends`. With
-    the `pace`, seconds of an epoch of each candidate, the best for a time."""
-    told = compared(ended)
-    if not told:
-        best = next((number for number in plan.candidates if None not in ended.get(number, {}).values()), plan.candidates[0])
-        whose = "best of the search" if best == plan.candidates[0] else "best of the search that did not fail"
-        words = f"no training of the comparison came to its end in time: #{best}, the {whose}, is taken"
-        return plan.model_copy(update={"winner": best}), [words]
-    means = {number: statistics.mean(found) for number, found in told.items()}
-    lines = []
-    for number, found in told.items():
-        spread = f" ± {statistics.stdev(found):.4f}" if len(found) > 1 else ""
-        took = f", an epoch in {pace[number]:.0f} s" if pace else ""
-        lines.append(f"#{number}: {means[number]:.4f}{spread} over {counted(len(found), 'seed')}{took}")
-    for number in plan.candidates:
-        if number not in told:
-            lines.append(f"#{number} is left out: more of its trainings failed, or fewer came to their end in time")
-    worth = {number: timed(mean, pace[number], objective) for number, mean in means.items()} if pace else means
-    winner = max(worth, key=lambda number: worth[number])
-    alone = len(plan.candidates) == 1
-    most = ", which should reach most in the time," if means[winner] < max(means.values()) else ","
-    lines.append(f"now {'it' if alone else f'the winner, #{winner}{most}'} is fitted on all training pictures")
-    over = {number: len(found) for number, found in told.items()}
-    return plan.model_copy(update={"winner": winner, "compared": means[winner], "over": over}), lines

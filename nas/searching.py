@@ -153,7 +153,7 @@ def _search_pictures(space: SearchSpace, chosen: Settings, out: str | Path | Non
         check_networks(space, card.pictures)
         note_backbones(space, card, view)
         if chosen.retrain:
-            check_test_part(chosen.dataset, card)
+            check_test_part(chosen.dataset, chosen.data_dir, card)
         if chosen.storage is not None:
             check_shared(chosen, _facts(space, chosen, card, machine, first))
         chosen, words = forecast(space, chosen, card, hands, machine, whole)
@@ -193,7 +193,7 @@ def go(
 
     def until(deadline: float) -> Result:
         strategy = make_strategy(chosen.strategy, space, chosen.seed, chosen)
-        asking = Asking(space, strategy, chosen, networks_of(card, chosen), first, deadline)
+        asking = Asking(space, strategy, chosen, networks_of(card), first, deadline)
         if chosen.retrain and chosen.time is not None:  # the best is what reaches most in the rest of it
             asking.told = TimedScores(chosen.objective).of
         job_of, again = lambda one: job_for(one, chosen, card, run), f"nas resume {run.name}"

@@ -27,7 +27,7 @@ from nas.known import known, read_genotype
 from nas.logs import FOLDER, Logged, check_tensorboard
 from nas.messages import Proposal, Score
 from nas.paths import expanded
-from nas.preparing import begin, check_space, hands_of, interrupts_told, kept, readied, with_whole_paths
+from nas.preparing import begin, check_space, hands_of, interrupts_told, kept, note_backbones, readied, with_whole_paths
 from nas.provenance import TRAINING, provenance
 from nas.result import Result, best_of
 from nas.resuming import Reopened, reopened
@@ -94,7 +94,10 @@ def train(file: str, view: View | None = None, out: str | Path | None = None, **
             chosen = chosen.model_copy(update={"epochs": FULL})
         with interrupts_told(view), hands_of(chosen, view) as hands:
             card, machine, chosen = readied(hands, chosen, view, deadline_of(chosen.time, began))
-            check_test_part(chosen.dataset, card)
+            check_test_part(chosen.dataset, chosen.data_dir, card)
+            if chosen.validation_part:
+                note_backbones(space, card, view)
+            make_candidate(space, Proposal(genotype), 0, networks_of(card))  # it may not fit these pictures
         run = Run.create(out, path.stem)
         run.lock()
         try:
@@ -145,7 +148,7 @@ def _given(options: dict[str, Any]) -> dict[str, str]:
 def _fit(run: Run, path: Path, back: Reopened, view: View, began: float) -> TrainedOne:
     chosen, card = back.chosen, back.card
     proposal = Proposal(back.facts["start"][0], operator="known")
-    candidate = make_candidate(back.space, proposal, 0, networks_of(card, chosen))
+    candidate = make_candidate(back.space, proposal, 0, networks_of(card))
     deadline = deadline_of(chosen.time, began)
     timed = back.facts.get("timed") and deadline < math.inf
     logged = Logged(view, run.folder / FOLDER) if chosen.tensorboard else view

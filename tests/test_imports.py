@@ -38,6 +38,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "searching",
         "retraining",
         "retrainplan",
+        "retrainpace",
+        "comparison",
         "single",
         "fitting",
         "final",

@@ -28,6 +28,7 @@ def card_of(pictures: int) -> DataCard:
         (50_000, {"train_pictures": 5_000}, 6, 5_000),
         (50_000, {"seen_pictures": 1}, 1, 30_000),
         (100, {"preset": "thorough"}, MOST_EPOCHS, 75),
+        (100, {"validation_part": 0.9999}, MOST_EPOCHS, 0.01),  # of each class one is left, whatever the part says
     ],
 )
 def test_of_fewer_pictures_a_candidate_sees_as_many_in_more_epochs(pictures, options, epochs, each):
@@ -36,13 +37,18 @@ def test_of_fewer_pictures_a_candidate_sees_as_many_in_more_epochs(pictures, opt
     assert training_pictures(card_of(pictures), chosen) == pytest.approx(each, rel=0.15)
 
 
+@pytest.mark.parametrize(("pictures", "batch"), [(40, 40), (1_000, 64)])
+def test_a_batch_is_no_larger_than_the_data_whatever_a_search_shows_of_them(pictures, batch):
+    _, recipe = networks_of(card_of(pictures))({"blocks": [{"block": "conv", "filters": 4}], "batch_size": 64})
+    assert recipe.batch_size == batch
+
+
 @pytest.mark.parametrize(("mirrored", "flip"), [(True, "horizontal"), (False, "none")])
 def test_pictures_are_mirrored_where_they_mean_the_same_then(mirrored, flip):
     import random
 
     card = dataclasses.replace(card_of(1_000), mirrored=mirrored)
-    chosen = resolved(settings(), card, MACHINE)
-    _, recipe = networks_of(card, chosen)(read_space("modern").sample(random.Random(0)))
+    _, recipe = networks_of(card)(read_space("modern").sample(random.Random(0)))
     assert recipe.flip == flip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,14 @@ def test_what_could_not_be_read_again_is_not_saved(tmp_path: Path) -> None:
     search(space, evaluate=lambda genes, _: genes["x"], strategy="random", budget=1, out=tmp_path / "run")
     with pytest.raises(RunError, match="scored by a Python function, and are no networks"):
         written(Run(tmp_path / "run"), 0)
+
+
+def test_a_candidate_of_a_space_that_is_another_now_is_not_saved(small_run: Path, tmp_path: Path) -> None:
+    run = Run(Path(shutil.copytree(small_run, tmp_path / "run")))
+    facts = run.read_settings()
+    run.write_settings({**facts, "digests": {**facts["digests"], "space": "of long ago"}})
+    with pytest.raises(RunError, match="its space is not the 'connected' that is there now"):
+        written(run, 0)
 
 
 def test_only_networks_are_listed_where_a_network_is_expected() -> None:

@@ -47,6 +47,17 @@ def test_a_candidate_is_whole_after_reopening(file):
     assert record.recipe == proposed.recipe.to_dict()
 
 
+def test_without_validation_a_record_is_of_the_last_epoch(file):
+    ledger = Ledger(file, SPACE, "random")
+    ledger.add(candidate(0))
+    for epoch, accuracy in enumerate((0.5, 0.9, 0.7), start=1):
+        ledger.progress(Progress(0, epoch, accuracy, {"train_accuracy": accuracy, "train_loss": 1.0, "seconds": 0.5}))
+    (before,) = ledger.records()
+    assert (before.value, before.metrics["train_accuracy"], before.curve) == (0.7, 0.7, (0.5, 0.9, 0.7))
+    ledger.close()
+    assert list(Ledger(file, SPACE, "random").records()) == [before]
+
+
 def test_what_was_interrupted_began_as_late_as_its_seconds_allow(file):
     ledger = Ledger(file, SPACE, "random")
     for number in range(2):

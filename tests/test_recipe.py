@@ -34,6 +34,13 @@ def test_mixtures_without_a_number_of_epochs_are_for_every_training():
     assert Recipe(mixup=0.5).planned(1) == Recipe(mixup=0.5)
 
 
+def test_what_has_no_effect_is_as_by_default():
+    odd = Recipe(optimizer="adam", momentum=0.5, loss="mse", label_smoothing=0.1, mixing_epochs=100, shift=0.1)
+    assert odd.effective() == Recipe(optimizer="adam", loss="mse", shift=0.1)
+    full = Recipe(optimizer="sgd", momentum=0.5, label_smoothing=0.1, cutmix=0.5, mixing_epochs=100)
+    assert full.effective() == full
+
+
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [

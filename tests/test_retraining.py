@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nas.comparison import compared, decided
 from nas.database import without_candidates
 from nas.errors import ConfigError, DatasetError, RunError, RunFailed
 from nas.figures import figures
@@ -28,8 +29,9 @@ from nas.pace import epoch_seconds
 from nas.predict import predict
 from nas.provenance import SEARCH
 from nas.resuming import reopened, resume
-from nas.retraining import FORWARD, SPARE, _Retraining, retrain
-from nas.retrainplan import AFTER, COMPARING, PLAN, SLACK, START_UP, RetrainPlan, compared, decided, given_up, planned
+from nas.retraining import SPARE, _Retraining, retrain
+from nas.retrainpace import FORWARD, RetrainPace
+from nas.retrainplan import AFTER, COMPARING, PLAN, SLACK, START_UP, RetrainPlan, given_up, planned
 from nas.run import Run
 from nas.searching import search
 from nas.single import train
@@ -125,9 +127,12 @@ def test_one_candidate_with_one_seed_is_not_compared_and_has_as_many_epochs_as_f
 @pytest.mark.slow
 def test_search_and_retraining_in_one_go(tmp_path: Path, pace: float) -> None:
     view, few = Listening(), {**SMALL_SEARCH, "budget": 2, "epochs": 1}
-    search(out=tmp_path / "run", view=view, retrain=True, time=30 * pace, **few)  # a fifth of it for the search
+    own: dict[str, Any] = {"workers": 2, "objective": "f1", "class_weight": "balanced"}
+    search(out=tmp_path / "run", view=view, retrain=True, time=30 * pace, **few, **own)  # a fifth of it for the search
     assert view.notes[-1].startswith("on 360 test pictures, which it was not chosen by:")
     assert Run(tmp_path / "run").final.exists()
+    kept = Run(tmp_path / "run" / "final").read_settings()["settings"]
+    assert (kept["objective"], kept["class_weight"]) == ("f1", "balanced")
 
 
 @pytest.mark.slow
@@ -141,8 +146,12 @@ def test_an_epoch_longer_than_the_time_of_the_search_is_waited_for(tmp_path: Pat
 
 
 def test_what_cannot_be_retrained_is_told(copy: Run, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--seeds: a whole number from 1 is expected; found 0"):
+    with pytest.raises(ConfigError, match="--seeds: a whole number from 1 to 1,000 is expected; found 0"):
         retrain(copy.folder, Silent(), seeds=0)
+    with pytest.raises(ConfigError, match="--seeds: a whole number from 1 to 1,000 is expected; found 10000000"):
+        retrain(copy.folder, Silent(), seeds=10_000_000)
+    with pytest.raises(ConfigError, match="--epochs: a whole number from 1 to 10,000 is expected; found 20000"):
+        retrain(copy.folder, Silent(), epochs=20_000)
     with pytest.raises(ConfigError, match="--time: a time such as 90s, 30m or 1h30m is expected; found 'soon'"):
         retrain(copy.folder, Silent(), time="soon")
     with pytest.raises(RunError, match="there is no candidate 99"):
@@ -242,7 +251,7 @@ def test_the_time_of_a_retraining_is_divided_by_what_epochs_took_before(copy: Ru
     finally:
         copy.unlock()
     now = time.monotonic()
-    work = _Retraining(copy, back, Silent(), "", now + 1000)
+    work = _Retraining(copy, back, Silent(), "", now + 1000, RetrainPace(copy, back))
     pictures, held = sum(back.card.counts), back.chosen.validation_part or 0.0
     with closing(Ledger(copy.study, back.space, "random", reading=True)) as ledger:
         took = epoch_seconds(ledger.epochs(1))
@@ -250,15 +259,17 @@ def test_the_time_of_a_retraining_is_divided_by_what_epochs_took_before(copy: Ru
     looked = FORWARD * pictures * held
     whole = pictures * (1 - held)
     one = took / (whole * (back.chosen.train_part or 1.0) + looked)  # seconds for a picture
-    assert work._epoch_seconds(1, validated=True) == pytest.approx(one * (whole + looked))
-    assert work._epoch_seconds(1, validated=False) == pytest.approx(one * pictures)
+    assert work.pace.epoch_seconds(1, validated=True) == pytest.approx(one * (whole + looked))
+    assert work.pace.epoch_seconds(1, validated=False) == pytest.approx(one * pictures)
     plan = RetrainPlan(asked={}, candidates=[1], seeds=1, epochs=7, winner=1)
-    fitting = (1000 - START_UP - AFTER) / (one * pictures)
+    start = work.pace.start_up([1])
+    assert start >= START_UP
+    fitting = (1000 - start - AFTER) / (one * pictures)
     assert work._last_epochs(plan) == pytest.approx(min(LONGEST, fitting), rel=0.01)
     assert work._compared_by(plan) == pytest.approx(now + 1000 * SPARE * (COMPARING + SLACK), abs=5)
     given = plan.model_copy(update={"asked": {"epochs": 7}})
     assert work._last_epochs(given) == 7
-    assert work._compared_by(given) == pytest.approx(now + 1000 - 7 * one * pictures - START_UP - AFTER, abs=5)
+    assert work._compared_by(given) == pytest.approx(now + 1000 - 7 * one * pictures - start - AFTER, abs=5)
 
 
 def test_a_search_without_validation_is_refused(tmp_path: Path) -> None:
@@ -266,11 +277,16 @@ def test_a_search_without_validation_is_refused(tmp_path: Path) -> None:
         search(dataset="digits", validation_part=0, out=tmp_path / "run", view=Silent())
 
 
-class EndingBefore(Silent):
-    """Its wearer gives up when the winner is known."""
+class EndingBefore(Listening):
+    """Its wearer gives up when something is told: that the winner is known."""
+
+    def __init__(self, words: str = "the last fit") -> None:
+        super().__init__()
+        self.words = words
 
     def note(self, text: str) -> None:
-        if text.startswith("the last fit"):
+        super().note(text)
+        if text.startswith(self.words):
             raise RuntimeError("here it ends")
 
 
@@ -461,7 +477,12 @@ def test_where_nothing_came_to_its_end_the_best_that_did_not_fail_is_taken() -> 
     plan = RetrainPlan(asked=dict.fromkeys(("top", "number", "seeds", "epochs")), candidates=[4, 2, 7], seeds=2, epochs=3)
     assert decided(plan, {})[0].winner == 4
     assert decided(plan, {4: {0: None}})[0].winner == 2
-    assert decided(plan, {number: {0: None} for number in (2, 4, 7)})[0].winner == 4
+    found, lines = decided(plan, {number: {0: None} for number in (2, 4, 7)})
+    failed, taken = "trainings failed (see retrain/leaderboard.csv)", ": #4, the best of the search, is taken"
+    assert found.winner == 4
+    assert lines == [f"of the comparison 3 {failed}, and the time was over before the others came to their end{taken}"]
+    _, lines = decided(plan, {number: {0: None, 1: None} for number in (2, 4, 7)})
+    assert lines == [f"of the comparison 6 {failed}{taken}"]
     found, lines = decided(plan, {4: {0: 0.5, 1: None}, 2: {0: 0.25, 1: 0.5}, 7: {0: 0.75, 1: 0.25}})
     assert (found.winner, found.compared, found.over) == (7, 0.5, {2: 2, 7: 2})
     assert "#4 is left out: more of its trainings failed, or fewer came to their end in time" in lines
@@ -475,7 +496,7 @@ def test_for_a_time_a_network_whose_epochs_are_short_may_win_with_a_lower_score(
     assert decided(plan, ended, {4: 10.0, 2: 10.0})[0].winner == 4
     found, lines = decided(plan, ended, {4: 16.0, 2: 1.0})
     assert (found.winner, found.compared) == (2, 0.78)
-    assert lines[0] == "#4: 0.8000 over 1 seed, an epoch in 16 s"
+    assert lines[0] == "#4: 0.8000 over 1 seed, an epoch in 16.0 s"
     assert lines[-1] == "now the winner, #2, which should reach most in the time, is fitted on all training pictures"
     losses = {4: {0: -0.5}, 2: {0: -0.9}}
     assert decided(plan, losses, {4: 16.0, 2: 1.0}, "loss")[0].winner == 2
@@ -521,6 +542,39 @@ def test_a_test_part_that_is_wrong_is_told_before_anything_is_trained(tmp_path: 
     with pytest.raises(DatasetError, match="its test part has other classes than its training part: a, c"):
         search(dataset=tmp_path / "data", retrain=True, budget=1, out=tmp_path / "two", view=Silent())
     assert not (tmp_path / "two").exists()
+
+
+def test_a_test_part_of_a_known_data_set_that_is_wrong_is_told_as_early(tmp_path: Path) -> None:
+    class_folder(tmp_path / "data" / "cats_dogs" / "training_set", {"cats": 20, "dogs": 20})
+    class_folder(tmp_path / "data" / "cats_dogs" / "test_set", {"cat": 5, "dog": 5})
+    with pytest.raises(DatasetError, match="its test part has other classes than its training part: cat, dog"):
+        search(dataset="cats_dogs", data_dir=tmp_path / "data", retrain=True, budget=1, out=tmp_path / "run", view=Silent())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_network_that_does_not_fit_the_pictures_leaves_no_folder(small_run: Path, tmp_path: Path) -> None:
+    """They are known when they were prepared, but for what a backbone was trained on."""
+    class_folder(tmp_path / "data" / "train", {"a": 20, "b": 20})
+    class_folder(tmp_path / "data" / "test", {"a": 5, "b": 5})
+    genes = f"{{backbone: {small_run}, head: average}}"
+    (tmp_path / "space.yaml").write_text(
+        f"name: transfer\ngroups: {{blocks: {{repeat: 0, genes: {{filters: 4}}}}}}\ngenes: {genes}\n"
+    )
+    (tmp_path / "mine.yaml").write_text(f"space: space.yaml\ndataset: data\ngenotype: {{blocks: [], {genes[1:]}\n")
+    found = nas("train", "mine.yaml", "--out=one", cwd=tmp_path)
+    assert found.returncode == 2, found.stderr
+    assert "is for pictures of 1 channel, these have 3" in found.stderr
+    assert not (tmp_path / "one").exists()
+
+
+def test_a_plan_for_a_time_in_which_nothing_was_trained_is_made_anew_for_another(copy: Run) -> None:
+    with pytest.raises(RuntimeError, match="here it ends"):
+        retrain(copy.folder, EndingBefore(), top=2, time=20)
+    assert re.search(r"^candidates:\n- \d\n[a-z]", (copy.folder / PLAN).read_text(), re.MULTILINE), "no time to compare two"
+    view = EndingBefore("retraining: ")
+    with pytest.raises(RuntimeError, match="here it ends"):
+        retrain(copy.folder, view, time=10_000)
+    assert re.match(r"retraining: #\d, #\d, 3 seeds each, ", view.notes[-1]), "two, as was asked then"
 
 
 def test_classes_whose_letters_the_font_lacks_are_numbers_in_the_picture(

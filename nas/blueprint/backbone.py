@@ -18,7 +18,7 @@ from pathlib import Path
 from nas.blueprint.blueprint import Blueprint, Node, Origin
 from nas.blueprint.layers import Dropout, Rescale, Shape
 from nas.blueprint.sketch import Sketch
-from nas.errors import BlueprintError
+from nas.errors import BlueprintError, counted
 from nas.paths import cache_root, expanded
 from nas.run import BEST
 
@@ -60,7 +60,8 @@ def backbone(net: Sketch, file: object, frozen: object, stages: object) -> None:
         raise BlueprintError(f"backbone_stages is a whole number from 0; found {stages!r}")
     path, digest, old, _ = _found(file)
     if old.picture[-1] != net.shape[-1]:
-        raise BlueprintError(f"the backbone '{file}' is for pictures of {old.picture[-1]} channels, these have {net.shape[-1]}")
+        theirs = counted(old.picture[-1], "channel")
+        raise BlueprintError(f"the backbone '{file}' is for pictures of {theirs}, these have {net.shape[-1]}")
     net.stage = "backbone_"
     taken, known = _taken(old, stages), {"input": net.tip}
     if all(isinstance(node.layer, Rescale) for node in taken):

@@ -54,7 +54,7 @@ class Pictures:
 
 def express(genotype: Genotype, pictures: Pictures) -> tuple[Blueprint, Recipe]:
     """Draw the network of a genotype and read its recipe, in which `flip: auto` is horizontal where a picture means the same
-    in a mirror. Raises BlueprintError for a gene or value that means nothing."""
+    in a mirror, and without what has no effect. Raises BlueprintError for a gene or value that means nothing."""
     net = Sketch(pictures.shape)
     scale = tuple(round(1 / max(std, 1e-3), 6) for std in pictures.std)
     offset = tuple(round(-mean * factor, 6) for mean, factor in zip(pictures.mean, scale, strict=True))
@@ -82,7 +82,7 @@ def express(genotype: Genotype, pictures: Pictures) -> tuple[Blueprint, Recipe]:
     recipe = {key: value for key, value in genotype.items() if key not in NETWORK_GENES and not isinstance(value, list)}
     if recipe.get("flip") == AUTO:
         recipe["flip"] = "horizontal" if pictures.mirrored else "none"
-    return net.blueprint(), Recipe.from_dict(recipe)
+    return net.blueprint(), Recipe.from_dict(recipe).effective()
 
 
 def _momentum(value: object) -> float:
@@ -98,12 +98,13 @@ def _stem(net: Sketch, genes: dict[str, Any]) -> None:
     if not filters:
         return
     net.stage, norm = "stem_", genes.get("norm", "batch")
-    stride, kernel = genes.get("stem_stride", 1), 3
+    stride, kernel = genes.get("stem_stride", 1), genes.get("stem_kernel", 3)
+    open_kernel = "stem_kernel" not in genes or stride == AUTO
     if stride == AUTO:
         stride = max(1, 2 ** round(math.log2(min(net.shape[:2]) / SIDE)))
-    if type(stride) is int:  # else `conv` says what is wrong with it
+    if open_kernel and type(stride) is type(kernel) is int:  # else `conv` says what is wrong with them
         kernel = max(kernel, stride + 1)  # no pixel is left out
-    net.conv(filters, genes.get("stem_kernel", kernel), stride, bias=norm == "none")
+    net.conv(filters, kernel, stride, bias=norm == "none")
     net.norm(norm).activation(genes.get("activation", "relu"))
 
 

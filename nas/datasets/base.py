@@ -47,13 +47,15 @@ Load: TypeAlias = Callable[[Part, Path | None], Arrays | Files]
 @dataclass(frozen=True)
 class Dataset:
     """An entry of the table. `present(data_dir)` says where it lies on this machine, or None; `get` how to come by it;
-    `mirrored` whether a picture means the same in a mirror, as a cat does and a letter does not."""
+    `mirrored` whether a picture means the same in a mirror, as a cat does and a letter does not; `listed` whether `load`
+    answers `Files`, whose names can be looked at before a test part is opened."""
 
     load: Load
     about: str
     test: str
     get: str
     mirrored: bool
+    listed: bool
     present: Callable[[Path | None], str | None]
 
 
@@ -67,6 +69,7 @@ def register_dataset(
     test: str = "its own test part",
     get: str = "",
     mirrored: bool = True,
+    listed: bool = False,
     present: Callable[[Path | None], str | None] = lambda _: "here",
 ) -> Callable[[Load], Load]:
     """A decorator: enters a loading function under `name`. `about` defaults to the first line of its docstring."""
@@ -74,7 +77,7 @@ def register_dataset(
     def enter(load: Load) -> Load:
         words = about or (load.__doc__ or "").strip().splitlines()[0:1]
         said = words if isinstance(words, str) else " ".join(words)
-        DATASETS.register(name)(Dataset(load, said, test, get, mirrored, present))
+        DATASETS.register(name)(Dataset(load, said, test, get, mirrored, listed, present))
         return load
 
     return enter

@@ -24,6 +24,7 @@ def _present(data_dir: Path | None) -> str | None:
     about="photographs of cats and dogs of many sizes, 2 classes",
     test="cats_dogs/test_set (without it, a seventh held out)",
     get=_GET,
+    listed=True,
     present=_present,
 )
 def cats_dogs(part: Part, data_dir: Path | None) -> Files:

@@ -64,11 +64,11 @@ def prepare(
     )
 
 
-def check_test_part(name: str, card: DataCard) -> None:
-    """Raise DatasetError if the test part of a folder has other classes or no files: before hours of training, by the names of
-    its files alone."""
-    if name not in DATASETS:
-        _check_classes(load_folder(expanded(name), "test"), card, name)
+def check_test_part(name: str, folder: str | None, card: DataCard) -> None:
+    """Raise DatasetError if a test part that is files has other classes or none: before hours of training, by their names
+    alone."""
+    if name not in DATASETS or DATASETS[name].listed:
+        _check_classes(load(name, folder, "test"), card, name)
 
 
 def _check_classes(source: Arrays | Files, card: DataCard, name: str) -> None:

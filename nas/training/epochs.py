@@ -29,7 +29,7 @@ Report: TypeAlias = Callable[[News], bool]
 """Hears of an epoch, or of a pulse; False for an epoch ends the training."""
 
 PULSE = 1.0  # seconds between two signs of life
-AROUND = 0.1  # seconds, at least, between two epochs
+BETWEEN = 0.1  # seconds, at least, between two epochs
 SCORED = 0.15  # of an epoch's time: what a look at the test part takes, which follows where a time is to be kept
 
 
@@ -41,7 +41,8 @@ def reached(job: Job, curve: list[float]) -> float:
 class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types
     """Seeds each epoch, checkpoints it, reports it, and ends the training when told to or when it fails.
 
-    `curve` is the score of each epoch, `best` the weights of the best one, `outcome` why training ended early.
+    `curve` is the score of each epoch, `best` the weights that are kept: of the best one, or without validation of the last;
+    `outcome` is why training ended early.
     """
 
     def __init__(self, job: Job, network: Any, optimizer: Any, fitting: Batches, report: Report) -> None:
@@ -55,7 +56,10 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
         self.outcome: Outcome | None = None
         self.history: list[Metrics] = []
         self._started = self._pulse = 0.0
-        self._start: float | None = None  # seconds until the first batch was done: with JAX, most of the first epoch's
+        # What this process's first batches of both kinds take: with JAX, most of the first epoch. None: the first is to come.
+        self._start: float | None = None
+        self._first_look: float | None = None
+        self._looking = 0.0
         optimizer.build(network.trainable_variables)
         self._resume()
 
@@ -99,7 +103,12 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
             self._start = time.perf_counter() - self._started
         self._alive((batch + 1) / len(self.fitting))
 
+    def on_test_begin(self, logs: Any = None) -> None:
+        self._looking = time.perf_counter()
+
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        if self._first_look is None:
+            self._first_look = time.perf_counter() - self._looking
         self._alive(1.0)
 
     def on_test_end(self, logs: Any = None) -> None:
@@ -121,8 +130,9 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
             if "val_objective" in found:
                 metrics[f"val_{self.job.objective}"] = found["val_objective"]
         metrics["seconds"] = round(time.perf_counter() - self._started, 3)
-        if self._start:
-            metrics[START], self._start = round(self._start, 3), 0.0
+        if self._start or self._first_look:
+            metrics[START] = round((self._start or 0.0) + (self._first_look or 0.0), 3)
+            self._start = self._first_look = 0.0
         if not all(math.isfinite(value) for value in metrics.values()):
             self._end(Infeasible(f"the loss became infinite or no number in epoch {epoch + 1}"))
             return
@@ -144,12 +154,13 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
         """Where there is a time to keep: so many more epochs as fit into it at the pace so far, and the schedule with them."""
         if self.job.until is None:
             return
-        took, pace = len(self.history), (epoch_seconds(self.history) or 0.0) + AROUND
+        took, pace = len(self.history), (epoch_seconds(self.history) or 0.0) + BETWEEN
         more = max(0, min(LONGEST - took, int((self.job.until - time.time()) / pace - SCORED)))
         self.epochs, self.replanned = took + more, True
         rate, step = rate_of(self.optimizer), int(self.optimizer.iterations)
         if rate is not None:
-            # Where far more epochs fit than were planned, the schedule goes back: else it would stay at its end.
+            # Where more epochs fit than were planned, the schedule goes back to the part that is done of them: else it would
+            # come to its end too early, or stay there.
             done = min(float(rate.progress(step)), took / self.epochs)
             rate.replan(step, more * len(self.fitting), done)
 

@@ -34,7 +34,7 @@ from nas.blueprint.layers import (
     Pool,
 )
 from nas.blueprint.matching import KERNELS, matched, segments
-from nas.errors import RunError
+from nas.errors import NasError
 from nas.training.handover import load_model
 
 Weights: TypeAlias = dict[str, list[np.ndarray]]
@@ -67,7 +67,7 @@ def inherit(network: Any, blueprint: Blueprint, file: Path, seed: int, shrink: f
     try:
         parent = load_model(file)
         old = Blueprint.from_dict(parent.facts["blueprint"])
-    except (RunError, KeyError):  # it was not kept, or is damaged
+    except (NasError, KeyError):  # it was not kept, or is damaged
         return False
     theirs = {layer.name: layer.get_weights() for layer in parent.model.layers if layer.weights}
     layers = {layer.name: layer for layer in network.layers if layer.weights}

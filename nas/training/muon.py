@@ -15,7 +15,7 @@ import keras
 from keras import ops
 
 OUTPUT = "^dense/"  # as the blueprint calls the output layer, the only one without a stage
-FEWEST = 4  # channels: a kernel with fewer sees pixels, or one channel at a time
+FEWEST = 4  # channels: a kernel with fewer sees pixels, one channel at a time, or the narrow middle of a squeeze
 
 
 class Muon(keras.optimizers.Muon):  # type: ignore[misc]  # Keras ships no types

@@ -2,7 +2,7 @@
 
 `cosine` rises shortly, then falls to zero along a cosine (Loshchilov & Hutter 2017, equation 5); `onecycle` rises longer. Where
 time is what is given and not epochs, the trainer says again and again how many steps are left; the part that is done then
-grows faster or slower from where it is, or from further back, where far more are left than was thought.
+grows faster from where it is, or slower from further back, where more are left than was thought.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Checkpoints: weights, optimizer and history of one candidate in one `.npz`, written whole or not at all.
 
-No pickle is read or written. `best/…` are the weights of the best epoch so far.
+No pickle is read or written. `best/…` are the weights that are kept: of the best epoch so far, or
+without validation of the last.
 """
 
 from __future__ import annotations

@@ -42,8 +42,8 @@ from nas.training.gpu import gpu, gpu_peak
 from nas.training.model import build
 
 STEPS = 2  # of a rehearsal, at least, behind the first
-KEPT = 2**30  # bytes of one allocation, and of free memory at the end of the heap, that are kept
-MALLOPT = (-1, -3)  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc's malloc.h
+KEPT, MAPPED = 2**30, 2**25  # bytes of one allocation, and of free memory at the heap's end, that are kept; else of the first
+TRIM, MAP = -1, -3  # M_TRIM_THRESHOLD and M_MMAP_THRESHOLD of glibc's malloc.h
 
 
 def machine(_: None, told: Callable[[int, int], None]) -> dict[str, str]:
@@ -198,5 +198,7 @@ def keep_memory() -> None:
     given cleared pages again, up to a twelfth of the time (docs/measurements.md). Other C libraries stay as they are."""
     with contextlib.suppress(OSError, TypeError, AttributeError):
         library = ctypes.CDLL(None)
-        for parameter in MALLOPT:
-            library.mallopt(parameter, KEPT)
+        # Some versions of glibc refuse thresholds of mapping beyond 32 MiB. By itself it raises that threshold no more once one
+        # of the two was set: so where the first is refused the second is left alone.
+        if any(library.mallopt(MAP, most) for most in (KEPT, MAPPED)):
+            library.mallopt(TRIM, KEPT)

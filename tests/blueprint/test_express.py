@@ -69,9 +69,9 @@ def test_a_dense_block_puts_channels_side_by_side():
 
 
 def test_equal_networks_of_different_genotypes_have_one_digest():
-    one, _ = express({"blocks": [{**CONV, "pool": "max", "pool_size": 2}]}, PICTURES)
-    other, _ = express({"blocks": [CONV], "head": "average", "head_dropout": 0.0}, PICTURES)
-    assert one.digest == other.digest
+    one, recipe = express({"blocks": [{**CONV, "pool": "max", "pool_size": 2}]}, PICTURES)
+    other, equal = express({"blocks": [CONV], "head": "average", "head_dropout": 0.0, "mixing_epochs": 100}, PICTURES)
+    assert (one.digest, recipe) == (other.digest, equal)
 
 
 @pytest.mark.parametrize(
@@ -206,6 +206,10 @@ def test_a_stem_by_itself_leaves_about_32_pixels(side, stride):
     (stem,) = [node.layer for node in blueprint.nodes if isinstance(node.layer, Conv)]
     assert stem.stride == stride
     assert stem.kernel > stem.stride, "no pixel is left out"
+    (asked,) = [
+        node.layer for node in express({**genotype, "stem_kernel": 5}, pictures)[0].nodes if isinstance(node.layer, Conv)
+    ]
+    assert asked.kernel == max(5, stride + 1), "nor where the kernel is a gene, which knows nothing of the pictures"
 
 
 @pytest.mark.parametrize(("stride", "kernel"), [(1, 3), (2, 3), (4, 5)])

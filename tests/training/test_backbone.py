@@ -183,7 +183,7 @@ def test_what_is_no_backbone_is_told(trained: Job, digits: DataCard, tmp_path: P
         ({"backbone": 3}, digits.pictures, "a model file or a run folder; found 3"),
         ({"backbone_frozen": "yes"}, digits.pictures, "true or false; found 'yes'"),
         ({"backbone_stages": -1}, digits.pictures, "a whole number from 0; found -1"),
-        ({}, colour, "for pictures of 1 channels, these have 3"),
+        ({}, colour, "for pictures of 1 channel, these have 3"),
     ):
         with pytest.raises(BlueprintError, match=told):
             express({**second(trained), **genes}, pictures)

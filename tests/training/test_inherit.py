@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -173,9 +174,14 @@ def test_child_with_another_recipe_starts_at_its_parents_accuracy(digits: DataCa
     assert scores == [pytest.approx(reached, abs=0.02)]
 
 
-@pytest.mark.parametrize("file", ["gone.keras", "damaged.keras"])
-def test_without_its_parents_model_a_child_begins_at_random(file: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", ["gone.keras", "damaged.keras", "foreign.keras"])
+def test_without_its_parents_model_a_child_begins_at_random(file: str, digits: DataCard, tmp_path: Path) -> None:
     (tmp_path / "damaged.keras").write_bytes(b"no model")
+    job = make_job(digits, tmp_path, epochs=1)
+    train(job, lambda _: True)
+    with zipfile.ZipFile(job.model) as model, zipfile.ZipFile(tmp_path / "foreign.keras", "w") as foreign:
+        for name in model.namelist():  # of a version with layers that this one does not know
+            foreign.writestr(name, model.read(name).replace(b'"kind": "conv"', b'"kind": "wavelet"'))
     blueprint = express(stages({}), PICTURES)[0]
     network = build(blueprint, 1)
     before = copy.deepcopy(weights_in(network))

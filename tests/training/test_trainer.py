@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from nas.datasets import open_cache
 from nas.datasets.split import split
 from nas.messages import DataCard, Infeasible, News, Progress, Pulse, Stopped, Trained
 from nas.recipe import OPTIMIZERS, SCHEDULES
+from nas.training.batches import Batches
 from nas.training.handover import load_model
 from nas.training.trainer import train
 from tests.helpers import GENOTYPE, PLAIN, make_job, train_fresh, workers
@@ -52,6 +54,28 @@ def test_digits_are_learned(digits: DataCard, tmp_path: Path) -> None:
     assert ear.pulses, "there is a sign of life at the first batch"
     assert all(0 < pulse.done <= 5 for pulse in ear.pulses)
     assert set(ear.heard[0].metrics) == {"val_accuracy", "val_loss", "train_accuracy", "train_loss", "seconds", "start"}
+
+
+def test_what_the_first_look_at_validation_pictures_takes_is_told_as_part_of_the_start(
+    digits: DataCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As that of the first batch: networks are traced then, or compiled, and another epoch takes less."""
+
+    class Slow(Batches):
+        read = 0
+
+        def __getitem__(self, number: int) -> tuple[np.ndarray, ...]:
+            self.read += 1
+            if self.seed is None and self.read == 2:  # of validation, the first after that by which `fed` knows its shape
+                time.sleep(3)
+            return super().__getitem__(number)
+
+    monkeypatch.setattr("nas.training.trainer.Batches", Slow)
+    ear = Ear()
+    train(make_job(digits, tmp_path, epochs=2), ear)
+    first, second = (each.metrics for each in ear.heard)
+    assert 3 < first["start"] <= first["seconds"]
+    assert "start" not in second
 
 
 @pytest.mark.slow
