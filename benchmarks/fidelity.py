@@ -13,8 +13,8 @@ validation; and, on average over 2,000 draws of half of the networks, the long s
 best. Scores are of validation pictures; no test part is opened.
 
 With `--time` the long training of each takes as long, not as many epochs: what a network reaches in a given time. A cheap score
-after equal pictures does not know what a picture costs, so the report also corrects it: an error that falls with the pictures
-to the power of -a is multiplied by the seconds of a picture to the power of a.
+after equal pictures does not know what a picture costs, so the report also gives it for that time: the error times 1 + a / e,
+where e are the epochs that fit (`nas/timed.py`).
 """
 
 from __future__ import annotations
@@ -39,16 +39,18 @@ from nas.executors import EXECUTORS, Task, Work
 from nas.forecast import validation_pictures, within_limits
 from nas.jobs import MOST_EPOCHS, WORKER, job_for, resolved, training_pictures
 from nas.messages import Candidate, DataCard, Job, News, Pulse, Stopped, Trained
+from nas.pace import FORWARD
 from nas.preparing import prepare
 from nas.pruners import is_rung
-from nas.retrainpace import FORWARD
 from nas.space import read_space
+from nas.timed import timed
 from nas.view import Plain
 
-POWERS = (0.1, 0.2, 0.3, 0.5)  # a, as above
+LEARNINGS = (1.0, 2.0, 4.0, 8.0)  # a, as above
 COLUMNS = ("candidate", "way", "architecture", "parameters", "flops", "batch_size", "pictures", "seconds", "curve")
 DRAWS = 2_000
 LONG = "long"
+Table = dict[str, dict[str, tuple[list[float], float]]]  # way → candidate → its curve, and pictures
 FILES = {"checkpoint": ".npz", "model": ".keras"}
 
 
@@ -202,7 +204,7 @@ def report(file: Path) -> None:
     """Correlations of every cheap way, at every epoch, with the long score."""
     from scipy.stats import spearmanr
 
-    table: dict[str, dict[str, tuple[list[float], float]]] = {}
+    table: Table = {}
     prices: dict[str, dict[str, float]] = {}  # seconds of a picture
     for row in rows(file):
         table.setdefault(row["way"], {})[row["candidate"]] = ([float(v) for v in row["curve"].split()], float(row["pictures"]))
@@ -229,9 +231,19 @@ def report(file: Path) -> None:
                 f"{way},{epoch},{len(pairs)},{_interval(pairs, rng, spearmanr)},"
                 f"{_interval(half, rng, spearmanr)},{cost:.3f},{chosen:.4f}"
             )
-        for power in POWERS:
-            errors = {number: (1 - max(found[number][0])) * prices[way][number] ** power for number in shared}
-            print(f"{way} corrected by {power}: {_rank([(-errors[number], long[number]) for number in shared], spearmanr):.3f}")
+        if len({len(table[LONG][number][0]) for number in shared}) == 1:  # as many epochs for all: by the number, not a time
+            continue
+        for learning in LEARNINGS:
+            worth = {
+                each: timed(max(found[each][0]), _fitting(table, prices, way, each), "accuracy", learning) for each in shared
+            }
+            print(f"{way} for the time, a = {learning}: {_rank([(worth[each], long[each]) for each in shared], spearmanr):.3f}")
+
+
+def _fitting(table: Table, prices: Mapping[str, Mapping[str, float]], way: str, number: str) -> float:
+    """Epochs of the long training that fit into its seconds, by what a picture took in a cheap one."""
+    curve, _ = table[LONG][number]
+    return len(curve) * prices[LONG][number] / prices[way][number]
 
 
 def _interval(pairs: Sequence[tuple[float, float]], rng: random.Random, spearmanr: object) -> str:

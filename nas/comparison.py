@@ -42,11 +42,11 @@ def compared(ended: dict[int, dict[int, float | None]]) -> dict[int, list[float]
 def decided(
     plan: RetrainPlan,
     ended: dict[int, dict[int, float | None]],
-    pace: Mapping[int, float] | None = None,
+    fitting: Mapping[int, float] | None = None,
     objective: str = "accuracy",
 ) -> tuple[RetrainPlan, list[str]]:
     """The plan with its winner, the one with the best mean score, and what there is to say of it; `ended` as by `ends`. With
-    the `pace`, seconds of an epoch of each candidate, the best for a time."""
+    `fitting`, the epochs of each candidate that there is time for, the best for that time."""
     told = compared(ended)
     if not told:
         best = next((number for number in plan.candidates if None not in ended.get(number, {}).values()), plan.candidates[0])
@@ -62,12 +62,12 @@ def decided(
     lines = []
     for number, found in told.items():
         spread = f" ± {statistics.stdev(found):.4f}" if len(found) > 1 else ""
-        took = f", an epoch in {pace[number]:,.1f} s" if pace else ""
-        lines.append(f"#{number}: {means[number]:.4f}{spread} over {counted(len(found), 'seed')}{took}")
+        time = f"; about {counted(max(0, round(fitting[number])), 'epoch')} fit" if fitting else ""
+        lines.append(f"#{number}: {means[number]:.4f}{spread} over {counted(len(found), 'seed')}{time}")
     for number in plan.candidates:
         if number not in told:
             lines.append(f"#{number} is left out: more of its trainings failed, or fewer came to their end in time")
-    worth = {number: timed(mean, pace[number], objective) for number, mean in means.items()} if pace else means
+    worth = {number: timed(mean, fitting[number], objective) for number, mean in means.items()} if fitting else means
     winner = max(worth, key=lambda number: worth[number])
     alone = len(plan.candidates) == 1
     most = ", which should reach most in the time," if means[winner] < max(means.values()) else ","

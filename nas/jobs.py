@@ -12,6 +12,7 @@ from nas.datasets.split import default_train_part, default_validation_part
 from nas.errors import ConfigError
 from nas.machine import default_memory, default_threads
 from nas.messages import Candidate, DataCard, Job, Limits
+from nas.pace import FORWARD
 from nas.recipe import Recipe
 from nas.run import Run
 from nas.space import Genotype
@@ -80,6 +81,13 @@ def training_pictures(card: DataCard, chosen: Settings) -> float:
 def whole_epochs(chosen: Settings) -> float:
     """Epochs of a candidate, counted in all training pictures."""
     return (chosen.epochs or 1) * (chosen.train_part or 1.0)
+
+
+def in_epochs_of_a_search(seconds: float, chosen: Settings, card: DataCard) -> float:
+    """Seconds of a training on all pictures, none held out, told in those of a search: divided by what an epoch of a candidate
+    takes there, they are its epochs that fit."""
+    looked_at = FORWARD * sum(card.counts) * (chosen.validation_part or 0.0)
+    return seconds * (training_pictures(card, chosen) + looked_at) / sum(card.counts)
 
 
 def resolved(chosen: Settings, card: DataCard, machine: dict[str, str]) -> Settings:

@@ -9,6 +9,7 @@ from nas.messages import Metrics
 
 START = "start"  # the metric of an epoch: seconds of a process's first batch, and of its first look at validation pictures
 LATEST = 5  # epochs by which it is judged
+FORWARD = 1 / 3  # what a picture costs in validation, of what it costs in training
 
 
 def epoch_seconds(*trainings: Sequence[Metrics]) -> float | None:

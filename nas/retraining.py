@@ -21,9 +21,10 @@ from nas.driving import deadline_of
 from nas.errors import NothingTrained, RunError, RunFailed, TimeOver, counted
 from nas.final import last_score
 from nas.fitting import fit_listed
+from nas.jobs import in_epochs_of_a_search
 from nas.joint import claim_retraining
 from nas.ledger import Ledger
-from nas.messages import LAST_FIT, LONGEST, SEED, Candidate, Score
+from nas.messages import LAST_FIT, LONGEST, SEED, Candidate, Record, Score
 from nas.preparing import interrupts_told, kept
 from nas.provenance import PART, SEARCH
 from nas.result import Result, best_begun, best_first
@@ -153,7 +154,7 @@ class _Retraining:
     def _planned(self, asked: dict[str, int | None]) -> RetrainPlan:
         with closing(self._ledger()) as ledger:
             records, one = ledger.records(), asked["number"]
-            ranked = TimedScores(self.back.chosen.objective).of(records) if self._timed(asked) else records
+            ranked = self._for_the_time(records) if self._timed(asked) else records
             found = [ledger.record(one)] if one is not None else best_first(ranked)[: asked["top"] or TOP]
         if not found and (half := best_begun(records)) is not None:
             self.view.note(f"no candidate was trained to the end: #{half.number}, the best so far, is taken")
@@ -187,8 +188,8 @@ class _Retraining:
         study = Run(self.run.folder / COMPARISON).study
         with closing(Ledger(study, self.back.space, self.back.chosen.strategy, reading=True)) as ledger:
             ended = ends(ledger.records(), pairs)
-        pace = {each: self.pace.epoch_seconds(each, True) for each in plan.candidates} if self._timed(plan.asked) else None
-        plan, words = decided(plan, ended, pace, self.back.chosen.objective)
+        fitting = {each: self._fitting(each) for each in plan.candidates} if self._timed(plan.asked) else None
+        plan, words = decided(plan, ended, fitting, self.back.chosen.objective)
         for line in words:
             self.view.note(line)
         return plan
@@ -213,8 +214,18 @@ class _Retraining:
             return plan.epochs
         if self.deadline == math.inf:  # it may have been planned for a time, which was taken back
             return max(plan.epochs, FULL, math.ceil(self.pace.searched))
-        left = self.deadline - clock.monotonic() - self.pace.start_up([plan.winner]) - AFTER
-        return min(LONGEST, max(1, int(left / self.pace.epoch_seconds(plan.winner, validated=False))))
+        return min(LONGEST, max(1, int(self._fitting(plan.winner))))
+
+    def _fitting(self, number: int) -> float:
+        """Epochs of a candidate on all pictures that fit into what is left."""
+        left = self.deadline - clock.monotonic() - self.pace.start_up([number]) - AFTER
+        return left / self.pace.epoch_seconds(number, validated=False)
+
+    def _for_the_time(self, records: Sequence[Record]) -> list[Record]:
+        """Records with their scores for the last fit, that is for what the comparison will leave."""
+        left = (self.deadline - clock.monotonic()) * (1 - COMPARING)
+        chosen, card = self.back.chosen, self.back.card
+        return TimedScores(chosen.objective, in_epochs_of_a_search(left, chosen, card)).of(records)
 
     def _fit_last(self, plan: RetrainPlan) -> Result:
         """The winner on all training pictures."""

@@ -11,13 +11,11 @@ from nas.forecast import AROUND
 from nas.jobs import whole_epochs
 from nas.ledger import Ledger
 from nas.messages import Metrics
-from nas.pace import START, epoch_seconds
+from nas.pace import FORWARD, START, epoch_seconds
 from nas.resuming import Reopened
 from nas.retrainplan import COMPARISON, START_UP
 from nas.run import Run
 from nas.shared import reader_of
-
-FORWARD = 1 / 3  # what a picture costs in validation, of what it costs in training
 
 
 @dataclass

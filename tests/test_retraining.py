@@ -25,12 +25,12 @@ from nas.final import write_figures
 from nas.known import read_genotype
 from nas.ledger import Ledger
 from nas.messages import LONGEST, Progress, Record, Score
-from nas.pace import epoch_seconds
+from nas.pace import FORWARD, epoch_seconds
 from nas.predict import predict
 from nas.provenance import SEARCH
 from nas.resuming import reopened, resume
 from nas.retraining import SPARE, _Retraining, retrain
-from nas.retrainpace import FORWARD, RetrainPace
+from nas.retrainpace import RetrainPace
 from nas.retrainplan import AFTER, COMPARING, PLAN, SLACK, START_UP, RetrainPlan, given_up, planned
 from nas.run import Run
 from nas.searching import search
@@ -491,16 +491,16 @@ def test_where_nothing_came_to_its_end_the_best_that_did_not_fail_is_taken() -> 
 def test_for_a_time_a_network_whose_epochs_are_short_may_win_with_a_lower_score() -> None:
     asked = dict.fromkeys(("top", "number", "seeds", "epochs"))
     plan = RetrainPlan(asked=asked, candidates=[4, 2], seeds=1, epochs=1)
-    ended = {4: {0: 0.80}, 2: {0: 0.78}}  # errors of 0.20 and 0.22: a tenth more, which 16 times shorter epochs outweigh twice
+    ended = {4: {0: 0.80}, 2: {0: 0.78}}  # errors of 0.20 and 0.22: a tenth more
     assert decided(plan, ended)[0].winner == 4
-    assert decided(plan, ended, {4: 10.0, 2: 10.0})[0].winner == 4
-    found, lines = decided(plan, ended, {4: 16.0, 2: 1.0})
+    assert decided(plan, ended, {4: 30.0, 2: 30.0})[0].winner == 4
+    found, lines = decided(plan, ended, {4: 10.0, 2: 160.0})
     assert (found.winner, found.compared) == (2, 0.78)
-    assert lines[0] == "#4: 0.8000 over 1 seed, an epoch in 16.0 s"
+    assert lines[0] == "#4: 0.8000 over 1 seed; about 10 epochs fit"
     assert lines[-1] == "now the winner, #2, which should reach most in the time, is fitted on all training pictures"
     losses = {4: {0: -0.5}, 2: {0: -0.9}}
-    assert decided(plan, losses, {4: 16.0, 2: 1.0}, "loss")[0].winner == 2
-    assert decided(plan, losses, {4: 4.0, 2: 1.0}, "loss")[0].winner == 4
+    assert decided(plan, losses, {4: 1.0, 2: 16.0}, "loss")[0].winner == 2
+    assert decided(plan, losses, {4: 10.0, 2: 160.0}, "loss")[0].winner == 4
 
 
 def test_a_candidate_whose_trainings_fail_is_no_winner() -> None:
