@@ -6,7 +6,7 @@ import pytest
 
 from nas.config import settings
 from nas.datasets.prepare import prepare
-from nas.jobs import MOST_EPOCHS, networks_of, resolved, training_pictures
+from nas.jobs import MOST_EPOCHS, in_epochs_of_a_search, networks_of, resolved, training_pictures
 from nas.messages import DataCard
 from nas.space import read_space
 
@@ -35,6 +35,13 @@ def test_of_fewer_pictures_a_candidate_sees_as_many_in_more_epochs(pictures, opt
     chosen = resolved(settings(**options), card_of(pictures), MACHINE)
     assert chosen.epochs == epochs
     assert training_pictures(card_of(pictures), chosen) == pytest.approx(each, rel=0.15)
+
+
+def test_a_time_is_told_in_epochs_as_a_search_has_them():
+    """A third of the pictures in training and a tenth looked at, which costs a third: 11/30 of a training on all."""
+    card = card_of(50_000)
+    chosen = resolved(settings(validation_part=0.1, train_part=1 / 2.7, epochs=1), card, MACHINE)
+    assert in_epochs_of_a_search(60.0, chosen, card) == pytest.approx(22.0)
 
 
 @pytest.mark.parametrize(("pictures", "batch"), [(40, 40), (1_000, 64)])

@@ -66,11 +66,11 @@ def test_a_strategy_is_told_scores_for_a_time():
     strategy = Stubborn({"x": 3, "y": 4})
     asking = Asking(SMALL, strategy, settings())
     first = dataclasses.replace(recorded(asking.next([], 0)), metrics={"seconds": 16.0})
-    asking.told = TimedScores("accuracy").of
+    asking.told = TimedScores("accuracy", 32.0).of  # two epochs of 16 seconds
     strategy.genotype = {"x": 5, "y": 6}
     asking.next([first], 1)
     (shown,) = strategy.shown[-1]
-    assert shown.value == timed(0.5, 16.0, "accuracy") < first.value
+    assert shown.value == timed(0.5, 2.0, "accuracy") < first.value
 
 
 def test_what_was_refused_for_a_limit_is_turned_away_without_being_drawn_again():
