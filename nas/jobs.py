@@ -86,8 +86,13 @@ def whole_epochs(chosen: Settings) -> float:
 def in_epochs_of_a_search(seconds: float, chosen: Settings, card: DataCard) -> float:
     """Seconds of a training on all pictures, none held out, told in those of a search: divided by what an epoch of a candidate
     takes there, they are its epochs that fit."""
-    looked_at = FORWARD * sum(card.counts) * (chosen.validation_part or 0.0)
-    return seconds * (training_pictures(card, chosen) + looked_at) / sum(card.counts)
+    return seconds * epoch_cost(card, chosen.validation_part or 0.0, chosen.train_part or 1.0) / sum(card.counts)
+
+
+def epoch_cost(card: DataCard, held: float, part: float = 1.0) -> float:
+    """What an epoch costs, told in pictures that are trained on: a part of those that are not `held` out, and a look at those
+    that are."""
+    return sum(card.counts) * ((1 - held) * part + FORWARD * held)
 
 
 def resolved(chosen: Settings, card: DataCard, machine: dict[str, str]) -> Settings:

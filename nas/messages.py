@@ -179,8 +179,7 @@ class Rehearsed:
 
 @dataclass(frozen=True)
 class Trained:
-    """Trained to the end, by plan or because it no longer improved. `value` is the score of the epoch whose weights are
-    kept: the best, or without validation the last."""
+    """Trained to the end, by plan or because it no longer improved. `value` is the score of the weights that are kept."""
 
     value: float
 
@@ -260,9 +259,8 @@ class Record:
     """One row of the ledger: what strategies, leaderboard and reports read.
 
     `value` is the best score so far (None before the first epoch), `curve` the score after each epoch, `metrics` those of the
-    best epoch (without validation pictures both are of the last); `reason` says why it is infeasible, or what else happened to
-    it. `refused` is as in `Candidate`. Rows whose state is `refused` are no candidates: they are how a strategy is shown what
-    was turned down.
+    best epoch (without validation both are of the last); `reason` says why it is infeasible, or what else happened. `refused`
+    is as in `Candidate`; rows in the state `refused` are no candidates but how a strategy is shown what was turned down.
     """
 
     number: int

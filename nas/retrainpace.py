@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from nas.errors import RunError
 from nas.forecast import AROUND
-from nas.jobs import whole_epochs
+from nas.jobs import epoch_cost, whole_epochs
 from nas.ledger import Ledger
 from nas.messages import Metrics
-from nas.pace import FORWARD, START, epoch_seconds
+from nas.pace import START, epoch_seconds
 from nas.resuming import Reopened
 from nas.retrainplan import COMPARISON, START_UP
 from nas.run import Run
@@ -33,16 +33,14 @@ class RetrainPace:
     def epoch_seconds(self, number: int, validated: bool) -> float:
         """What one epoch of a candidate takes on all pictures, with the validation part held out and looked at (`validated`) or
         learned as well. Raises RunError if no epoch of it is known."""
-        pictures, held = sum(self.back.card.counts), self.back.chosen.validation_part or 0.0
-        every = pictures * (1 - held)
+        card, held = self.back.card, self.back.chosen.validation_part or 0.0
         trainings = self._compared(number)
         part = 1.0 if trainings else self.back.chosen.train_part or 1.0
         took = epoch_seconds(*(trainings or [self._searched(number)]))
         if took is None:
             words = f"of #{number} no epoch is known, so its time cannot be foretold; give --epochs"
             raise RunError(words, str(self.run.folder))
-        each = took / (every * part + FORWARD * pictures * held)
-        return each * ((every + FORWARD * pictures * held) if validated else pictures)
+        return took / epoch_cost(card, held, part) * epoch_cost(card, held if validated else 0.0)
 
     def start_up(self, numbers: Iterable[int]) -> float:
         """Seconds of a training until its first epoch: at most what it was for these candidates, which JAX has to compile."""

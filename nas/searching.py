@@ -20,7 +20,7 @@ from nas.errors import ConfigError, TimeOver
 from nas.evaluator import Evaluate, check_settings, search_with
 from nas.fitting import fit
 from nas.forecast import forecast
-from nas.jobs import SEARCHING, in_epochs_of_a_search, job_for, limits_of, networks_of, search_deadline
+from nas.jobs import in_epochs_of_a_search, job_for, limits_of, networks_of, search_deadline, search_part
 from nas.joint import check_shared
 from nas.known import known
 from nas.logs import FOLDER, Logged, check_tensorboard
@@ -196,7 +196,7 @@ def go(
         strategy = make_strategy(chosen.strategy, space, chosen.seed, chosen)
         asking = Asking(space, strategy, chosen, networks_of(card), first, deadline)
         if chosen.retrain and chosen.time is not None:  # the best is what reaches most in the rest of it
-            rest = chosen.time * (1 - SEARCHING) * (1 - COMPARING)
+            rest = chosen.time * (1 - search_part(chosen)) * (1 - COMPARING)
             asking.told = TimedScores(chosen.objective, in_epochs_of_a_search(rest, chosen, card)).of
         job_of, again = lambda one: job_for(one, chosen, card, run), f"nas resume {run.name}"
         return fit(run, space, chosen, asking, job_of, view, again, deadline)

@@ -278,7 +278,7 @@ def test_a_search_without_validation_is_refused(tmp_path: Path) -> None:
 
 
 class EndingBefore(Listening):
-    """Its wearer gives up when something is told: that the winner is known."""
+    """Its wearer gives up when something is told; by default, when the winner is known."""
 
     def __init__(self, words: str = "the last fit") -> None:
         super().__init__()
