@@ -369,14 +369,16 @@ def test_what_an_abandoned_retraining_left_is_not_taken_for_this_one(copy: Run, 
 @pytest.mark.slow
 def test_resuming_a_search_whose_retraining_has_begun_goes_on_with_the_retraining(copy: Run) -> None:
     copy.settings.write_text(copy.settings.read_text().replace("  retrain: false", "  retrain: true"))
+    worst = min((each for each in records(copy.folder) if each.value is not None), key=lambda each: each.value or 0.0).number
     with pytest.raises(RuntimeError, match="here it ends"):
-        retrain(copy.folder, Ending(), number=0, seeds=1, epochs=1)
+        retrain(copy.folder, Ending(), number=worst, seeds=1, epochs=1)
     before = len(records(copy.folder))
     view = Listening()
     resume(copy.folder, view)
     assert "the search is over: its retraining has begun" in view.notes
     assert copy.final.exists()
     assert len(records(copy.folder)) == before
+    assert f"look:     nas show {copy.name} {worst}   (the winner;" in nas("resume", copy.folder, cwd=copy.folder).stdout
 
 
 @pytest.mark.slow

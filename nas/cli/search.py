@@ -163,11 +163,14 @@ def resume(
 
 def _finish(work: Any) -> None:
     """Run a search, then print its leaderboard and what to do next."""
+    from nas.final import read_final
     from nas.leaderboard import read_csv
     from nas.printing import table
 
     result = work()
     run = Run(result.folder)
+    final = read_final(run)
+    winner = final.winner if final is not None else None
     rows = read_csv(run.leaderboard)
     say(table(rows[:10]))
     if len(rows) > 10:
@@ -180,7 +183,9 @@ def _finish(work: Any) -> None:
         say(f"go on:    nas resume {run.name} --time none, or another time")
     elif result.ended == "budget":
         say(f"go on:    nas resume {run.name} --budget {len(result.records) + 50}")
-    if result.best is not None:
+    if winner is not None:  # often not the first of the table
+        say(f"look:     nas show {run.name} {winner}   (the winner; the table is of the search, before it was retrained)")
+    elif result.best is not None:
         say(f"look:     nas show {run.name} {result.best.number}")
     if run.best.exists():
         say(f"predict:  nas predict {run.name} PICTURE")
