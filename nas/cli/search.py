@@ -170,26 +170,25 @@ def _finish(work: Any) -> None:
     result = work()
     run = Run(result.folder)
     final = read_final(run)
-    winner = final.winner if final is not None else None
     rows = read_csv(run.leaderboard)
     say(table(rows[:10]))
     if len(rows) > 10:
         say(f"all {len(rows)}:   nas leaderboard {run.name} --top 0")
     if result.best is None and not run.best.exists():
         say("no candidate was trained to the end, so there is no model yet")
-    if run.final.exists():
+    if final is not None:
         say(f"figures:  {run.final}")
     elif result.ended == "time":
         say(f"go on:    nas resume {run.name} --time none, or another time")
     elif result.ended == "budget":
         say(f"go on:    nas resume {run.name} --budget {len(result.records) + 50}")
-    if winner is not None:  # often not the first of the table
-        say(f"look:     nas show {run.name} {winner}   (the winner; the table is of the search, before it was retrained)")
+    if final is not None and final.winner is not None:  # often not the first of the table
+        say(f"look:     nas show {run.name} {final.winner}   (the winner; the table is of the search, before it was retrained)")
     elif result.best is not None:
         say(f"look:     nas show {run.name} {result.best.number}")
     if run.best.exists():
         say(f"predict:  nas predict {run.name} PICTURE")
-    if result.best is not None and not run.final.exists():
+    if result.best is not None and final is None:
         say(f"retrain:  nas retrain {run.name}   (the best at full length; their winner is scored on the test part)")
 
 
