@@ -3,7 +3,7 @@
     NAS_DATA_DIR=… python benchmarks/genes.py --csv genes.csv [--dataset cifar10] [--epochs 3] [--pictures 9000] [--only unit]
     python benchmarks/genes.py --csv genes.csv --report
 
-Most ranges of `search_spaces/modern.yaml` come from it. Every training is a row of the CSV when it is done, and is not done
+Ranges of `search_spaces/modern.yaml` come from it (docs/results.md). Every training is a row of the CSV when it is done, and is not done
 again (with the same options; others want another CSV). Scores are of validation pictures; no test part is opened.
 """
 
@@ -78,6 +78,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "activation silu": {"activation": "silu"},
     "activation gelu": {"activation": "gelu"},
     "activation leaky_relu": {"activation": "leaky_relu"},
+    "norm layer": {"norm": "layer"},
+    "norm group": {"norm": "group"},
     "norm_momentum 0.8": {"norm_momentum": 0.8},
     "norm_momentum 0.95": {"norm_momentum": 0.95},
     "head average": {"head": "average"},
