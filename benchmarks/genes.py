@@ -3,8 +3,8 @@
     NAS_DATA_DIR=… python benchmarks/genes.py --csv genes.csv [--dataset cifar10] [--epochs 3] [--pictures 9000] [--only unit]
     python benchmarks/genes.py --csv genes.csv --report
 
-Ranges of `search_spaces/modern.yaml` come from it (docs/results.md). Every training is a row of the CSV when it is done, and is not done
-again (with the same options; others want another CSV). Scores are of validation pictures; no test part is opened.
+Ranges of `search_spaces/modern.yaml` come from it (docs/results.md). Every training is a row of the CSV when it is done, and
+is not done again (with the same options; others want another CSV). Scores are of validation pictures; no test part is opened.
 """
 
 from __future__ import annotations
