@@ -36,6 +36,8 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=300)
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
+    if options.candidates < 11:
+        parser.error("--candidates: 11 or more, for the growth is since the tenth")
     view = Watching()
     print("candidates,megabytes", flush=True)
     with tempfile.TemporaryDirectory() as folder:

@@ -78,7 +78,7 @@ def _amount_or_auto(value: Any) -> Any:
     if value == "auto":
         return value
     found = amount(value)
-    if found is not None and (not isinstance(found, int) or isinstance(found, bool) or found < 1):
+    if found is not None and (not isinstance(found, int) or isinstance(found, bool) or not 1 <= found <= _MOST):
         raise ValueError("bytes such as 2G, 'auto' or 'none' are expected")
     return found
 
@@ -138,9 +138,9 @@ class Settings(BaseModel):
     data_dir: str | None = None
     image_size: int | None = Field(default=None, ge=4, le=1024)
     epochs: int | None = Field(default=None, ge=1, le=EPOCHS)  # None: so many that a candidate sees `seen_pictures`
-    patience: int = Field(default=0, ge=0)
-    train_pictures: int = Field(default=30_000, ge=1)  # of an epoch, at most, where `train_part` does not say how many
-    seen_pictures: int = Field(default=30_000, ge=1)  # by a candidate in all its epochs, each as often as it is shown
+    patience: int = Field(default=0, ge=0, le=EPOCHS)
+    train_pictures: int = Field(default=30_000, ge=1, le=_MOST)  # of an epoch, at most, without `train_part`
+    seen_pictures: int = Field(default=30_000, ge=1, le=_MOST)  # by a candidate in all, each as often as it is shown
     train_part: float | None = Field(default=None, gt=0, le=1)
     validation_part: float | None = Field(default=None, ge=0, lt=1)
     pruner: Literal["none", "asha", "median"] = "none"
@@ -165,7 +165,8 @@ class Settings(BaseModel):
     max_memory: Amount = 4_000_000_000
     trial_time: Seconds = None
     trial_memory: Annotated[int | Literal["auto"] | None, BeforeValidator(_amount_or_auto)] = "auto"
-    hang_time: Annotated[Annotated[float, Field(ge=5)] | None, BeforeValidator(seconds)] = 600  # building takes some
+    # Building a network takes some.
+    hang_time: Annotated[Annotated[float, Field(ge=5, allow_inf_nan=False)] | None, BeforeValidator(seconds)] = 600
     keep: int = Field(default=5, ge=1, le=10_000)
     plugin: Names = ()
     genetic: GeneticSettings = GeneticSettings()

@@ -49,7 +49,7 @@ def drive(
     work = Work(
         function, lambda news: driver.heard(news), chosen.at_once, chosen.plugin, log, limits, chosen.cluster, view.note
     )
-    prune, keeping = PRUNERS[chosen.pruner], Keeping(run, *models_kept(chosen)) if run else None
+    prune, keeping = PRUNERS[chosen.pruner], Keeping(run, *models_kept(chosen), told=asking.told) if run else None
     again = again or f"nas.search(…, out='{run and run.folder}')"
     try:
         executor = EXECUTORS[chosen.executor](work)

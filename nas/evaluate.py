@@ -19,6 +19,7 @@ from nas.export.opened import located, open_model
 from nas.figures import figures
 from nas.final import figure_lines, write_figures
 from nas.messages import Score
+from nas.paths import expanded
 from nas.preparing import interrupts_told
 from nas.printing import printable
 from nas.provenance import SEARCH
@@ -76,8 +77,9 @@ def evaluate(
             hint = "; --part all takes every picture" if part == "test" else ""
             raise DatasetError(f"has no usable picture in this part{hint}", dataset)
         found = figures(np.concatenate(rows), np.concatenate(labels), opened.classes)
-        name = (opened.facts.get("data") or {}).get("name")
-        if part == "all" and name == Path(dataset).name and os.path.isdir(dataset) == (name not in DATASETS):
+        data = opened.facts.get("data")
+        name = data.get("name") if isinstance(data, dict) else None
+        if part == "all" and name == expanded(dataset).resolve().name and os.path.isdir(dataset) == (name not in DATASETS):
             view.note(
                 "if these are the data of its training, it has learned from most of these pictures; on others it is worse"
             )
@@ -98,7 +100,9 @@ def _still_to_be_retrained(folder: Path, dataset: str) -> bool:
     with contextlib.suppress(NasError):
         if run.settings.is_file() and not run.final.exists():
             facts = run.read_settings()
-            return facts.get("kind", SEARCH) == SEARCH and facts["settings"]["dataset"] in (dataset, os.path.abspath(dataset))
+            own = facts["settings"]["dataset"]
+            same = own == dataset or (os.path.isabs(own) and Path(own).resolve() == expanded(dataset).resolve())
+            return facts.get("kind", SEARCH) == SEARCH and same
     return False
 
 

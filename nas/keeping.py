@@ -10,7 +10,7 @@ import heapq
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from nas import leaderboard
 from nas.config import Settings
@@ -38,10 +38,17 @@ def models_kept(chosen: Settings) -> tuple[int, int, int]:
 
 class Keeping:
     """Keeps the folder of `run` in order, with the models of the best `most` candidates, and of the `breeders` best by rank and
-    the `youngest` so many."""
+    the `youngest` so many. The rank is by what the strategy is `told` of the records, for it chooses the parents."""
 
-    def __init__(self, run: Run, most: int, breeders: int = 0, youngest: int = 0) -> None:
-        self.run, self.most, self.breeders, self.youngest = run, most, breeders, youngest
+    def __init__(
+        self,
+        run: Run,
+        most: int,
+        breeders: int = 0,
+        youngest: int = 0,
+        told: Callable[[Sequence[Record]], Sequence[Record]] = list,
+    ) -> None:
+        self.run, self.most, self.breeders, self.youngest, self.told = run, most, breeders, youngest, told
         self._handed_over: int | None = None  # number of the model that `best.keras` is
         self._next = 0.0  # when the leaderboard may be written again, by time.monotonic
 
@@ -65,7 +72,8 @@ class Keeping:
         had begun to write, to be removed while none runs."""
         finished = [record for record in records if record.finished]
         young = finished[-self.youngest :] if self.youngest else []
-        ranked = heapq.nlargest(self.breeders, (record for record in finished if record.value is not None), key=rank_of)
+        scored = [record for record in finished if record.value is not None]
+        ranked = heapq.nlargest(self.breeders, self.told(scored), key=rank_of) if self.breeders else []
         best = heapq.nlargest(max(1, self.most), (record for record in finished if record.state == "trained"), key=goodness)
         models = {record.number for record in (*best[: self.most], *ranked, *young)}
         # A worker writes its model before its outcome is heard, and another outcome may be entered in between.

@@ -72,7 +72,7 @@ def resume(folder: str | Path | None, view: View | None = None, **changes: Any) 
                 result = go(back.space, back.chosen, run, back.card, view, whole, first)
         finally:
             run.unlock()
-    and_retrain(result, back.chosen, view, began)
+    and_retrain(result, back.chosen, view, began, (run.folder / PLAN).exists() and changes.get("time") is None)
     return result
 
 

@@ -41,14 +41,15 @@ from nas.retrainplan import (
     SLACK,
     TOP,
     RetrainPlan,
+    asked_anew,
     begun,
     check_asked,
     check_same,
     check_unseen,
+    forget_trainings,
     given_up,
     limit_of,
     planned,
-    planned_anew,
     training_threads,
     until_of,
 )
@@ -100,6 +101,7 @@ def retrain(
     began = clock.monotonic()
     asked = {"top": top, "number": number, "seeds": seeds, "epochs": epochs}
     check_asked(asked)
+    limit_of(time)
     view, run = view or Plain(), Run.open(folder)
     check_unseen(run)
     again = f"nas retrain {run.name}"
@@ -107,13 +109,15 @@ def retrain(
         run.lock()
         try:
             check_unseen(run)  # by another process, while this one waited for the lock
-            asked = asked if time is None else planned_anew(run, asked)
-            before = begun(run, asked)
+            anew = asked_anew(run, asked) if time is not None else None
+            before = begun(run, asked) if anew is None else None
             limit = before.time if before is not None and time is None else time
             back = reopened(run, view, SEARCH, time=limit_of(limit), **changes)
             check_test_part(back.chosen.dataset, back.chosen.data_dir, back.card)
+            if anew is not None:
+                forget_trainings(run)
             deadline = deadline_of(back.chosen.time, began)
-            return _Retraining(run, back, view, again, deadline, RetrainPace(run, back)).carried_out(asked, before)
+            return _Retraining(run, back, view, again, deadline, RetrainPace(run, back)).carried_out(anew or asked, before)
         finally:
             run.unlock()
 
@@ -135,6 +139,8 @@ class _Retraining:
         plan = self._write(plan.model_copy(update={"time": self.back.chosen.time}))
         plan = self._write(self._chosen(plan)) if plan.winner is None else plan
         if plan.last_epochs is None:
+            if clock.monotonic() >= self.deadline:  # with another time it has other epochs
+                raise TimeOver(f"the time was over before the last fit; nothing is lost; give it more: {self.again} --time …")
             plan = self._write(plan.model_copy(update={"last_epochs": self._last_epochs(plan)}))
         winner = plan.winner
         assert winner is not None

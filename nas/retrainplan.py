@@ -134,18 +134,24 @@ def check_asked(asked: dict[str, int | None]) -> None:
         raise ConfigError("give one of them alone", "--top, --number")
 
 
-def planned_anew(run: Run, asked: dict[str, int | None]) -> dict[str, int | None]:
-    """Where there is a plan by which no epoch was trained, for which its time was far too short, it is forgotten, since another
-    time is given now. Returns what is asked: as then, if nothing is now."""
+def asked_anew(run: Run, asked: dict[str, int | None]) -> dict[str, int | None] | None:
+    """What is asked of another plan, where by the one that there is no epoch was trained, for its time was far too short, and
+    another time is given now: as then, if nothing is now. None where there is no such plan."""
     plan = _kept(run)
-    parts = [Run(run.folder / name) for name in (COMPARISON, FINAL)]
-    if plan is None or any(part.best.exists() or any(part.checkpoint(0).parent.glob("*")) for part in parts):
-        return asked
+    if plan is None or any(part.best.exists() or any(part.checkpoint(0).parent.glob("*")) for part in _parts(run)):
+        return None
     _check_opened(run, plan)
-    (run.folder / PLAN).unlink()
-    for part in parts:
-        shutil.rmtree(part.folder, ignore_errors=True)
     return asked if any(value is not None for value in asked.values()) else plan.asked
+
+
+def forget_trainings(run: Run) -> None:
+    """Remove what a plan has begun. The plan stays until another is written over it: nothing that was asked is lost."""
+    for part in _parts(run):
+        shutil.rmtree(part.folder, ignore_errors=True)
+
+
+def _parts(run: Run) -> list[Run]:
+    return [Run(run.folder / name) for name in (COMPARISON, FINAL)]
 
 
 def _kept(run: Run) -> RetrainPlan | None:

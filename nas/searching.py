@@ -103,8 +103,9 @@ def search(
     return result
 
 
-def and_retrain(result: Result, chosen: Settings, view: View, began: float) -> None:
-    """Go straight on with the retraining, if that was asked for and has not been done, in what is left of the time."""
+def and_retrain(result: Result, chosen: Settings, view: View, began: float, again: bool = False) -> None:
+    """Go straight on with the retraining, if that was asked for and has not been done, in what is left of the time, or `again`
+    with the time that it had when it began."""
     if not chosen.retrain or result.folder is None or Run(result.folder).final.exists():
         return
     if best_begun(result.records) is None:
@@ -113,7 +114,7 @@ def and_retrain(result: Result, chosen: Settings, view: View, began: float) -> N
     from nas.retraining import retrain  # it goes on with a run, and so imports this
 
     left = "none" if chosen.time is None else max(1.0, began + chosen.time - time.monotonic())
-    retrain(result.folder, view, time=left)
+    retrain(result.folder, view, time=None if again else left)
 
 
 def check_search(space: SearchSpace, chosen: Settings) -> list[Genotype]:

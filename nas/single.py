@@ -11,7 +11,7 @@ import dataclasses
 import math
 import shlex
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from nas import plugins
 from nas.config import Settings, settings
 from nas.datasets.prepare import check_test_part
 from nas.driving import deadline_of
-from nas.errors import ConfigError, RunError, RunFailed
+from nas.errors import ConfigError, NasError, RunError, RunFailed
 from nas.final import last_score
 from nas.fitting import fit_listed
 from nas.jobs import limits_of, networks_of
@@ -114,7 +114,7 @@ def _go_on(run: Run, path: Path, view: View, began: float, options: dict[str, An
     """Go on with a training that was interrupted; of the options those may change that may on resume. Raises RunError if the
     folder is of something else, or done."""
     _check_undone(run)
-    if run.read_settings().get("start") != [read_genotype(str(path))[1]]:
+    if not _describes(path, run.read_settings()):
         raise RunError(f"is no training of {path}; give another --out", str(run.folder))
     # What is repeated as it was given is no change, nor is what says the same.
     facts = run.read_settings()
@@ -133,6 +133,15 @@ def _go_on(run: Run, path: Path, view: View, began: float, options: dict[str, An
             return _fit(run, path, back, view, began)
         finally:
             run.unlock()
+
+
+def _describes(path: Path, facts: dict[str, Any]) -> bool:
+    """Whether a file is of the network that a training began with: as it is written, or as its space writes it."""
+    if facts.get("start") == [read_genotype(str(path))[1]]:
+        return True
+    with suppress(NasError):
+        return facts.get("start") == known([str(path)], read_space(facts["space"]))
+    return False
 
 
 def _check_undone(run: Run) -> None:

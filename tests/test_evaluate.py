@@ -13,6 +13,7 @@ from nas.datasets.prepare import load
 from nas.errors import DatasetError, InputError
 from nas.evaluate import evaluate
 from nas.predict import predict
+from nas.run import Run
 from nas.view import Silent
 from tests.helpers import Listening, class_folder, nas, save
 
@@ -71,6 +72,19 @@ def test_a_look_at_the_test_part_before_the_retraining_is_told(small_run: Path, 
             (run / "final.csv").touch()
         evaluate(run, data, part="all" if data != "digits" else "test", view=(view := Listening()))
         assert (words in view.notes) == told
+
+
+def test_a_look_is_told_however_the_folder_is_written(
+    small_run: Path, labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(Path(shutil.copytree(small_run, tmp_path / "run")))
+    facts = run.read_settings()
+    run.write_settings(
+        {**facts, "settings": {**facts["settings"], "dataset": f"{labelled.parent}/../{labelled.parent.name}/{labelled.name}"}}
+    )
+    monkeypatch.chdir(labelled.parent)
+    evaluate(run.folder, f"./{labelled.name}", part="all", view=(view := Listening()))
+    assert any(note.startswith("this run is not retrained yet") for note in view.notes)
 
 
 def test_figures_of_a_run_are_not_written_over(small_run: Path) -> None:

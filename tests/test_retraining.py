@@ -19,7 +19,7 @@ import pytest
 
 from nas.comparison import compared, decided
 from nas.database import without_candidates
-from nas.errors import ConfigError, DatasetError, RunError, RunFailed
+from nas.errors import ConfigError, DatasetError, NasError, RunError, RunFailed
 from nas.figures import figures
 from nas.final import write_figures
 from nas.known import read_genotype
@@ -573,6 +573,12 @@ def test_a_plan_for_a_time_in_which_nothing_was_trained_is_made_anew_for_another
     with pytest.raises(RuntimeError, match="here it ends"):
         retrain(copy.folder, EndingBefore(), top=2, time=20)
     assert re.search(r"^candidates:\n- \d\n[a-z]", (copy.folder / PLAN).read_text(), re.MULTILINE), "no time to compare two"
+    planned = (copy.folder / PLAN).read_text()
+    with pytest.raises(ConfigError, match="--time: a time such as 90s"):
+        retrain(copy.folder, EndingBefore(), time="soon")
+    with pytest.raises(NasError):
+        retrain(copy.folder, EndingBefore(), time=10_000, data_dir=str(copy.folder / "nowhere"), executor="nobody's")
+    assert (copy.folder / PLAN).read_text() == planned, "what was asked then is kept until there is another plan"
     view = EndingBefore("retraining: ")
     with pytest.raises(RuntimeError, match="here it ends"):
         retrain(copy.folder, view, time=10_000)

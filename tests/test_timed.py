@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
+from nas.keeping import Keeping
 from nas.messages import Record
 from nas.result import best_first
+from nas.run import Run
 from nas.timed import LEARNING, TimedScores, timed
 
 DEAR = Record(0, {}, "trained", value=0.7, curve=(0.6, 0.7), metrics={"val_accuracy": 0.7, "seconds": 18.0, "start": 2.0})
@@ -40,3 +43,15 @@ def test_what_has_no_score_or_no_seconds_is_told_as_it_is() -> None:
     begun = Record(2, {}, "running")
     untimed = dataclasses.replace(DEAR, metrics={"val_accuracy": 0.7})
     assert TimedScores("accuracy", 32.0).of([begun, untimed]) == [begun, untimed]
+
+
+def test_models_are_kept_of_those_who_become_parents_by_their_scores_for_the_time(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "run", "run")
+    for record in (DEAR, CHEAP):
+        run.model(record.number).touch()
+    told = TimedScores("accuracy", 32.0).of
+    Keeping(run, 0, breeders=1, told=told).tidy([DEAR, CHEAP], [DEAR, CHEAP])
+    assert [run.model(number).exists() for number in (0, 1)] == [False, True]
+    run.model(0).touch()
+    Keeping(run, 1, breeders=1, told=told).tidy([DEAR, CHEAP], [DEAR, CHEAP])
+    assert [run.model(number).exists() for number in (0, 1)] == [True, True], "and of the best by their scores themselves"

@@ -44,6 +44,9 @@ class Asks(Protocol):
     exhausted: str  # why there was no candidate any more, with the numbers
     noun: str  # for what is asked for
 
+    def told(self, records: Sequence[Record], /) -> Sequence[Record]:
+        """What a strategy is told, of the records."""
+
     def next(self, records: Sequence[Record], number: int) -> Candidate | None:
         """The candidate `number`, or None if there is none (any more)."""
 

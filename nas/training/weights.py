@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -48,9 +50,8 @@ def load_checkpoint(file: Path, model: Any, optimizer: Any) -> tuple[Arrays, dic
 
     A file that is damaged, or of another network, counts as none: training then begins anew.
     """
+    arrays = _read(file)
     try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
         history = json.loads(str(arrays.pop("history")))
         state = [arrays[f"optimizer/{index}"] for index in range(len(optimizer.variables))]
         # Everything is compared before anything is assigned: half a checkpoint would be worse than none.
@@ -61,10 +62,17 @@ def load_checkpoint(file: Path, model: Any, optimizer: Any) -> tuple[Arrays, dic
         for value, variable in zip(state, optimizer.variables, strict=True):
             variable.assign(value)
         return _part(arrays, "best/"), history
-    except FileNotFoundError:
+    except (ValueError, KeyError, TypeError):
         return None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return None
+
+
+def _read(file: Path) -> Arrays:
+    """What is in a file, nothing if it is not there or damaged: then `zipfile` and NumPy may raise any of these."""
+    try:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, struct.error, zlib.error, zipfile.BadZipFile):
+        return {}
 
 
 def _part(arrays: Arrays, prefix: str) -> Arrays:

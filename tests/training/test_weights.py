@@ -97,3 +97,16 @@ def test_checkpoint_of_another_network_counts_as_none(tmp_path: Path) -> None:
 def test_weights_of_another_network_are_refused() -> None:
     with pytest.raises(ValueError, match="another network"):
         set_weights(network(), {"0:x": np.ones(3)})
+
+
+def test_a_checkpoint_with_any_flipped_bit_is_read_or_counts_as_none(tmp_path: Path) -> None:
+    model = network(1)
+    model.compile(keras.optimizers.SGD(0.1), "mse", jit_compile=False)
+    file = tmp_path / "a.npz"
+    save_checkpoint(file, model, model.optimizer, {}, {"epochs": []})
+    whole, found = file.read_bytes(), set()
+    for place in range(len(whole) - 400, len(whole)):  # the directory of the archive
+        for bit in range(8):
+            file.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
+            found.add(load_checkpoint(file, model, model.optimizer) is None)
+    assert found == {True, False}
