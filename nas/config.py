@@ -165,7 +165,7 @@ class Settings(BaseModel):
     max_memory: Amount = 4_000_000_000
     trial_time: Seconds = None
     trial_memory: Annotated[int | Literal["auto"] | None, BeforeValidator(_amount_or_auto)] = "auto"
-    # Building a network takes some.
+    # At least 5 s: building a network takes some.
     hang_time: Annotated[Annotated[float, Field(ge=5, allow_inf_nan=False)] | None, BeforeValidator(seconds)] = 600
     keep: int = Field(default=5, ge=1, le=10_000)
     plugin: Names = ()
