@@ -1,6 +1,6 @@
 """What does each value of a gene bring? One good network, and the same with one thing changed, trained equally long.
 
-    NAS_DATA_DIR=… python benchmarks/genes.py --csv genes.csv [--dataset cifar10] [--epochs 3] [--pictures 9000] [--only unit]
+    NAS_DATA_DIR=… python benchmarks/genes.py --csv genes.csv [--epochs 3] [--pictures 9000] [--only unit stem]
     python benchmarks/genes.py --csv genes.csv --report
 
 Ranges of `search_spaces/modern.yaml` come from it (docs/results.md). Every training is a row of the CSV when it is done, and
@@ -55,6 +55,12 @@ def every(**genes: Any) -> dict[str, Any]:
 CHANGES: dict[str, dict[str, Any]] = {
     "none": {},
     "optimizer adamw 0.003": {"optimizer": "adamw", "learning_rate": 0.003},
+    "optimizer adam 0.003": {"optimizer": "adam", "learning_rate": 0.003},
+    "optimizer sgd 0.1": {"optimizer": "sgd", "learning_rate": 0.1},
+    "optimizer sgd 0.03": {"optimizer": "sgd", "learning_rate": 0.03},
+    "optimizer rmsprop 0.001": {"optimizer": "rmsprop", "learning_rate": 0.001},
+    "loss mse": {"loss": "mse", "label_smoothing": 0.0},
+    "output sigmoid": {"output": "sigmoid"},
     "unit dense": stages(0, 1, 1, unit="dense"),
     "unit inception": stages(0, 1, 1, unit="inception"),
     "unit separable": stages(0, 1, 1, unit="separable"),
@@ -72,18 +78,23 @@ CHANGES: dict[str, dict[str, Any]] = {
     "widen 2 2 1.5": {"blocks": [{**STAGE, "depth": 0}, STAGE, {**STAGE, "widen": 1.5}]},
     "stem 8": {"stem_filters": 8},
     "stem 24": {"stem_filters": 24},
+    "stem_kernel 5": {"stem_kernel": 5},
     "stem 32 stride 2": {"stem_filters": 32, "stem_stride": 2},
     "squeeze 0.25": stages(0, 1, 1, squeeze=0.25),
     "dropout 0.1": stages(0, 1, 1, dropout=0.1),
     "activation silu": {"activation": "silu"},
     "activation gelu": {"activation": "gelu"},
     "activation leaky_relu": {"activation": "leaky_relu"},
+    "activation prelu": {"activation": "prelu"},
+    "activation elu": {"activation": "elu"},
     "norm layer": {"norm": "layer"},
     "norm group": {"norm": "group"},
     "norm_momentum 0.8": {"norm_momentum": 0.8},
     "norm_momentum 0.95": {"norm_momentum": 0.95},
     "head average": {"head": "average"},
     "head both": {"head": "both"},
+    "head flatten": {"head": "flatten"},
+    "dense layer of 128": {"dense": [{"units": 128}]},
     "head_dropout 0": {"head_dropout": 0.0},
     "head_dropout 0.3": {"head_dropout": 0.3},
     "learning_rate 0.003": {"learning_rate": 0.003},
@@ -100,6 +111,12 @@ CHANGES: dict[str, dict[str, Any]] = {
     "label_smoothing 0.2": {"label_smoothing": 0.2},
     "ema 0.98": {"ema": 0.98},
     "shift 0": {"shift": 0.0},
+    "rotation 0.03": {"rotation": 0.03},
+    "zoom 0.1": {"zoom": 0.1},
+    "shear 0.1": {"shear": 0.1},
+    "stretch 0.1": {"stretch": 0.1},
+    "brightness 0.1": {"brightness": 0.1},
+    "contrast 0.1": {"contrast": 0.1},
     "erasing 0.25": {"erasing": 0.25},
     "cutmix 0.5": {"cutmix": 0.5},
     "mixup 0.25": {"mixup": 0.25},
@@ -116,7 +133,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--pictures", type=int, default=9_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="", help="changes that begin so")
+    parser.add_argument("--only", nargs="+", default=("",), help="changes that begin so")
     parser.add_argument("--report", action="store_true", help="train nothing")
     options = parser.parse_args()
     if not options.report:
@@ -137,7 +154,7 @@ def train(options: argparse.Namespace) -> None:
     chosen, card = ready(chosen)
     done = {(row["change"], row["seed"]) for row in rows(options.csv)}
     for change, genes in CHANGES.items():
-        if not change.startswith(options.only) or (change, str(options.seed)) in done:
+        if not change.startswith(tuple(options.only)) or (change, str(options.seed)) in done:
             continue
         genotype = {**BASE, **genes}
         blueprint, recipe = networks_of(card)(genotype)
