@@ -12,10 +12,11 @@ from nas.config import OF_RAY, GeneticSettings, Settings
 from nas.csvtext import csv_text
 from nas.errors import InputError, as_score
 from nas.final import label
+from nas.paths import folder_of
 from nas.report import facts
 from nas.report.reporting import Told, read
 from nas.result import best_of
-from nas.run import Run, disk_told, folder_of, write_whole
+from nas.run import Run, disk_told, write_whole
 
 COLUMNS = (
     "run",

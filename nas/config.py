@@ -10,7 +10,17 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from nas.errors import ConfigError, unknown
 from nas.machine import workers_with_room
@@ -99,10 +109,22 @@ Amount = Annotated[Annotated[int, Field(gt=0, le=_MOST)] | None, BeforeValidator
 Seconds = Annotated[Annotated[float, Field(gt=0, allow_inf_nan=False)] | None, BeforeValidator(seconds)]
 
 
-class GeneticSettings(BaseModel):
-    """Of the genetic strategy. `strategies/genetic.py` says what each does."""
+class _Known(BaseModel):
+    """Settings of these names alone."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth(cls, value: Any, info: ValidationInfo) -> Any:
+        """`budget: yes` would be one candidate."""
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
+            raise ValueError("another value than true or false is expected")
+        return value
+
+
+class GeneticSettings(_Known):
+    """Of the genetic strategy. `strategies/genetic.py` says what each does."""
 
     form: Literal["ageing", "generational"] = "ageing"
     population: int = Field(default=20, ge=2, le=10_000)
@@ -124,10 +146,8 @@ class GeneticSettings(BaseModel):
         return self
 
 
-class Settings(BaseModel):
+class Settings(_Known):
     """Everything that decides a search. Written to `run.yaml`; `nas search --help` has each option in a sentence."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     strategy: str = "genetic"
     sampler: str = "tpe"

@@ -19,11 +19,11 @@ from nas.export.opened import located, open_model
 from nas.figures import figures
 from nas.final import figure_lines, write_figures
 from nas.messages import Score
-from nas.paths import expanded
+from nas.paths import expanded, folder_of
 from nas.preparing import interrupts_told
 from nas.printing import printable
 from nas.provenance import SEARCH
-from nas.run import Run, disk_told, folder_of
+from nas.run import Run, disk_told
 from nas.view import Plain, View
 
 TOGETHER = 256  # pictures that are decoded at once

@@ -25,9 +25,10 @@ from nas.answers import HandedOver
 from nas.datasets import images
 from nas.errors import InputError
 from nas.export.opened import open_model
+from nas.paths import target_of
 from nas.preparing import interrupts_told
 from nas.report.page import MADE
-from nas.run import disk_told, target_of, write_whole
+from nas.run import disk_told, write_whole
 from nas.view import Plain, View
 
 PATCH = 5  # the patch is a fifth of the picture's sides

@@ -70,9 +70,9 @@ def written(run: Run, number: int) -> str:
 def _of(source: str) -> list[tuple[str, Genotype]]:
     """The genotypes of one source with the words for where they stand."""
     place = expanded(source)
-    if (place / "run.yaml").is_file():
+    if os.path.isfile(place / "run.yaml"):  # unlike `Path.is_file`, it takes any name, however long
         return _of_run(Run.open(place))
-    if place.is_dir():
+    if os.path.isdir(place):
         files = sorted(place.glob("*.yaml"))
         if not files:
             raise ConfigError(f"'{source}' is a folder without a YAML file, and no run", "--start-from")

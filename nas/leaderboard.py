@@ -148,7 +148,7 @@ def read_csv(file: Path) -> list[Row]:
     except UnicodeDecodeError:
         raise InputError("cannot be read: it is not text in UTF-8", str(file)) from None
     except FileNotFoundError:
-        hint = f"'nas resume {shlex.quote(str(file.parent))}' writes it anew"
+        hint = f"'nas resume {shlex.quote(str(file.parent))}' writes that of a search anew"
         raise InputError(f"is not there (yet); {hint}", str(file)) from None
     except (OSError, csv.Error) as problem:
         raise InputError(f"cannot be read: {getattr(problem, 'strerror', None) or problem}", str(file)) from None
@@ -192,7 +192,8 @@ def where(found: list[Row], condition: str) -> list[Row]:
             raise InputError(unknown("column", column, COLUMNS), "--where")
         ordered = match[2] not in ("=", "==", "!=")
         if ordered and isinstance(value, str):
-            raise InputError(f"'{match[3]}' is no number, so only = and != go with it", "--where")
+            what = f"'{column}' is no column of numbers" if column in _TEXT else f"'{match[3]}' is no number"
+            raise InputError(f"{what}, so only = and != go with it", "--where")
         found = [row for row in found if (not ordered or not isinstance(row[column], str)) and compare(row[column], value)]
     return found
 

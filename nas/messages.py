@@ -108,7 +108,7 @@ class Candidate:
     refused: Refused = ()
 
 
-SEED, LAST_FIT = "seed ", "last fit"  # how the operators of trainings begin that belong to a retraining
+SEED, LAST_FIT = "seed ", "last fit"  # how the operators of trainings begin that belong to a retraining: of their parent
 LONGEST = 1_000  # epochs of a training that has a time to keep
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from nas.messages import Metrics
 
 START = "start"  # the metric of an epoch: seconds of a process's first batch, and of its first look at validation pictures
+FINEST = 0.001  # seconds, to which they are rounded: no epoch takes none
 LATEST = 5  # epochs by which it is judged
 FORWARD = 1 / 3  # what a picture costs in validation, of what it costs in training
 
@@ -21,4 +22,4 @@ def epoch_seconds(*trainings: Sequence[Metrics]) -> float | None:
     for epochs in trainings:
         took = [metrics["seconds"] - metrics.get(START, 0.0) for metrics in epochs if "seconds" in metrics]
         first, later = first + took[:1], later + took[1:][-LATEST:]
-    return statistics.median(later or first) if first else None
+    return max(FINEST, statistics.median(later or first)) if first else None

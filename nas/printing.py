@@ -108,7 +108,8 @@ def candidate_lines(
         yield "genotype:  " + ", ".join(f"{key} {value}" for key, value in record.genotype.items())
     if record.curve:
         yield f"curve:   {sparkline(record.curve, 40)}"
-    best = max(range(len(record.curve)), key=record.curve.__getitem__, default=-1) + 1
+    validated = any("val_accuracy" in metrics for metrics in epochs)  # else the last epoch's weights are kept, whatever it had
+    best = max(range(len(record.curve)), key=record.curve.__getitem__, default=-1) + 1 if validated else 0
     for epoch, metrics in enumerate(epochs, start=1):
         words = [f"{key} {value:.4f}" for key, value in metrics.items() if key not in ("seconds", START)]
         began = f" ({metrics[START]:.1f} until the first batch was done)" if metrics.get(START) else ""

@@ -18,7 +18,7 @@ from typing import Any
 from nas.comparison import decided, ends
 from nas.datasets.prepare import check_test_part
 from nas.driving import deadline_of
-from nas.errors import NothingTrained, RunError, RunFailed, TimeOver, counted
+from nas.errors import NothingTrained, RunError, RunFailed, TimeOver
 from nas.final import last_score
 from nas.fitting import fit_listed
 from nas.jobs import in_epochs_of_a_search
@@ -32,6 +32,7 @@ from nas.resuming import Reopened, reopened
 from nas.retrainpace import RetrainPace
 from nas.retrainplan import (
     AFTER,
+    ANEW,
     COMPARING,
     COMPARISON,
     FINAL,
@@ -48,10 +49,12 @@ from nas.retrainplan import (
     check_unseen,
     forget_trainings,
     given_up,
+    last_words,
     limit_of,
     planned,
     training_threads,
     until_of,
+    without_last_fit,
 )
 from nas.run import Run, disk_told, write_whole
 from nas.salvage import check_ledger, examined
@@ -136,6 +139,8 @@ class _Retraining:
         claim_retraining(self.back.chosen, self.back.facts, self.run.folder)
         if before is not None:
             self.view.note(f"going on with the retraining that began: {plan.words()}")
+        if plan.time != self.back.chosen.time and self._timed(plan.asked):
+            plan = without_last_fit(self.run, plan)
         plan = self._write(plan.model_copy(update={"time": self.back.chosen.time}))
         plan = self._write(self._chosen(plan)) if plan.winner is None else plan
         if plan.last_epochs is None:
@@ -241,10 +246,9 @@ class _Retraining:
         # What an epoch takes is foretold badly, and a schedule that is cut off before its end costs much.
         timed = self._timed(plan.asked)
         until = until_of(self.deadline) if timed else None
-        about = "as many epochs as fit, about " if timed else ""
-        few = "" if (plan.last_epochs or 1) >= self.pace.searched else "; it saw more pictures in the search"
-        few += f": give it more {'time' if timed else 'epochs'}" if few else ""
-        self.view.note(f"the last fit: #{plan.winner}, {about}{counted(plan.last_epochs or 1, 'epoch')}{few}")
+        begun = Run(self.run.folder / FINAL).checkpoint(0).exists()
+        epochs = max(1, int(self._fitting(plan.winner))) if begun and timed else plan.last_epochs or 1
+        self.view.note(last_words(plan.winner, epochs, timed, begun, self.pace.searched))
         settings = {"epochs": plan.last_epochs, "validation_part": 0.0, "patience": 0}
         result = self._fit(FINAL, settings, listed, self.deadline, until)
         if not Run(self.run.folder / FINAL).best.exists():
@@ -278,7 +282,8 @@ class _Retraining:
             # Of a comparison that is cut off, a model would be taken for a result.
             return fit_listed(part, space, chosen, listed, card, self.view, self.again, deadline, until, name == FINAL)
         except NothingTrained as problem:
-            raise NothingTrained(f"{problem}\n       it is not tried again, unless you remove {part.folder}") from None
+            words = f"it is not tried again, unless you remove {part.folder}; to take another one, {ANEW}, and name it"
+            raise NothingTrained(f"{problem}\n       {words}: {self.again} --number …") from None
         finally:
             part.unlock()
 

@@ -32,7 +32,7 @@ OPENED = "test part opened for"  # in its run.yaml: the candidate whose model wa
 COMPARING = 0.125  # part of the time that is for the comparison
 SLACK = 0.1  # and as much more, where it takes longer than was foretold
 START_UP = 6.0  # seconds of a training until its first epoch, at least
-_ANEW = f"remove {PLAN}, {COMPARISON}/ and {FINAL}/"
+ANEW = f"remove {PLAN}, {COMPARISON}/ and {FINAL}/"
 _OF_A_TRAINING = ("epochs", "patience", "train_part", "validation_part", "objective", "class_weight", "seed")
 AFTER = 10.0  # seconds after its last: its model is written, read, and the figures of the test part are drawn
 
@@ -114,6 +114,14 @@ def planned(
     return plan
 
 
+def last_words(winner: int, epochs: int, timed: bool, begun: bool, searched: float) -> str:
+    """What the last fit is, in words: its epochs, or those that still fit into the time, as far as is foretold."""
+    about = f"as many {'more ' if begun else ''}epochs as fit, about " if timed else ""
+    more = "time" if timed else "epochs"
+    few = "" if begun or epochs >= searched else f"; it saw more pictures in the search: give it more {more}"
+    return f"the last fit: #{winner}, {about}{counted(epochs, 'epoch')}{few}"
+
+
 def given_up(plan: RetrainPlan, numbers: Sequence[int]) -> str:
     """What of the comparison of `numbers` the time was too short for, in words; empty if nothing."""
     wanted = plan.model_copy(update={"candidates": list(numbers), "seeds": plan.asked["seeds"] or SEEDS})
@@ -144,6 +152,15 @@ def asked_anew(run: Run, asked: dict[str, int | None]) -> dict[str, int | None] 
     return asked if any(value is not None for value in asked.values()) else plan.asked
 
 
+def without_last_fit(run: Run, plan: RetrainPlan) -> RetrainPlan:
+    """A plan whose last fit is still to be planned, for another time: where it has not had an epoch yet."""
+    part = Run(run.folder / FINAL)
+    if plan.fitted is not None or part.checkpoint(0).exists() or part.best.exists():
+        return plan
+    shutil.rmtree(part.folder, ignore_errors=True)
+    return plan.model_copy(update={"last_epochs": None})
+
+
 def forget_trainings(run: Run) -> None:
     """Remove what a plan has begun. The plan stays until another is written over it: nothing that was asked is lost."""
     for part in _parts(run):
@@ -162,7 +179,7 @@ def _kept(run: Run) -> RetrainPlan | None:
     try:
         return RetrainPlan.model_validate(read(file, RunError).data)
     except ValidationError:
-        raise RunError(f"is damaged; {_ANEW} to begin the retraining anew", str(file)) from None
+        raise RunError(f"is damaged; {ANEW} to begin the retraining anew", str(file)) from None
 
 
 def begun(run: Run, asked: dict[str, int | None]) -> RetrainPlan | None:
@@ -182,7 +199,7 @@ def begun(run: Run, asked: dict[str, int | None]) -> RetrainPlan | None:
         before = said.get(name) if before is None else before
         if value is not None and value != before:
             words = "without it" if before is None else f"with another value ({before})"
-            raise RunError(f"this retraining began {words}; leave it out to go on, or {_ANEW}", f"--{name}")
+            raise RunError(f"this retraining began {words}; leave it out to go on, or {ANEW}", f"--{name}")
     _check_opened(run, plan)
     return plan
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nas.errors import InputError, RunError, RunFailed, SpaceError
+from nas.errors import RunError, RunFailed, SpaceError
 from nas.paths import expanded
 from nas.space import read_space
 from nas.yamlfile import dumped, read
@@ -25,7 +25,6 @@ from nas.yamlfile import dumped, read
 RESULTS = Path("results")
 BEST = "best.keras"  # the best model, in a run folder
 PARTS = ("models", "checkpoints")
-BEGINNING = 1_000  # bytes of a file by which it is seen what made it
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9]+")  # as `write_whole` calls what it is writing
 
@@ -47,32 +46,6 @@ def write_whole(file: Path, data: str | bytes) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-
-
-def target_of(out: str | Path, option: str, mark: str) -> Path:
-    """The file that is meant by an output option, links followed: checked before hours of work. What is there already is
-    replaced only if it was made the same way: `mark` stands in the beginning of such a file. Raises InputError."""
-    file = Path(os.path.realpath(expanded(out)))
-    if not str(out).strip() or os.path.isdir(file):
-        raise InputError(f"a file is expected; found {'nothing' if not str(out).strip() else 'a folder'}", f"{option} {out}")
-    if os.path.exists(file) and not os.path.isfile(file):  # a device, a pipe: it would be replaced
-        raise InputError("is no regular file", f"{option} {out}")
-    if not os.path.isdir(file.parent):
-        raise InputError(f"there is no folder {file.parent}", f"{option} {out}")
-    if os.path.exists(file):
-        with file.open("rb") as stream:
-            begin = stream.read(BEGINNING)
-        if begin and mark.encode() not in begin:
-            raise InputError("is there already, and nothing that this would make; give another file", f"{option} {out}")
-    return file
-
-
-def folder_of(out: str | Path, option: str) -> Path:
-    """The folder that is meant by an output option; what is there may be written into. Raises InputError."""
-    folder = Path(os.path.realpath(expanded(out)))
-    if not str(out).strip() or (os.path.exists(folder) and not os.path.isdir(folder)):
-        raise InputError("a folder is expected", f"{option} {out}")
-    return folder
 
 
 def _sync_folder(folder: Path) -> None:
@@ -172,7 +145,10 @@ class Run:
             return
         folder = _text(expanded(out))
         if os.path.exists(folder / "run.yaml"):
-            raise RunError(f"holds a run already; go on with it by 'nas resume {folder}', or give another --out", str(folder))
+            words = (
+                f"holds a run already; give another --out, or go on with a search by 'nas resume {shlex.quote(str(folder))}'"
+            )
+            raise RunError(words, str(folder))
         if os.path.exists(folder) and (not folder.is_dir() or not _hollow(folder)):
             raise RunError("is not empty; give a folder that is not there yet", f"--out {folder}")
         missing = [each for each in (folder, *folder.parents) if not os.path.exists(each)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import shlex
 import time
 from contextlib import closing, suppress
@@ -70,7 +71,7 @@ def train(file: str, view: View | None = None, out: str | Path | None = None, **
     """
     view, began = view or Plain(), time.monotonic()
     path, _ = read_genotype(file)
-    if out is not None and (expanded(out) / "run.yaml").is_file():
+    if out is not None and os.path.isfile(expanded(out) / "run.yaml"):
         return _go_on(Run.open(out), path, view, began, options)
     chosen = settings(path, {"train_part": 1.0, "pruner": "none"}, **{**options, "budget": 1})
     for plugin in chosen.plugin:
@@ -129,7 +130,8 @@ def _go_on(run: Run, path: Path, view: View, began: float, options: dict[str, An
         try:
             _check_undone(run)  # by another process, while this one waited for the lock
             back = reopened(run, view, TRAINING, **changes)
-            run.write_settings({**back.facts, "settings": back.chosen.model_dump(mode="json")})
+            given = {**first, **_given(options)}
+            run.write_settings({**back.facts, "settings": back.chosen.model_dump(mode="json"), "given": given})
             return _fit(run, path, back, view, began)
         finally:
             run.unlock()

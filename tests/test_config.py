@@ -118,6 +118,11 @@ def test_what_is_no_amount_is_refused(text):
     [
         ("seed: 1\nbugdet: 3\n", "mine.yaml, line 2: unknown setting 'bugdet' (did you mean 'budget'?)"),
         ("seed: 1\nbudget: 0\n", "mine.yaml, line 2: budget: input should be greater than or equal to 1; found 0"),
+        ("budget: true\n", "mine.yaml, line 1: budget: another value than true or false is expected; found True"),
+        (
+            "genetic:\n  pool: true\n",
+            "mine.yaml, line 2: genetic.pool: another value than true or false",
+        ),
         ("budget: many\n", "mine.yaml, line 1: budget: input should be a valid integer"),
         ("time: soon\n", "mine.yaml, line 1: time: a time such as 90s, 30m or 1h30m is expected; found 'soon'"),
         ("max_params: 0\n", "mine.yaml, line 1: max_params: input should be greater than 0; found 0"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +16,7 @@ from nas.errors import DatasetError, InputError
 from nas.evaluate import evaluate
 from nas.predict import predict
 from nas.run import Run
+from nas.training.handover import MEMBER
 from nas.view import Silent
 from tests.helpers import Listening, class_folder, nas, save
 
@@ -85,6 +88,14 @@ def test_a_look_is_told_however_the_folder_is_written(
     monkeypatch.chdir(labelled.parent)
     evaluate(run.folder, f"./{labelled.name}", part="all", view=(view := Listening()))
     assert any(note.startswith("this run is not retrained yet") for note in view.notes)
+
+
+def test_a_model_that_does_not_say_of_what_data_it_is(small_run: Path, labelled: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(small_run / "best.keras") as whole, zipfile.ZipFile(tmp_path / "bare.keras", "w") as bare:
+        for name in whole.namelist():
+            facts = {**json.loads(whole.read(MEMBER)), "data": "of somebody"} if name == MEMBER else None
+            bare.writestr(name, whole.read(name) if facts is None else json.dumps(facts))
+    assert evaluate(tmp_path / "bare.keras", str(labelled), part="all", view=Silent()).pictures == 56
 
 
 def test_figures_of_a_run_are_not_written_over(small_run: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,18 @@ def test_test_part_is_scaled_as_the_training_part_and_holds_other_pictures(tmp_p
     assert (sum(card.counts), sum(test.counts)) == (52, 8)
     seen = {picture.tobytes() for picture in open_cache(card)[0]}
     assert not any(picture.tobytes() in seen for picture in open_cache(test)[0])
+
+
+def test_test_part_of_a_folder_that_has_changed_since_it_was_learned_is_refused(tmp_path: Path) -> None:
+    """What is held out now may be what was learned from."""
+    folder = class_folder(tmp_path / "data", {"a": 30, "b": 30})
+    card = prepare(str(folder), image_size=8)
+    shutil.copy(folder / "a" / "000.png", folder / "a" / "new.png")
+    told = r"its training pictures are not those any more that were learned from, so .*; put them back as they were"
+    with pytest.raises(DatasetError, match=told):
+        prepare_test(str(folder), None, card)
+    (folder / "a" / "new.png").unlink()
+    assert sum(prepare_test(str(folder), None, card).counts) == 8
 
 
 def test_test_part_with_other_classes_is_refused(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ def test_the_table_fits_the_terminal(file, columns, monkeypatch):
 
 def test_what_is_no_leaderboard_is_told(tmp_path):
     file = tmp_path / "leaderboard.csv"
-    with pytest.raises(InputError, match=r"is not there \(yet\); 'nas resume .*' writes it anew"):
+    with pytest.raises(InputError, match=r"is not there \(yet\); 'nas resume .*' writes that of a search anew"):
         read_csv(file)
     without = to_csv([]).splitlines()[0].split(",")
     file.write_text(
@@ -212,6 +212,7 @@ def test_a_condition_keeps_these_rows(file, condition, numbers):
         ("parameters", "--where: cannot be understood: 'parameters'; write for example 'parameters < 200000"),
         ("", "--where: cannot be understood: ''"),
         ("parameters < many", "--where: 'many' is no number, so only = and != go with it"),
+        ("parents > 2", "--where: 'parents' is no column of numbers, so only = and != go with it"),
         ("parameters < 3 and", "--where: "),
         ("epochs < 3 or epochs > 5", "--where: "),
     ],

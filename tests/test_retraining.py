@@ -19,7 +19,7 @@ import pytest
 
 from nas.comparison import compared, decided
 from nas.database import without_candidates
-from nas.errors import ConfigError, DatasetError, NasError, RunError, RunFailed
+from nas.errors import ConfigError, DatasetError, NasError, NothingTrained, RunError, RunFailed, TimeOver
 from nas.figures import figures
 from nas.final import write_figures
 from nas.known import read_genotype
@@ -31,13 +31,15 @@ from nas.provenance import SEARCH
 from nas.resuming import reopened, resume
 from nas.retraining import SPARE, _Retraining, retrain
 from nas.retrainpace import RetrainPace
-from nas.retrainplan import AFTER, COMPARING, PLAN, SLACK, START_UP, RetrainPlan, given_up, planned
+from nas.retrainplan import AFTER, COMPARING, FINAL, FULL, PLAN, SLACK, START_UP, RetrainPlan, given_up, planned
 from nas.run import Run
 from nas.searching import search
 from nas.single import train
 from nas.space import read_space
 from nas.training.handover import load_model
 from nas.view import Silent
+from tests.faults import switch
+from tests.faults.switch import Fault
 from tests.helpers import NETWORK, ROOT, SMALL_SEARCH, Listening, class_folder, nas, read_final, until, without_seconds
 
 FEW: dict[str, Any] = {"top": 2, "seeds": 2, "epochs": 2}
@@ -83,6 +85,12 @@ def test_best_candidates_are_compared_and_the_winner_is_scored_on_the_test_part(
     assert told == [" ".join(map(str, ranked)), "2", "accuracy"]
     assert load_model(copy.best).facts["number"] == done.winner
     assert "value" not in load_model(copy.best).facts, "its score is that of training"
+
+    for part, number, own in (("final", "0", "last fit"), ("retrain", "3", "seed 1")):
+        shown = nas("show", copy.folder / part, number, cwd=copy.folder.parent)
+        assert f"{own} of #{(last if part == 'final' else compared[3]).parents[0]} of the search, no parents" in shown.stdout
+        assert ("  best\n" in shown.stdout) == (part == "retrain"), "without validation the last epoch's weights are kept"
+        assert nas("report", copy.folder / part, "--no-pictures", cwd=copy.folder.parent).returncode == 0
 
     # Once: neither a second retraining nor an extended search changes what came out.
     with pytest.raises(RunError, match="was retrained before, and its test part opened"):
@@ -193,7 +201,7 @@ def test_a_network_that_was_to_be_scored_is_not_trained_on(tmp_path: Path, monke
     def never(*_: Any) -> None:
         raise RuntimeError("here it ends")
 
-    (tmp_path / "mine.yaml").write_text(NETWORK)
+    (tmp_path / "mine.yaml").write_text(NETWORK.replace("0.005", "0.0050000000000004"))  # more digits than a space keeps
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="here it ends"):
         patch.setattr("nas.single.last_score", never)
         train(str(tmp_path / "mine.yaml"), Silent(), tmp_path / "one", epochs=1)
@@ -337,6 +345,24 @@ def test_only_what_was_done_before_is_nothing_left_to_do(copy: Run) -> None:
     assert any(note.startswith("nothing was left to do: 3 candidates done") for note in again.notes)
 
 
+def test_with_another_time_the_last_fit_is_planned_anew_unless_it_has_begun(copy: Run) -> None:
+    told = []
+    for seconds in (20, 60):
+        view = EndingBefore()
+        with pytest.raises(RuntimeError, match="here it ends"):
+            retrain(copy.folder, view, number=1, time=seconds)
+        told.append(int(view.notes[-1].partition("about ")[2].split()[0].replace(",", "")))
+    assert told[1] > 2 * told[0]
+    file = Run(copy.folder / FINAL).checkpoint(0)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
+    view = EndingBefore()
+    with pytest.raises(RuntimeError, match="here it ends"):
+        retrain(copy.folder, view, number=1, time=200)
+    assert view.notes[-1].startswith("the last fit: #1, as many more epochs as fit, about ")
+    assert f"last_epochs: {told[1]}\n" in (copy.folder / PLAN).read_text()
+
+
 @pytest.mark.slow
 def test_a_time_that_was_given_is_given_again_when_it_is_repeated(copy: Run, pace: float) -> None:
     """Without it the last fit would be of another length."""
@@ -345,6 +371,30 @@ def test_a_time_that_was_given_is_given_again_when_it_is_repeated(copy: Run, pac
     view = Listening()
     retrain(copy.folder, view)
     assert any("as many epochs as fit" in note for note in view.notes)
+
+
+@pytest.mark.slow
+def test_a_time_that_is_over_before_the_last_fit_decides_nothing_about_it(copy: Run) -> None:
+    class Slow(Silent):
+        def note(self, text: str) -> None:
+            time.sleep(10 if text.startswith("retraining: ") else 0)
+
+    with pytest.raises(TimeOver, match=r"before the last fit; nothing is lost; give it more: nas retrain .* --time"):
+        retrain(copy.folder, Slow(), number=1, time=10)
+    assert "last_epochs: null" in (copy.folder / PLAN).read_text()
+    view = EndingBefore()
+    with pytest.raises(RuntimeError, match="here it ends"):
+        retrain(copy.folder, view, time="none")
+    assert view.notes[-1] == f"the last fit: #1, {FULL} epochs", "as many as without any time"
+
+
+def test_a_retraining_that_a_search_goes_on_with_has_the_time_that_it_was_given(copy: Run) -> None:
+    copy.settings.write_text(copy.settings.read_text().replace("  retrain: false", "  retrain: true"))
+    for again in (retrain, resume):
+        view = EndingBefore()
+        with pytest.raises(RuntimeError, match="here it ends"):
+            again(copy.folder, view, **({"number": 1, "time": 1000} if again is retrain else {}))
+        assert view.notes[-1].startswith("the last fit: #1, as many epochs as fit, about ")
 
 
 class Ending(Silent):
@@ -583,6 +633,17 @@ def test_a_plan_for_a_time_in_which_nothing_was_trained_is_made_anew_for_another
     with pytest.raises(RuntimeError, match="here it ends"):
         retrain(copy.folder, view, time=10_000)
     assert re.match(r"retraining: #\d, #\d, 3 seeds each, ", view.notes[-1]), "two, as was asked then"
+
+
+@pytest.mark.slow
+def test_a_last_fit_that_cannot_come_to_its_end_is_told_with_what_to_do(tmp_path: Path) -> None:
+    faults = switch.plugin(tmp_path, {0: Fault(switch.NOT_A_NUMBER, epoch=2)})
+    search(out=tmp_path / "run", view=Silent(), plugin=(faults,), **{**SMALL_SEARCH, "budget": 1})
+    for _ in range(2):
+        with pytest.raises(NothingTrained, match=r"the loss became infinite or no number in epoch 3") as told:
+            retrain(tmp_path / "run", Silent(), number=0, epochs=4)
+        assert f"unless you remove {tmp_path / 'run' / FINAL}; to take another one, remove {PLAN}, " in str(told.value)
+        assert str(told.value).endswith(f"and name it: nas retrain {tmp_path / 'run'} --number …")
 
 
 def test_classes_whose_letters_the_font_lacks_are_numbers_in_the_picture(

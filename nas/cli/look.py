@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import Annotated
 
@@ -57,22 +58,23 @@ def show(
 ) -> None:
     """Show one candidate: layers with shapes and parameters, recipe, curve, parents; or save it as a file."""
     from nas.printing import candidate_lines
-    from nas.result import at_rest
+    from nas.result import alone, at_rest
     from nas.run import Run
     from nas.shared import reader_of
 
     opened = Run.open(run)
     if save is not None:
         from nas.known import HEAD, written
-        from nas.run import disk_told, target_of, write_whole
+        from nas.paths import target_of
+        from nas.run import disk_told, write_whole
 
         with disk_told():
             write_whole(target_of(save, "--save", HEAD), written(opened, number))
-        say(f"train it:  nas train {save}")
+        say(f"train it:  nas train {shlex.quote(save)}")
         return
     ledger = reader_of(opened, opened.read_settings())
     record = ledger.record(number)
-    (record,) = [record] if opened.driven() else at_rest([record])
+    (record,) = map(alone, [record] if opened.driven() else at_rest([record]))
     parents = [ledger.record(parent) for parent in record.parents]
     say("\n".join(candidate_lines(record, ledger.candidate(number), ledger.epochs(number), parents)))
 

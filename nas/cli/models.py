@@ -24,9 +24,10 @@ def predict(
 ) -> None:
     """Say what is in pictures, with one probability for each class."""
     from nas.errors import counted
+    from nas.paths import target_of
     from nas.predict import COLUMN, predictions, write_csv
     from nas.printing import printable
-    from nas.run import disk_told, target_of
+    from nas.run import disk_told
 
     failed = 0
     with disk_told():

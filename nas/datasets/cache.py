@@ -83,6 +83,7 @@ def write(cache: Path, source: Arrays | Files, shape: tuple[int, int, int], told
     try:
         count = len(source.labels)
         pictures = open_memmap(building / "images.npy", mode="w+", dtype=np.uint8, shape=(count, *shape))
+        _reserve(building / "images.npy")
         labels = np.asarray(source.labels, dtype=np.int64).copy()
         skipped = _fill(pictures, labels, source, told)
         pictures.flush()
@@ -109,6 +110,13 @@ def write(cache: Path, source: Arrays | Files, shape: tuple[int, int, int], told
             ) from None
     finally:
         shutil.rmtree(building, ignore_errors=True)
+
+
+def _reserve(file: Path) -> None:
+    """Have the disk give all its space now: a page of a map for which there is none would end the process by a signal."""
+    if hasattr(os, "posix_fallocate"):
+        with file.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
 
 
 def _forgotten(building: Path) -> bool:

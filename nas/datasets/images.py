@@ -27,11 +27,12 @@ def hidden(name: str) -> bool:
 
 
 def files_below(folder: str | Path, onerror: Callable[[OSError], object] | None = None) -> list[Path]:
-    """All files in a folder and in those below it, in order, but for hidden folders."""
+    """All files in a folder and in those below it, in order, but for hidden folders. A link to a folder stands for itself:
+    nobody goes through it."""
     found: list[Path] = []
     for at, folders, names in os.walk(folder, onerror=onerror):
         folders[:] = [name for name in folders if not hidden(name)]
-        found += [Path(at) / name for name in names]
+        found += [Path(at) / name for name in (*names, *(each for each in folders if os.path.islink(Path(at) / each)))]
     return sorted(found)
 
 

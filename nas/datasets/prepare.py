@@ -82,8 +82,13 @@ def _check_classes(source: Arrays | Files, card: DataCard, name: str) -> None:
 def prepare_test(name: str, folder: str | None, card: DataCard, told: Told = lambda done, total: None) -> DataCard:
     """Decode the test part (or find it decoded), scaled as the training part was. This opens it: for a last score only.
 
-    Raises DatasetError where there is none, or if its classes are not those of `card`.
+    Raises DatasetError where there is none, if its classes are not those of `card`, or if the training part is no longer what
+    was learned from: a test picture may be one of that then.
     """
+    _, learned = _decoded(load(name, folder, "train"), card.name, card.shape, told)
+    if learned["digest"] != card.digest:
+        words = "its training pictures are not those any more that were learned from, so what is held out may be some of them"
+        raise DatasetError(f"{words}; put them back as they were, then repeat the command", name)
     source = load(name, folder, "test")
     _check_classes(source, card, name)
     cache, facts = _decoded(source, f"{card.name}-test", card.shape, told)

@@ -29,9 +29,10 @@ from nas.export.formats import FACTS, Order, check_packages, written
 from nas.export.opened import no_model, open_model
 from nas.export.parity import BATCHES, COUNTED, Parity, compared, latency
 from nas.final import read_final
+from nas.paths import folder_of
 from nas.preparing import interrupts_told
 from nas.provenance import version_of
-from nas.run import Run, disk_told, folder_of, write_whole
+from nas.run import Run, disk_told, write_whole
 from nas.validation import Validation, validation_of
 from nas.view import Plain, View
 

@@ -21,14 +21,15 @@ from nas.errors import NasError, RunError, first_line
 from nas.final import Final, read_final
 from nas.leaderboard import rows as ranked
 from nas.messages import Candidate, Record
+from nas.paths import target_of
 from nas.preparing import interrupts_told
 from nas.report import facts, plots
 from nas.report.again import again
 from nas.report.drawing import drawing
 from nas.report.looks import picture_sections
 from nas.report.page import MADE, Section, Tile, page, plot, table
-from nas.result import at_rest, best_of
-from nas.run import Run, disk_told, target_of, write_whole
+from nas.result import alone, at_rest, best_of
+from nas.run import Run, disk_told, write_whole
 from nas.shared import reader_of
 from nas.space import Genotype, SearchSpace, read_space
 from nas.space.space import flatten
@@ -97,7 +98,7 @@ def read(run: Run) -> Told:
     found = run.read_settings()
     space = read_space(found["space"])
     with closing(reader_of(run, found)) as ledger:
-        records = tuple(ledger.records() if run.driven() else at_rest(ledger.records()))
+        records = tuple(map(alone, ledger.records() if run.driven() else at_rest(ledger.records())))
         if not records:
             raise RunError("has no candidate yet", str(run.folder))
         final = read_final(run)

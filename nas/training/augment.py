@@ -18,13 +18,14 @@ from nas.training.seeds import seed_of
 
 def augmentation(recipe: Recipe, seed: int) -> list[Any]:
     """Layers in order, from moving pixels to changing them; empty for a recipe without augmentation."""
+    contrast = (recipe.contrast, recipe.contrast)  # of a number alone Keras takes the upper half only
     makers: list[tuple[float, Callable[[dict[str, Any]], Any]]] = [
         (recipe.rotation, lambda s: keras.layers.RandomRotation(recipe.rotation, **s)),
         (recipe.zoom, lambda s: keras.layers.RandomZoom(recipe.zoom, **s)),
         (recipe.shear, lambda s: keras.layers.RandomShear(recipe.shear, recipe.shear, **s)),
         (recipe.stretch, lambda s: keras.layers.RandomZoom(recipe.stretch, recipe.stretch, **s)),
         (recipe.brightness, lambda s: keras.layers.RandomBrightness(recipe.brightness, **s)),
-        (recipe.contrast, lambda s: keras.layers.RandomContrast(recipe.contrast, **s)),
+        (recipe.contrast, lambda s: keras.layers.RandomContrast(contrast, **s)),
         (recipe.randaugment, lambda s: keras.layers.RandAugment(factor=recipe.randaugment, **s)),
     ]
     return [

@@ -50,6 +50,8 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
         self.job, self.network, self.optimizer, self.fitting, self.report = job, network, optimizer, fitting, report
         self.epochs = job.epochs  # of the whole training, as planned at the moment
         self.replanned = False  # whether that was changed, to keep a time
+        # By its own clock from here on: that of the wall jumps where a machine has slept, and a schedule would be cut off.
+        self._until = None if job.until is None else time.monotonic() + job.until - time.time()
         self.curve: list[float] = []
         self.best: Arrays = {}
         self._looked_at: Arrays = {}  # the weights that were validated last: with averaging, not those that are trained
@@ -152,10 +154,10 @@ class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no 
 
     def _replan(self) -> None:
         """Where there is a time to keep: so many more epochs as fit into it at the pace so far, and the schedule with them."""
-        if self.job.until is None:
+        if self._until is None:
             return
         took, pace = len(self.history), (epoch_seconds(self.history) or 0.0) + BETWEEN
-        more = max(0, min(LONGEST - took, int((self.job.until - time.time()) / pace - SCORED)))
+        more = max(0, min(LONGEST - took, int((self._until - time.monotonic()) / pace - SCORED)))
         self.epochs, self.replanned = took + more, True
         rate, step = rate_of(self.optimizer), int(self.optimizer.iterations)
         if rate is not None:

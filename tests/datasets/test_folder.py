@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,18 @@ def test_flat_folder_holds_out_one_in_seven(tmp_path: Path) -> None:
     assert not set(train.files) & set(test.files)
     assert len(train.files) + len(test.files) == 35
     assert load_folder(tmp_path, "test") == test
+
+
+def test_pictures_that_come_later_do_not_move_the_others_from_part_to_part(tmp_path: Path) -> None:
+    folder = class_folder(tmp_path / "data", {"cat": 140, "dog": 140})
+    learned = set(load_folder(folder, "train").files)
+    for number in range(7):
+        shutil.copy(folder / "cat" / "000.png", folder / "cat" / f"A{number}.png")  # before all others
+    now = set(load_folder(folder, "test").files)
+    assert len(now) == 41
+    assert len(now & learned) <= 1, "that one for which there is room"
+    moved = folder.rename(tmp_path / "elsewhere")
+    assert {file.relative_to(moved) for file in load_folder(moved, "test").files} == {file.relative_to(folder) for file in now}
 
 
 @pytest.mark.parametrize(("train", "test"), [("train", "test"), ("training_set", "test_set"), ("Train", "valid")])
@@ -119,6 +132,12 @@ def test_link_that_leaves_the_folder_is_refused(tmp_path: Path) -> None:
     (root / "c" / "out.png").symlink_to(secret)
     with pytest.raises(DatasetError, match=r"'c' has no picture \(.*\); c.out.png is a link that leaves the folder"):
         load_folder(root, "train")
+
+
+def test_link_to_a_folder_is_refused_and_counted(tmp_path: Path) -> None:
+    root = class_folder(tmp_path / "root", {"a": 4, "b": 4})
+    (root / "b" / "more.png").symlink_to(root / "a")
+    assert dict(load_folder(root, "train").refused) == {str(Path("b/more.png")): "is a link to a folder"}
 
 
 def test_link_that_leads_nowhere_or_to_itself_is_refused(tmp_path: Path) -> None:

@@ -76,6 +76,16 @@ def test_full_disk_is_one_message_on_the_command_line(small_disk: Path) -> None:
     assert "Traceback" not in found.stderr
 
 
+def test_no_room_for_decoded_pictures_is_one_message(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are written through a map of memory, where a full disk is a signal and no error."""
+    (small_disk / "filler").write_bytes(bytes(ROOM - (40 << 10)))
+    monkeypatch.setenv("NAS_CACHE_DIR", str(small_disk / "cache"))
+    found = nas("search", *as_options(SMALL_SEARCH), "--out=run", cwd=small_disk.parent)
+    assert found.returncode == 2, found.stderr
+    assert "the cache cannot be written: No space left on device; set NAS_CACHE_DIR to another folder" in found.stderr
+    assert not [each for each in (small_disk / "cache").iterdir() if each.is_dir()], "what was begun is removed"
+
+
 @pytest.fixture
 def copy(small_run: Path, tmp_path: Path) -> Run:
     return Run(shutil.copytree(small_run, tmp_path / "run"))

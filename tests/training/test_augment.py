@@ -50,5 +50,20 @@ def test_all_layers_together_follow_their_seed(channels: int) -> None:
     assert np.abs(changed(recipe, 4, pictures) - changed(recipe, 3, pictures)).max() > 1
 
 
+@pytest.mark.parametrize("kind", ["brightness", "contrast", "shear"])
+def test_changes_go_both_ways(kind: str) -> None:
+    """Brighter and darker, flatter and harder, to the left and to the right: half of the pictures each, about."""
+    halves = np.zeros((200, 12, 12, 1), "float32")
+    halves[:, :, :6] = 100
+    halves[:, :, 6:] = 150
+    found = changed(Recipe(**{kind: 0.2}), pictures=halves)
+    what = {
+        "brightness": found.mean((1, 2, 3)) > halves.mean(),
+        "contrast": np.ptp(found, (1, 2, 3)) > 50,
+        "shear": found[:, 11].mean((1, 2)) > 125,
+    }[kind]
+    assert 60 < what.sum() < 140
+
+
 def test_recipe_without_augmentation_has_no_layers() -> None:
     assert augmentation(Recipe(), 1) == []

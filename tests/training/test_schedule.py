@@ -93,6 +93,23 @@ def test_far_more_epochs_than_were_planned_are_not_trained_at_the_end_of_the_sch
         assert json.loads(str(stored["history"]))["done"] < 0.1
 
 
+def test_a_night_that_the_machine_sleeps_is_no_time_of_a_training(
+    digits: DataCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planned: list[int] = []
+
+    def hears(news: object) -> bool:
+        if isinstance(news, Progress):
+            monkeypatch.setattr("time.time", lambda: 4e9)  # so late it is when it wakes
+            planned.append(news.epoch)
+        return len(planned) < 3
+
+    job = make_job(digits, tmp_path, {**GENOTYPE, "schedule": "cosine"}, epochs=20, validation_part=0.0)
+    assert train(dataclasses.replace(job, until=time.time() + 3600), hears) == Stopped()
+    with np.load(tmp_path / "1.npz") as stored:
+        assert json.loads(str(stored["history"]))["of"] > 20
+
+
 def test_without_its_time_a_training_goes_on_to_the_end_that_was_planned_by_it(digits: DataCard, tmp_path: Path) -> None:
     """However often it is ended: the plan stays in the checkpoint."""
 
