@@ -117,10 +117,9 @@ class _Known(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _no_truth(cls, value: Any, info: ValidationInfo) -> Any:
-        """`budget: yes` would be one candidate."""
-        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
-            raise ValueError("another value than true or false is expected")
-        return value
+        """What is neither true nor false takes these as words, and says then what it expects: `budget: true` would be 1."""
+        truth = type(value).__name__ in ("bool", "bool_")  # NumPy's own is no `bool`
+        return str(value).lower() if truth and cls.model_fields[str(info.field_name)].annotation is not bool else value
 
 
 class GeneticSettings(_Known):

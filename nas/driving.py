@@ -64,9 +64,7 @@ def drive(
         view.note(f"refused before training: {refused_words(asking.refused, chosen)}")
     if driver.ended == "time":
         done = sum(record.finished for record in records)
-        view.note(
-            f"{'their' if chosen.budget > 1 else 'its'} time is over: {done} of {counted(chosen.budget, asking.noun)} done"
-        )
+        view.note(f"the time for {counted(chosen.budget, asking.noun)} is over: {done} done")
     elif driver.ended == "budget" and driver.began == len(records) == sum(record.finished for record in records):
         view.note(f"nothing was left to do: {counted(len(records), asking.noun)} done, and the budget is {chosen.budget}")
     if driver.ended == "space":

@@ -89,15 +89,15 @@ def fit_listed(
     view: View,
     again: str,
     deadline: float,
-    until: float | None = None,
+    until: Callable[[], float] | None = None,
     unfinished: bool = True,
 ) -> Result:
-    """Train all `candidates`, numbered from 0, to the end: the epochs of the settings, or as many as fit `until` then (by
-    time.time). `unfinished` as in `fit`."""
+    """Train all `candidates`, numbered from 0, to the end: the epochs of the settings, or as many as fit until then: `until`
+    says (by time.time) when it is, whenever a training is sent out, for a machine may have slept. `unfinished` as in `fit`."""
     chosen = chosen.model_copy(update={"budget": len(candidates), "pruner": "none"})
 
     def job_of(one: Candidate) -> Job:
         called = one.parents[0] if one.operator == LAST_FIT else None
-        return dataclasses.replace(job_for(one, chosen, card, run), until=until, called=called)
+        return dataclasses.replace(job_for(one, chosen, card, run), until=until and until(), called=called)
 
     return fit(run, space, chosen, Listed(candidates), job_of, view, again, deadline, unfinished)

@@ -53,16 +53,16 @@ def _pictures(places: Iterable[str | Path]) -> Iterator[str]:
         if not os.path.isdir(place):  # a pipe would be waited for
             raise InputError("is no regular file", str(place))
         found = images.files_below(place, _raise)
-        pictures = [str(file) for file in found if _told(file)]
+        pictures = [str(file) for file in found if _shown(file)]
         if not pictures:
             raise InputError("there is no picture in this folder", str(place))
         yield from pictures
 
 
-def _told(file: Path) -> bool:
-    """Whether a file in a folder is looked at, or else told why not: a link to a folder is."""
-    picture = file.name[0] != "." and images.is_image_file(file) and file.is_file()
-    return picture or os.path.isdir(file)
+def _shown(file: Path) -> bool:
+    """Whether what lies in a folder has a row: a picture by its name, and a link to a folder, with a reason in place of
+    classes."""
+    return os.path.isdir(file) or (file.name[0] != "." and images.is_image_file(file) and file.is_file())
 
 
 def _raise(problem: OSError) -> None:

@@ -75,11 +75,14 @@ def check_space(space: SearchSpace, chosen: Settings, view: View, deadline: floa
 
 
 def note_backbones(space: SearchSpace, card: DataCard, view: View) -> None:
-    """Tell of backbones that were trained on the same pictures."""
+    """Tell of backbones that were trained on the same pictures, or maybe on some of them, or in another size."""
     for name in space.genes[BACKBONE].extremes() if BACKBONE in space.genes else []:
-        if not is_application(name) and learned_from(str(name)) == card.digest:
-            words = "unless that held out the same validation part, scores are too good"
-            view.note(f"the backbone {name} was trained on these pictures: {words}")
+        of, digest = (None, None) if is_application(name) else learned_from(str(name))
+        if digest == card.digest or of == card.name:
+            what = "these pictures" if digest == card.digest else f"pictures of the same name, {card.name}"
+            are = "are" if digest == card.digest else "may be"
+            words = f"unless that held out the same validation part, scores {are} too good"
+            view.note(f"the backbone {name} was trained on {what}: {words}")
 
 
 def prepare(hands: Executor, chosen: Settings, view: View, deadline: float) -> DataCard:

@@ -88,6 +88,7 @@ def candidate_lines(
 ) -> Iterator[str]:
     """One candidate: where it comes from, its layers with shapes and parameters, recipe and curve."""
     from nas.changes import gene_changes
+    from nas.recorded import unvalidated
     from nas.view import sparkline
 
     named = f"parents {', '.join(f'#{parent}' for parent in record.parents)}" if record.parents else "no parents"
@@ -108,8 +109,8 @@ def candidate_lines(
         yield "genotype:  " + ", ".join(f"{key} {value}" for key, value in record.genotype.items())
     if record.curve:
         yield f"curve:   {sparkline(record.curve, 40)}"
-    validated = any("val_accuracy" in metrics for metrics in epochs)  # else the last epoch's weights are kept, whatever it had
-    best = max(range(len(record.curve)), key=record.curve.__getitem__, default=-1) + 1 if validated else 0
+    best = max(range(len(record.curve)), key=record.curve.__getitem__, default=-1) + 1
+    best = 0 if any(map(unvalidated, epochs)) else best  # then the last epoch's weights are kept, whatever it had
     for epoch, metrics in enumerate(epochs, start=1):
         words = [f"{key} {value:.4f}" for key, value in metrics.items() if key not in ("seconds", START)]
         began = f" ({metrics[START]:.1f} until the first batch was done)" if metrics.get(START) else ""

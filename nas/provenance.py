@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import hashlib
 import importlib.metadata
 import platform
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from nas.blueprint import BACKBONE
 from nas.blueprint.backbone import backbone_digest
 from nas.config import Settings
 from nas.datasets.prepare import card_facts
-from nas.messages import DataCard
+from nas.messages import DataCard, Record
 from nas.space import SearchSpace
 
 SEARCH, TRAINING, PART = "search", "training", "part of a retraining"
@@ -63,3 +65,11 @@ def version_of(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
+
+
+def alone(record: Record, facts: Mapping[str, Any]) -> Record:
+    """A record as it stands in its run, of these facts: what a part of a retraining has for parents are candidates of another
+    one."""
+    if facts.get("kind") != PART or not record.parents:
+        return record
+    return dataclasses.replace(record, parents=(), operator=f"{record.operator} of #{record.parents[0]} of the search")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nas.leaderboard import COLUMNS, rows
-from nas.messages import LAST_FIT, SEED, Record
+from nas.messages import Record
 
 if TYPE_CHECKING:
     import pandas
@@ -40,13 +40,6 @@ def at_rest(records: Iterable[Record], whose: Container[int] | None = None) -> l
         else record
         for record in records
     ]
-
-
-def alone(record: Record) -> Record:
-    """As it stands in a run of its own: what a training of a retraining has for a parent is a candidate of another run."""
-    if not record.operator.startswith((SEED, LAST_FIT)):
-        return record
-    return replace(record, parents=(), operator=f"{record.operator} of #{record.parents[0]} of the search")
 
 
 def goodness(record: Record) -> tuple[float, int]:

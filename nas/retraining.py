@@ -10,8 +10,9 @@ from __future__ import annotations
 import dataclasses
 import math
 import time as clock
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -139,8 +140,8 @@ class _Retraining:
         claim_retraining(self.back.chosen, self.back.facts, self.run.folder)
         if before is not None:
             self.view.note(f"going on with the retraining that began: {plan.words()}")
-        if plan.time != self.back.chosen.time and self._timed(plan.asked):
-            plan = without_last_fit(self.run, plan)
+        if before is not None and plan.time != self.back.chosen.time and plan.asked.get("epochs") is None:
+            plan = without_last_fit(self.run, plan, self.back.space, self.back.chosen.strategy)
         plan = self._write(plan.model_copy(update={"time": self.back.chosen.time}))
         plan = self._write(self._chosen(plan)) if plan.winner is None else plan
         if plan.last_epochs is None:
@@ -245,10 +246,10 @@ class _Retraining:
         listed = [dataclasses.replace(self._candidate(plan.winner), **own)]
         # What an epoch takes is foretold badly, and a schedule that is cut off before its end costs much.
         timed = self._timed(plan.asked)
-        until = until_of(self.deadline) if timed else None
-        begun = Run(self.run.folder / FINAL).checkpoint(0).exists()
-        epochs = max(1, int(self._fitting(plan.winner))) if begun and timed else plan.last_epochs or 1
-        self.view.note(last_words(plan.winner, epochs, timed, begun, self.pace.searched))
+        until = partial(until_of, self.deadline) if timed else None
+        going_on = Run(self.run.folder / FINAL).checkpoint(0).exists()
+        epochs = self._last_epochs(plan) if going_on and timed else plan.last_epochs or 1
+        self.view.note(last_words(plan.winner, epochs, timed, going_on, self.pace.searched))
         settings = {"epochs": plan.last_epochs, "validation_part": 0.0, "patience": 0}
         result = self._fit(FINAL, settings, listed, self.deadline, until)
         if not Run(self.run.folder / FINAL).best.exists():
@@ -261,7 +262,7 @@ class _Retraining:
         settings: dict[str, Any],
         listed: Sequence[Candidate],
         deadline: float,
-        until: float | None = None,
+        until: Callable[[], float] | None = None,
     ) -> Result:
         """Train a list in its own run folder, made if it is not there. The search's limit of time for one candidate is not one
         of trainings at full length."""

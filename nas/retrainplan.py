@@ -114,11 +114,11 @@ def planned(
     return plan
 
 
-def last_words(winner: int, epochs: int, timed: bool, begun: bool, searched: float) -> str:
+def last_words(winner: int, epochs: int, timed: bool, going_on: bool, searched: float) -> str:
     """What the last fit is, in words: its epochs, or those that still fit into the time, as far as is foretold."""
-    about = f"as many {'more ' if begun else ''}epochs as fit, about " if timed else ""
+    about = f"as many {'more ' if going_on else ''}epochs as fit, about " if timed else ""
     more = "time" if timed else "epochs"
-    few = "" if begun or epochs >= searched else f"; it saw more pictures in the search: give it more {more}"
+    few = "" if going_on or epochs >= searched else f"; it saw more pictures in the search: give it more {more}"
     return f"the last fit: #{winner}, {about}{counted(epochs, 'epoch')}{few}"
 
 
@@ -152,11 +152,15 @@ def asked_anew(run: Run, asked: dict[str, int | None]) -> dict[str, int | None] 
     return asked if any(value is not None for value in asked.values()) else plan.asked
 
 
-def without_last_fit(run: Run, plan: RetrainPlan) -> RetrainPlan:
-    """A plan whose last fit is still to be planned, for another time: where it has not had an epoch yet."""
+def without_last_fit(run: Run, plan: RetrainPlan, space: SearchSpace, strategy: str) -> RetrainPlan:
+    """A plan whose last fit is still to be planned, for another time: where it is not over, and has not had an epoch yet."""
     part = Run(run.folder / FINAL)
     if plan.fitted is not None or part.checkpoint(0).exists() or part.best.exists():
         return plan
+    if part.study.exists() and not without_candidates(part.study):
+        with closing(Ledger(part.study, space, strategy, reading=True)) as ledger:
+            if any(record.finished for record in ledger.records()):
+                return plan
     shutil.rmtree(part.folder, ignore_errors=True)
     return plan.model_copy(update={"last_epochs": None})
 

@@ -13,6 +13,7 @@ import os
 import shlex
 import time
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,7 @@ def _fit(run: Run, path: Path, back: Reopened, view: View, began: float) -> Trai
     deadline = deadline_of(chosen.time, began)
     timed = back.facts.get("timed") and deadline < math.inf
     logged = Logged(view, run.folder / FOLDER) if chosen.tensorboard else view
-    until = until_of(deadline) if timed else None
+    until = partial(until_of, deadline) if timed else None
     if back.facts.get(FITTED) and run.best.exists():  # once it is over, the model stays the one it is
         with closing(reader_of(run, back.facts)) as ledger:
             result = Result(tuple(ledger.records()), best_of(ledger.records()), run.folder, "budget")

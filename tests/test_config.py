@@ -118,10 +118,12 @@ def test_what_is_no_amount_is_refused(text):
     [
         ("seed: 1\nbugdet: 3\n", "mine.yaml, line 2: unknown setting 'bugdet' (did you mean 'budget'?)"),
         ("seed: 1\nbudget: 0\n", "mine.yaml, line 2: budget: input should be greater than or equal to 1; found 0"),
-        ("budget: true\n", "mine.yaml, line 1: budget: another value than true or false is expected; found True"),
+        ("budget: true\n", "mine.yaml, line 1: budget: input should be a valid integer"),
+        ("time: true\n", "mine.yaml, line 1: time: a time such as 90s, 30m or 1h30m is expected; found 'true'"),
+        ("pruner: false\n", "mine.yaml, line 1: pruner: input should be 'none', 'asha' or 'median'; found 'false'"),
         (
             "genetic:\n  pool: true\n",
-            "mine.yaml, line 2: genetic.pool: another value than true or false",
+            "mine.yaml, line 2: genetic.pool: input should be a valid integer",
         ),
         ("budget: many\n", "mine.yaml, line 1: budget: input should be a valid integer"),
         ("time: soon\n", "mine.yaml, line 1: time: a time such as 90s, 30m or 1h30m is expected; found 'soon'"),

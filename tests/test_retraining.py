@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import signal
@@ -31,7 +32,7 @@ from nas.provenance import SEARCH
 from nas.resuming import reopened, resume
 from nas.retraining import SPARE, _Retraining, retrain
 from nas.retrainpace import RetrainPace
-from nas.retrainplan import AFTER, COMPARING, FINAL, FULL, PLAN, SLACK, START_UP, RetrainPlan, given_up, planned
+from nas.retrainplan import AFTER, COMPARING, COMPARISON, FINAL, FULL, PLAN, SLACK, START_UP, RetrainPlan, given_up, planned
 from nas.run import Run
 from nas.searching import search
 from nas.single import train
@@ -209,6 +210,18 @@ def test_a_network_that_was_to_be_scored_is_not_trained_on(tmp_path: Path, monke
     assert train(str(tmp_path / "mine.yaml"), Silent(), tmp_path / "one").result.records[0].epochs == 1
 
 
+def test_of_an_option_that_is_given_again_the_last_value_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any) -> None:
+        raise RuntimeError("here it ends")
+
+    monkeypatch.setattr("nas.single.fit_listed", never)
+    (tmp_path / "mine.yaml").write_text(NETWORK)
+    for given, expected in (("10m", 600), ("20m", 1200), ("10m", 600), (None, 600)):
+        with pytest.raises(RuntimeError, match="here it ends"):
+            train(str(tmp_path / "mine.yaml"), Silent(), tmp_path / "one", time=given)
+        assert Run(tmp_path / "one").read_settings()["settings"]["time"] == expected
+
+
 @pytest.mark.slow
 def test_interrupted_training_of_one_network_goes_on_in_its_folder(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(NETWORK.replace("epochs: 2", "epochs: 15"))
@@ -345,12 +358,18 @@ def test_only_what_was_done_before_is_nothing_left_to_do(copy: Run) -> None:
     assert any(note.startswith("nothing was left to do: 3 candidates done") for note in again.notes)
 
 
-def test_with_another_time_the_last_fit_is_planned_anew_unless_it_has_begun(copy: Run) -> None:
+def test_with_another_time_the_last_fit_is_planned_anew_unless_it_has_begun(copy: Run, pace: float) -> None:
     told = []
-    for seconds in (20, 60):
+    best = Run(copy.folder / COMPARISON).best
+    best.parent.mkdir()
+    best.touch()  # as a comparison leaves it: what it found is kept
+    for seconds in (20, 60, math.inf):
         view = EndingBefore()
         with pytest.raises(RuntimeError, match="here it ends"):
-            retrain(copy.folder, view, number=1, time=seconds)
+            retrain(copy.folder, view, number=1, time=seconds * pace if seconds < math.inf else "none")
+        if seconds == math.inf:
+            assert view.notes[-1] == f"the last fit: #1, {FULL} epochs"
+            continue
         told.append(int(view.notes[-1].partition("about ")[2].split()[0].replace(",", "")))
     assert told[1] > 2 * told[0]
     file = Run(copy.folder / FINAL).checkpoint(0)
@@ -358,9 +377,9 @@ def test_with_another_time_the_last_fit_is_planned_anew_unless_it_has_begun(copy
     file.touch()
     view = EndingBefore()
     with pytest.raises(RuntimeError, match="here it ends"):
-        retrain(copy.folder, view, number=1, time=200)
+        retrain(copy.folder, view, number=1, time=200 * pace)
     assert view.notes[-1].startswith("the last fit: #1, as many more epochs as fit, about ")
-    assert f"last_epochs: {told[1]}\n" in (copy.folder / PLAN).read_text()
+    assert f"last_epochs: {FULL}\n" in (copy.folder / PLAN).read_text(), "as its schedule began"
 
 
 @pytest.mark.slow
@@ -374,13 +393,13 @@ def test_a_time_that_was_given_is_given_again_when_it_is_repeated(copy: Run, pac
 
 
 @pytest.mark.slow
-def test_a_time_that_is_over_before_the_last_fit_decides_nothing_about_it(copy: Run) -> None:
+def test_a_time_that_is_over_before_the_last_fit_decides_nothing_about_it(copy: Run, pace: float) -> None:
     class Slow(Silent):
         def note(self, text: str) -> None:
-            time.sleep(10 if text.startswith("retraining: ") else 0)
+            time.sleep(8 * pace if text.startswith("retraining: ") else 0)
 
     with pytest.raises(TimeOver, match=r"before the last fit; nothing is lost; give it more: nas retrain .* --time"):
-        retrain(copy.folder, Slow(), number=1, time=10)
+        retrain(copy.folder, Slow(), number=1, time=8 * pace)
     assert "last_epochs: null" in (copy.folder / PLAN).read_text()
     view = EndingBefore()
     with pytest.raises(RuntimeError, match="here it ends"):

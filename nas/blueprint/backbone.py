@@ -81,12 +81,13 @@ def backbone(net: Sketch, file: object, frozen: object, stages: object) -> None:
         known[node.name] = net.tip
 
 
-def learned_from(file: str) -> str | None:
-    """The digest of the pictures that a backbone was trained on; None where that is not known. Raises BlueprintError."""
+def learned_from(file: str) -> tuple[str | None, str | None]:
+    """Name and digest of the pictures that a backbone was trained on, which is another where they had another size; None where
+    that is not known. Raises BlueprintError."""
     return _found(file)[3]
 
 
-def _found(file: str) -> tuple[Path, str, Blueprint, str | None]:
+def _found(file: str) -> tuple[Path, str, Blueprint, tuple[str | None, str | None]]:
     path = application_file(file) if is_application(file) else expanded(file)
     path = (path / BEST if path.is_dir() else path).absolute()
     try:
@@ -115,9 +116,9 @@ def _rescale(net: Sketch, wanted: Rescale) -> None:
 
 
 @functools.lru_cache(maxsize=8)
-def _read(path: Path, changed: int, size: int) -> tuple[str, Blueprint, str | None]:
-    """Digest, blueprint and digest of the data of a model file; `changed` and `size` tell whether it is still the one that was
-    read."""
+def _read(path: Path, changed: int, size: int) -> tuple[str, Blueprint, tuple[str | None, str | None]]:
+    """Digest and blueprint of a model file, name and digest of its data; `changed` and `size` tell whether it is still the one
+    that was read."""
     try:
         with zipfile.ZipFile(path) as archive:
             if MEMBER not in archive.namelist() or archive.getinfo(MEMBER).file_size > MOST_FACTS:
@@ -128,7 +129,8 @@ def _read(path: Path, changed: int, size: int) -> tuple[str, Blueprint, str | No
     if not isinstance(facts, dict) or "blueprint" not in facts:
         raise BlueprintError(f"'{path}' does not hold its blueprint: an earlier version of nas wrote it; train it anew")
     data = facts.get("data")
-    return digest_of(path), Blueprint.from_dict(facts["blueprint"]), data.get("digest") if isinstance(data, dict) else None
+    known = (data.get("name"), data.get("digest")) if isinstance(data, dict) else (None, None)
+    return digest_of(path), Blueprint.from_dict(facts["blueprint"]), known
 
 
 def digest_of(path: Path) -> str:

@@ -58,7 +58,8 @@ def show(
 ) -> None:
     """Show one candidate: layers with shapes and parameters, recipe, curve, parents; or save it as a file."""
     from nas.printing import candidate_lines
-    from nas.result import alone, at_rest
+    from nas.provenance import alone
+    from nas.result import at_rest
     from nas.run import Run
     from nas.shared import reader_of
 
@@ -72,9 +73,11 @@ def show(
             write_whole(target_of(save, "--save", HEAD), written(opened, number))
         say(f"train it:  nas train {shlex.quote(save)}")
         return
-    ledger = reader_of(opened, opened.read_settings())
+    facts = opened.read_settings()
+    ledger = reader_of(opened, facts)
     record = ledger.record(number)
-    (record,) = map(alone, [record] if opened.driven() else at_rest([record]))
+    (record,) = [record] if opened.driven() else at_rest([record])
+    record = alone(record, facts)
     parents = [ledger.record(parent) for parent in record.parents]
     say("\n".join(candidate_lines(record, ledger.candidate(number), ledger.epochs(number), parents)))
 

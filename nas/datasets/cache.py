@@ -5,6 +5,7 @@ A cache is verified by its content; sets larger than memory pass through in piec
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -114,9 +115,14 @@ def write(cache: Path, source: Arrays | Files, shape: tuple[int, int, int], told
 
 def _reserve(file: Path) -> None:
     """Have the disk give all its space now: a page of a map for which there is none would end the process by a signal."""
-    if hasattr(os, "posix_fallocate"):
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
         with file.open("r+b") as stream:
             os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
+    except OSError as problem:
+        if problem.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # there are file systems that cannot
+            raise
 
 
 def _forgotten(building: Path) -> bool:

@@ -60,7 +60,10 @@ def test_words(root: Path) -> str:
 
 
 def _folders(root: Path) -> list[Path]:
-    return sorted(child for child in root.iterdir() if child.is_dir() and not hidden(child.name))
+    try:
+        return sorted(child for child in root.iterdir() if child.is_dir() and not hidden(child.name))
+    except OSError as problem:
+        raise DatasetError(f"cannot be read: {problem.strerror}", str(root)) from None
 
 
 def _files(folder: Path) -> Files:

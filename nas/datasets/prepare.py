@@ -83,11 +83,11 @@ def prepare_test(name: str, folder: str | None, card: DataCard, told: Told = lam
     """Decode the test part (or find it decoded), scaled as the training part was. This opens it: for a last score only.
 
     Raises DatasetError where there is none, if its classes are not those of `card`, or if the training part is no longer what
-    was learned from: a test picture may be one of that then.
+    was learned from: some of that may be among the test pictures then.
     """
     _, learned = _decoded(load(name, folder, "train"), card.name, card.shape, told)
     if learned["digest"] != card.digest:
-        words = "its training pictures are not those any more that were learned from, so what is held out may be some of them"
+        words = "its training pictures have changed since they were learned from, so test pictures may be among those"
         raise DatasetError(f"{words}; put them back as they were, then repeat the command", name)
     source = load(name, folder, "test")
     _check_classes(source, card, name)

@@ -23,12 +23,13 @@ from nas.leaderboard import rows as ranked
 from nas.messages import Candidate, Record
 from nas.paths import target_of
 from nas.preparing import interrupts_told
+from nas.provenance import alone
 from nas.report import facts, plots
 from nas.report.again import again
 from nas.report.drawing import drawing
 from nas.report.looks import picture_sections
 from nas.report.page import MADE, Section, Tile, page, plot, table
-from nas.result import alone, at_rest, best_of
+from nas.result import at_rest, best_of
 from nas.run import Run, disk_told, write_whole
 from nas.shared import reader_of
 from nas.space import Genotype, SearchSpace, read_space
@@ -98,7 +99,7 @@ def read(run: Run) -> Told:
     found = run.read_settings()
     space = read_space(found["space"])
     with closing(reader_of(run, found)) as ledger:
-        records = tuple(map(alone, ledger.records() if run.driven() else at_rest(ledger.records())))
+        records = tuple(alone(each, found) for each in (ledger.records() if run.driven() else at_rest(ledger.records())))
         if not records:
             raise RunError("has no candidate yet", str(run.folder))
         final = read_final(run)

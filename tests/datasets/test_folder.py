@@ -32,7 +32,7 @@ def test_pictures_that_come_later_do_not_move_the_others_from_part_to_part(tmp_p
     folder = class_folder(tmp_path / "data", {"cat": 140, "dog": 140})
     learned = set(load_folder(folder, "train").files)
     for number in range(7):
-        shutil.copy(folder / "cat" / "000.png", folder / "cat" / f"A{number}.png")  # before all others
+        shutil.copy(folder / "cat" / "000.png", folder / "cat" / f"!{number}.png")  # before all others
     now = set(load_folder(folder, "test").files)
     assert len(now) == 41
     assert len(now & learned) <= 1, "that one for which there is room"

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from nas.blueprint import Blueprint, Pictures, check_networks, express, summary
+from nas.datasets.prepare import prepare
 from nas.errors import BlueprintError, DatasetError, InputError, SpaceError
 from nas.messages import DataCard, Job, Trained
+from nas.preparing import note_backbones
 from nas.resuming import resume
 from nas.run import write_whole
 from nas.searching import search
@@ -22,7 +24,7 @@ from nas.training.model import build
 from nas.training.trainer import train
 from nas.training.worker import train as work
 from nas.view import Silent
-from tests.helpers import SMALL_SEARCH, make_job, nas, without_seconds
+from tests.helpers import SMALL_SEARCH, Listening, make_job, nas, without_seconds
 
 pytestmark = pytest.mark.backend
 
@@ -237,6 +239,9 @@ def test_search_with_the_best_of_an_earlier_run_as_its_backbone(tmp_path: Path, 
     kept = model.read_bytes()
     write_whole(model, next(iter((tmp_path / "second" / "models").glob("*.keras"))).read_bytes())
     monkeypatch.chdir(tmp_path)
+    view = Listening()
+    note_backbones(read_space("transfer.yaml"), prepare("digits", image_size=12), view)
+    assert view.notes[0].startswith("the backbone first was trained on pictures of the same name, digits: ")
     with pytest.raises(InputError, match="the backbone 'first' is no longer the model that it was"):
         resume("second", Silent(), budget=3)
     write_whole(model, kept)
