@@ -117,7 +117,8 @@ class _Known(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _no_truth(cls, value: Any, info: ValidationInfo) -> Any:
-        """What is neither true nor false takes these as words, and says then what it expects: `budget: true` would be 1."""
+        """Where a setting is no truth value, `true` and `false` are words, and it says what it expects: `budget: true` would be
+        1."""
         truth = type(value).__name__ in ("bool", "bool_")  # NumPy's own is no `bool`
         return str(value).lower() if truth and cls.model_fields[str(info.field_name)].annotation is not bool else value
 

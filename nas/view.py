@@ -136,6 +136,8 @@ class Plain(Silent):
         if total and done * 10 // total > self._tenths:
             self._tenths = done * 10 // total
             self.note(f"decoding pictures: {done:,} of {total:,}")
+        if done >= total:  # another part may follow
+            self._tenths = 0
 
     def begin(self, budget: int, records: Sequence[Record], deadline: float = math.inf) -> None:
         self._clock = _Clock(budget, records, deadline)
@@ -183,6 +185,8 @@ class Live(Silent):
     def preparing(self, done: int, total: int) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+        if not total:
+            return
         if self._bar is None:
             columns = (TextColumn("decoding pictures"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
             self._bar = Progress(*columns, console=self.console, transient=True)

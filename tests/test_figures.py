@@ -112,7 +112,7 @@ def test_test_part_of_a_folder_that_has_changed_since_it_was_learned_is_refused(
     folder = class_folder(tmp_path / "data", {"a": 30, "b": 30})
     card = prepare(str(folder), image_size=8)
     shutil.copy(folder / "a" / "000.png", folder / "a" / "new.png")
-    told = r"its training pictures are not those any more that were learned from, so .*; put them back as they were"
+    told = r"its training pictures have changed since they were learned from, so .*; put them back as they were"
     with pytest.raises(DatasetError, match=told):
         prepare_test(str(folder), None, card)
     (folder / "a" / "new.png").unlink()

@@ -172,6 +172,15 @@ def test_csv_that_cannot_be_written_is_told_before_anything_is_done(
     assert found.stderr.startswith(f"error: --csv {target}: {words}")
 
 
+def test_link_to_a_folder_has_a_row_with_a_reason(small_run: Path, scan: Path, tmp_path: Path) -> None:
+    (tmp_path / "scans").mkdir()
+    (tmp_path / "scans" / "one.png").write_bytes(scan.read_bytes())
+    (tmp_path / "scans" / "others").symlink_to(tmp_path)
+    seen, link = predict(small_run, [tmp_path / "scans"])
+    assert seen.probabilities
+    assert (Path(link.file).name, link.reason) == ("others", "cannot be read (Is a directory)")
+
+
 def test_csv_follows_a_link(small_run: Path, scan: Path, tmp_path: Path) -> None:
     (tmp_path / "link.csv").symlink_to("real.csv")
     assert nas("predict", small_run, scan, "--csv", "link.csv", cwd=tmp_path).returncode == 0

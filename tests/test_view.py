@@ -83,7 +83,10 @@ def test_plain_says_every_tenth_of_the_decoding_once():
     view = Plain(stream)
     for done in range(1001):
         view.preparing(done, 1000)
-    assert stream.getvalue().splitlines() == [f"decoding pictures: {done:,} of 1,000" for done in range(100, 1001, 100)]
+    lines = [f"decoding pictures: {done:,} of 1,000" for done in range(100, 1001, 100)]
+    assert stream.getvalue().splitlines() == lines
+    view.preparing(20, 20)
+    assert stream.getvalue().splitlines() == [*lines, "decoding pictures: 20 of 20"], "another part has its own"
 
 
 def test_plain_has_nothing_to_say_of_decoding_nothing():
@@ -148,6 +151,8 @@ def test_live_forgets_what_ended_and_keeps_the_last_five(live):
 
 
 def test_live_shows_a_bar_while_decoding_and_takes_it_away(live):
+    live.preparing(0, 0)
+    assert "decoding pictures" not in live.console.file.getvalue()
     live.preparing(1, 4)
     live.preparing(4, 4)
     assert "decoding pictures" in live.console.file.getvalue()

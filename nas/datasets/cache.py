@@ -163,7 +163,7 @@ def _fill(pictures: np.ndarray, labels: np.ndarray, source: Arrays | Files, told
                 if reason and isinstance(source, Files):
                     file = source.files[index]
                     skipped.append((f"{file.parent.name}/{file.name}", reason))
-                if index % 256 == 255:
+                if index % 256 == 255 and index + 1 < len(labels):
                     told(index + 1, len(labels))
     told(len(labels), len(labels))
     return skipped
