@@ -124,7 +124,7 @@ def test_the_paths_of_a_run_lie_in_its_folder(run):
 
 
 def test_a_folder_that_holds_a_run_is_not_taken_for_another(run):
-    with pytest.raises(RunError, match="holds a run already; go on with it by 'nas resume"):
+    with pytest.raises(RunError, match="holds a run already; give another --out, or go on with a search by 'nas resume"):
         Run.create(run.folder, "digits")
 
 
