@@ -88,7 +88,7 @@ def _amount_or_auto(value: Any) -> Any:
     if value == "auto":
         return value
     found = amount(value)
-    if found is not None and (not isinstance(found, int) or isinstance(found, bool) or not 1 <= found <= _MOST):
+    if found is not None and (not isinstance(found, int) or not 1 <= found <= _MOST):
         raise ValueError("bytes such as 2G, 'auto' or 'none' are expected")
     return found
 

@@ -82,8 +82,8 @@ def backbone(net: Sketch, file: object, frozen: object, stages: object) -> None:
 
 
 def learned_from(file: str) -> tuple[str | None, str | None]:
-    """Name and digest of the pictures that a backbone was trained on, which is another where they had another size; None where
-    that is not known. Raises BlueprintError."""
+    """Name and digest of the pictures that a backbone was trained on, None where that is not known. Of the same pictures in
+    another size the digest is another. Raises BlueprintError."""
     return _found(file)[3]
 
 
