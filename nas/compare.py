@@ -13,6 +13,7 @@ from nas.csvtext import csv_text
 from nas.errors import InputError, as_score
 from nas.final import label
 from nas.paths import folder_of
+from nas.provenance import TRAINING
 from nas.report import facts
 from nas.report.reporting import Told, read
 from nas.result import best_of
@@ -68,19 +69,19 @@ def _compared(told: Told) -> Compared:
     known = {record.number for record in facts.scored(done)}
     curve, best = [], -math.inf
     for place, record in enumerate(done, start=1):  # what failed counts in the budget as well
-        if record.number in known:
+        if record.number in known and told.held_out:  # else it is no measure of the others' scores
             score = float(record.value or 0)
             best = max(best, score)
             curve.append((place, round(ended[record.number] / 60, 3), score, best, record.number))
     final, top = told.final, best_of(told.records)
     row = {
         "run": str(told.run.folder),
-        "strategy": str(told.facts["settings"]["strategy"]),
+        "strategy": str(told.facts["settings"]["strategy"]) if told.facts.get("kind") != TRAINING else TRAINING,
         "data": str((told.facts.get("data") or {}).get("name") or told.space.name),
         "objective": str(told.facts.get("evaluator") or told.facts["settings"].get("objective", "accuracy")),
         "candidates": str(len(told.records)),
         "trained": str(sum(record.state == "trained" for record in told.records)),
-        "best_score": as_score(top.value) if top is not None and top.value is not None else "",
+        "best_score": as_score(top.value) if top is not None and top.value is not None and told.held_out else "",
         "test_accuracy": f"{float(final.accuracy['value']):.4f}" if final is not None else "",
         "parameters": f"{top.parameters:,}" if top is not None and top.parameters is not None else "",
         "minutes": f"{max(ended.values(), default=0) / 60:.1f}",
@@ -95,7 +96,16 @@ def _settings(told: Told) -> dict[str, str]:
     if isinstance(asked["genetic"], dict):
         own = {**GeneticSettings().model_dump(mode="json"), **asked.pop("genetic")}
         asked |= {f"genetic.{name}": value for name, value in own.items()}
-    return {name: str(value) for name, value in asked.items() if name not in UNTOLD}
+    return {name: _words(value) for name, value in asked.items() if name not in UNTOLD}
+
+
+def _words(value: object) -> str:
+    """The value of a setting for a table."""
+    if isinstance(value, list | tuple):
+        return " ".join(map(str, value)) or "none"
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def lines(found: Sequence[Compared]) -> Iterator[str]:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from nas.errors import counted
 from nas.messages import Record
-from nas.retrainplan import COMPARISON, RetrainPlan
+from nas.retrainparts import COMPARISON
+from nas.retrainplan import RetrainPlan
 from nas.timed import timed
 
 

@@ -69,6 +69,8 @@ def written(run: Run, number: int) -> str:
 
 def _of(source: str) -> list[tuple[str, Genotype]]:
     """The genotypes of one source with the words for where they stand."""
+    if not source:
+        raise ConfigError("a file, a folder of such files or a run is needed", "--start-from")
     place = expanded(source)
     if os.path.isfile(place / "run.yaml"):  # unlike `Path.is_file`, it takes any name, however long
         return _of_run(Run.open(place))

@@ -85,7 +85,7 @@ def rows(records: Sequence[Record]) -> list[Row]:
             "epochs": record.epochs,
             "parameters": _blank(record.parameters),
             "flops": _blank(record.flops),
-            "seconds": record.seconds,
+            "seconds": round(record.seconds, 3),
             "strategy": record.strategy,
             "operator": record.operator,
             "parents": " ".join(map(str, record.parents)),

@@ -156,8 +156,11 @@ def plan_lines(found: Plan) -> list[str]:
     ]
     if chosen.time is not None:
         limit = min(chosen.time, found.before + max(0.0, chosen.time - found.before) * search_part(chosen))
+        fitting, needed = found.fitting(limit), found.before + found.seconds
+        if all_fit := fitting >= chosen.budget:  # it ends before its time is over
+            limit, fitting = min(limit, needed), chosen.budget
         rest = f"; the other {duration(chosen.time - limit)} are for the retraining" if chosen.retrain else ""
-        lines.append(f"in {duration(limit):<15}{counted(found.fitting(limit), 'candidate')} fit{rest}")
+        lines.append(f"in {duration(limit):<15}{'all ' * all_fit}{counted(fitting, 'candidate')} fit{rest}")
     elif chosen.retrain:
         lines.append(f"the retraining    {duration(found.retraining)} on top of that; --time is for both")
     return lines

@@ -74,15 +74,19 @@ class Recipe:
         part = min(1.0, max(0.0, (epochs - none) / (self.mixing_epochs - none)))
         return dataclasses.replace(self, mixup=self.mixup * part, cutmix=self.cutmix * part, mixing_epochs=0)
 
-    def effective(self) -> Recipe:
-        """The same training, described in one way: what has no effect in it is as by default."""
-        idle = {
+    def idle(self) -> set[str]:
+        """What has no effect in this training."""
+        found = {
             "momentum": self.optimizer != "sgd",
             "label_smoothing": self.loss != "crossentropy",
             "mixing_epochs": not self.cutmix and not self.mixup,
         }
+        return {name for name, is_idle in found.items() if is_idle}
+
+    def effective(self) -> Recipe:
+        """The same training, described in one way: what has no effect in it is as by default."""
         defaults = Recipe().to_dict()
-        return dataclasses.replace(self, **{name: defaults[name] for name, is_idle in idle.items() if is_idle})
+        return dataclasses.replace(self, **{name: defaults[name] for name in self.idle()})
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -27,16 +27,15 @@ from nas.joint import claim_retraining
 from nas.ledger import Ledger
 from nas.messages import LAST_FIT, LONGEST, SEED, Candidate, Record, Score
 from nas.preparing import interrupts_told, kept
-from nas.provenance import PART, SEARCH
+from nas.provenance import SEARCH
 from nas.result import Result, best_begun, best_first
 from nas.resuming import Reopened, reopened
 from nas.retrainpace import RetrainPace
+from nas.retrainparts import COMPARISON, FINAL, check_same, forget_trainings, part_of, told_to_remove, training_threads
 from nas.retrainplan import (
     AFTER,
     ANEW,
     COMPARING,
-    COMPARISON,
-    FINAL,
     FULL,
     OPENED,
     PLAN,
@@ -46,14 +45,11 @@ from nas.retrainplan import (
     asked_anew,
     begun,
     check_asked,
-    check_same,
     check_unseen,
-    forget_trainings,
     given_up,
     last_words,
     limit_of,
     planned,
-    training_threads,
     until_of,
     without_last_fit,
 )
@@ -155,8 +151,8 @@ class _Retraining:
             plan = self._write(plan.model_copy(update={"fitted": max(1, self._fit_last(plan).records[0].epochs)}))
         facts = plan.facts(self._candidate(winner))
         claim_retraining(self.back.chosen, self.back.facts, self.run.folder, opening=True)
-        self.run.write_settings({**self.run.read_settings(), OPENED: winner})
-        score = last_score(self.run, model, self.back.chosen, self.back.card, facts, self.view)
+        anew = f"remove {model.parent} to fit it anew"
+        score = last_score(self.run, model, self.back.chosen, self.back.card, facts, self.view, anew, {OPENED: winner})
         return Retrained(self.run.folder, winner, plan.compared, score)
 
     def _write(self, plan: RetrainPlan) -> RetrainPlan:
@@ -269,17 +265,13 @@ class _Retraining:
         threads = training_threads(self.back.chosen, len(listed))
         own = {"train_part": 1.0, "keep": 1, "trial_time": None, "inherit": False, "threads": threads, "storage": None}
         chosen = self.back.chosen.model_copy(update={**own, **settings})
-        part = Run(self.run.folder / name)
-        if not part.settings.is_file():
-            part = Run.create(part.folder, name)
-            facts = {**self.back.facts, "kind": PART, "settings": chosen.model_dump(mode="json")}
-            part.write_settings(facts)
+        space, card = self.back.space, self.back.card
+        part = part_of(self.run, name, self.back.facts, chosen)
         part.lock()
         try:
-            with examined(part):
+            with told_to_remove(part), examined(part):
                 check_ledger(part)
-            space, card = self.back.space, self.back.card
-            check_same(part, space, chosen, listed)
+                check_same(part, space, chosen, listed)
             # Of a comparison that is cut off, a model would be taken for a result.
             return fit_listed(part, space, chosen, listed, card, self.view, self.again, deadline, until, name == FINAL)
         except NothingTrained as problem:
@@ -297,4 +289,7 @@ class _Retraining:
 
     def _candidate(self, number: int) -> Candidate:
         with closing(self._ledger()) as ledger:
-            return ledger.candidate(number)
+            try:
+                return ledger.candidate(number)
+            except RunError as problem:
+                raise RunError(f"{problem}; {PLAN} names it: {ANEW} to begin anew", self.run.name) from None

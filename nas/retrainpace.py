@@ -13,7 +13,8 @@ from nas.ledger import Ledger
 from nas.messages import Metrics
 from nas.pace import START, epoch_seconds
 from nas.resuming import Reopened
-from nas.retrainplan import COMPARISON, START_UP
+from nas.retrainparts import COMPARISON
+from nas.retrainplan import START_UP
 from nas.run import Run
 from nas.shared import reader_of
 

@@ -9,22 +9,22 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from nas.config import EPOCHS, Settings, seconds, settings
+from nas.config import EPOCHS, seconds
 from nas.database import without_candidates
 from nas.errors import ConfigError, RunError, counted, listing
 from nas.ledger import Ledger
-from nas.machine import default_threads
 from nas.messages import LONGEST, Candidate
 from nas.provenance import TRAINING
+from nas.retrainparts import COMPARISON, FINAL, both
 from nas.run import Run
 from nas.space import SearchSpace
 from nas.yamlfile import read
 
-COMPARISON, FINAL = "retrain", "final"  # folders
 FULL = 30  # epochs of a training at full length, where neither epochs nor time are given and the search had not more
 DEEPER = 3  # times the pictures that a candidate saw in the search, at least, or a comparison says nothing new
+ASKED = {"top", "number", "seeds", "epochs"}
 MOST = {"epochs": EPOCHS, "seeds": 1_000}  # that can be asked for
 TOP = SEEDS = 3  # candidates that are compared, and trainings of each
 PLAN = "retrain.yaml"  # in the run folder
@@ -33,7 +33,6 @@ COMPARING = 0.125  # part of the time that is for the comparison
 SLACK = 0.1  # and as much more, where it takes longer than was foretold
 START_UP = 6.0  # seconds of a training until its first epoch, at least
 ANEW = f"remove {PLAN}, {COMPARISON}/ and {FINAL}/"
-_OF_A_TRAINING = ("epochs", "patience", "train_part", "validation_part", "objective", "class_weight", "seed")
 AFTER = 10.0  # seconds after its last: its model is written, read, and the figures of the test part are drawn
 
 
@@ -43,7 +42,9 @@ class RetrainPlan(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     asked: dict[str, int | None]
-    time: float | None = None  # seconds that were given for all of it; given again when it is repeated
+    time: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False
+    )  # seconds that were given for all of it; given again when it is repeated
     candidates: list[int] = Field(min_length=1)
     seeds: int = Field(ge=1)
     epochs: int = Field(ge=1)  # of each training of the comparison
@@ -52,6 +53,18 @@ class RetrainPlan(BaseModel):
     over: dict[int, int] = {}  # candidate → seeds that its mean is over, of those that were compared
     last_epochs: int | None = Field(default=None, ge=1)  # of the last fit
     fitted: int | None = Field(default=None, ge=1)  # epochs of it that were done when it was over
+
+    @model_validator(mode="after")
+    def _sound(self) -> RetrainPlan:
+        if set(self.asked) != ASKED or len(set(self.candidates)) < len(self.candidates):
+            raise ValueError("what was asked, or a candidate, is missing or there twice")
+        if self.winner is not None and self.winner not in self.candidates:
+            raise ValueError("the winner is none of the candidates")
+        try:
+            check_asked(self.asked)
+        except ConfigError as problem:
+            raise ValueError(str(problem)) from None
+        return self
 
     @property
     def trainings(self) -> int:
@@ -128,7 +141,7 @@ def given_up(plan: RetrainPlan, numbers: Sequence[int]) -> str:
     if plan.trainings == wanted.trainings:
         return ""
     names, seeds = listing(f"#{number}" for number in numbers), counted(wanted.seeds, "seed")
-    return f"; the time is too short to compare {names} over {seeds}" + ("" if plan.trainings else ", or any")
+    return f"; the time is too short to compare {names} over {seeds}" + ("" if plan.trainings else ", or even two of them once")
 
 
 def check_asked(asked: dict[str, int | None]) -> None:
@@ -146,7 +159,7 @@ def asked_anew(run: Run, asked: dict[str, int | None]) -> dict[str, int | None] 
     """What is asked of another plan, where by the one that there is no epoch was trained, for its time was far too short, and
     another time is given now: as then, if nothing is now. None where there is no such plan."""
     plan = _kept(run)
-    if plan is None or any(part.best.exists() or any(part.checkpoint(0).parent.glob("*")) for part in _parts(run)):
+    if plan is None or any(part.best.exists() or any(part.checkpoint(0).parent.glob("*")) for part in both(run)):
         return None
     _check_opened(run, plan)
     return asked if any(value is not None for value in asked.values()) else plan.asked
@@ -163,16 +176,6 @@ def without_last_fit(run: Run, plan: RetrainPlan, space: SearchSpace, strategy: 
                 return plan
     shutil.rmtree(part.folder, ignore_errors=True)
     return plan.model_copy(update={"last_epochs": None})
-
-
-def forget_trainings(run: Run) -> None:
-    """Remove what a plan has begun. The plan stays until another is written over it: nothing that was asked is lost."""
-    for part in _parts(run):
-        shutil.rmtree(part.folder, ignore_errors=True)
-
-
-def _parts(run: Run) -> list[Run]:
-    return [Run(run.folder / name) for name in (COMPARISON, FINAL)]
 
 
 def _kept(run: Run) -> RetrainPlan | None:
@@ -238,26 +241,6 @@ def limit_of(time: str | float | None) -> str | float:
     except ValueError as problem:
         raise ConfigError(f"{problem}; found {time!r}", "--time") from None
     return time
-
-
-def training_threads(chosen: Settings, trainings: int) -> int | None:
-    """Of each training: all cores where they are fewer than the search's workers, unless its threads were given."""
-    if chosen.executor == "ray" or chosen.threads != default_threads(chosen.at_once):  # Ray has reserved as many
-        return chosen.threads
-    return default_threads(min(chosen.at_once, trainings))
-
-
-def check_same(part: Run, space: SearchSpace, chosen: Settings, listed: Sequence[Candidate]) -> None:
-    """Raise RunError if a part holds trainings of another list, or others of these: it was left behind when the plan was
-    removed."""
-    if not part.study.exists() or without_candidates(part.study):  # a driver may have been killed before its first
-        return
-    with closing(Ledger(part.study, space, chosen.strategy, reading=True)) as ledger:
-        pairs = list(zip(ledger.records(), listed, strict=False))
-    before = settings(None, part.read_settings()["settings"])
-    other = any(getattr(before, name) != getattr(chosen, name) for name in _OF_A_TRAINING)
-    if other or any((record.parents, record.operator) != (one.parents, one.operator) for record, one in pairs):
-        raise RunError("holds another retraining; remove it to begin this one anew", str(part.folder))
 
 
 def until_of(deadline: float) -> float:

@@ -184,7 +184,7 @@ def _fit(run: Run, path: Path, back: Reopened, view: View, began: float) -> Trai
         "parameters": record.parameters,
         "flops": record.flops,
     }
-    return TrainedOne(run.folder, result, last_score(run, run.best, chosen, card, facts, view))
+    return TrainedOne(run.folder, result, last_score(run, run.best, chosen, card, facts, view, "give another --out"))
 
 
 def _again(path: Path, run: Run) -> str:

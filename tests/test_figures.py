@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from nas.datasets import open_cache, prepare
+from nas.datasets.cache import repeated
 from nas.datasets.prepare import prepare_test
 from nas.errors import DatasetError
 from nas.figures import calibration_error, figures, wilson
@@ -117,6 +118,16 @@ def test_test_part_of_a_folder_that_has_changed_since_it_was_learned_is_refused(
         prepare_test(str(folder), None, card)
     (folder / "a" / "new.png").unlink()
     assert sum(prepare_test(str(folder), None, card).counts) == 8
+
+
+def test_pictures_of_both_parts_are_counted(tmp_path: Path) -> None:
+    class_folder(tmp_path / "data" / "train", {"a": 9, "b": 9})
+    class_folder(tmp_path / "data" / "test", {"a": 5, "b": 5}, seed=1)
+    for name in ("x", "y"):  # twice the same one
+        shutil.copy(tmp_path / "data" / "train" / "a" / "003.png", tmp_path / "data" / "test" / "b" / f"{name}.png")
+    card = prepare(str(tmp_path / "data"), image_size=8)
+    test = prepare_test(str(tmp_path / "data"), None, card)
+    assert (repeated(test, card), repeated(card, test), repeated(card, card)) == (2, 1, 18)
 
 
 def test_test_part_with_other_classes_is_refused(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "searching",
         "retraining",
         "retrainplan",
+        "retrainparts",
         "retrainpace",
         "comparison",
         "single",

@@ -180,6 +180,9 @@ def test_start_from_something_wrong_is_one_message(tmp_path: Path) -> None:
     assert found.returncode == 2
     assert found.stderr.startswith("error: ")
     assert "nowhere" in found.stderr
+    (tmp_path / "here.yaml").write_text("seed: 1\n")
+    found = nas("search", "--dataset=digits", "--start-from=", "--out=run", cwd=tmp_path)
+    assert found.stderr == "error: --start-from: a file, a folder of such files or a run is needed\n"
     assert not (tmp_path / "run").exists()
 
 

@@ -21,7 +21,7 @@ from nas.messages import DataCard, Rehearsed
 from nas.planning import plan, plan_lines
 from nas.retrainplan import FULL, SEEDS, TOP
 from nas.space import read_space
-from nas.view import Silent
+from nas.view import Silent, duration
 from tests.helpers import SMALL_SEARCH, make_job, nas
 
 
@@ -43,6 +43,10 @@ def test_a_plan_says_time_memory_and_disk_and_leaves_nothing(tmp_path: Path, mon
     assert plan_lines(dataclasses.replace(found, before=500.0, chosen=chosen))[-1].endswith(
         "0 candidates fit; the other 0 s are for the retraining"
     )
+    chosen = found.chosen.model_copy(update={"retrain": True, "time": 10 * (found.before + found.seconds)})
+    before, after = plan_lines(dataclasses.replace(found, chosen=chosen))[-1].split("; ")
+    assert before.split()[-4:] == ["all", "30", "candidates", "fit"], "it ends before its part of the time is over"
+    assert after == f"the other {duration(9 * (found.before + found.seconds))} are for the retraining"
     chosen = found.chosen.model_copy(update={"retrain": True, "time": None})
     assert plan_lines(dataclasses.replace(found, retraining=600.0, chosen=chosen))[-1].endswith(
         "10 min on top of that; --time is for both"

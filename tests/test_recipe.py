@@ -37,6 +37,7 @@ def test_mixtures_without_a_number_of_epochs_are_for_every_training():
 def test_what_has_no_effect_is_as_by_default():
     odd = Recipe(optimizer="adam", momentum=0.5, loss="mse", label_smoothing=0.1, mixing_epochs=100, shift=0.1)
     assert odd.effective() == Recipe(optimizer="adam", loss="mse", shift=0.1)
+    assert odd.idle() == {"momentum", "label_smoothing", "mixing_epochs"}
     full = Recipe(optimizer="sgd", momentum=0.5, label_smoothing=0.1, cutmix=0.5, mixing_epochs=100)
     assert full.effective() == full
 

@@ -18,27 +18,31 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nas.compare import compare
 from nas.comparison import compared, decided
 from nas.database import without_candidates
 from nas.errors import ConfigError, DatasetError, NasError, NothingTrained, RunError, RunFailed, TimeOver
 from nas.figures import figures
-from nas.final import write_figures
+from nas.final import SCORED, write_figures
 from nas.known import read_genotype
 from nas.ledger import Ledger
 from nas.messages import LONGEST, Progress, Record, Score
 from nas.pace import FORWARD, epoch_seconds
 from nas.predict import predict
 from nas.provenance import SEARCH
+from nas.report.reporting import report
 from nas.resuming import reopened, resume
 from nas.retraining import SPARE, _Retraining, retrain
 from nas.retrainpace import RetrainPace
-from nas.retrainplan import AFTER, COMPARING, COMPARISON, FINAL, FULL, PLAN, SLACK, START_UP, RetrainPlan, given_up, planned
+from nas.retrainparts import COMPARISON, FINAL
+from nas.retrainplan import AFTER, ASKED, COMPARING, FULL, OPENED, PLAN, SLACK, START_UP, RetrainPlan, given_up, planned
 from nas.run import Run
 from nas.searching import search
 from nas.single import train
 from nas.space import read_space
 from nas.training.handover import load_model
 from nas.view import Silent
+from nas.yamlfile import dumped
 from tests.faults import switch
 from tests.faults.switch import Fault
 from tests.helpers import NETWORK, ROOT, SMALL_SEARCH, Listening, class_folder, nas, read_final, until, without_seconds
@@ -167,8 +171,22 @@ def test_what_cannot_be_retrained_is_told(copy: Run, tmp_path: Path) -> None:
         retrain(copy.folder, Silent(), number=99)
     with pytest.raises(ConfigError, match="--top, --number: give one of them alone"):
         retrain(copy.folder, Silent(), number=0, top=2)
-    (copy.folder / "retrain.yaml").write_text("candidates: 3\n")
-    with pytest.raises(RunError, match=r"is damaged; remove retrain\.yaml, retrain/ and final/ to begin the retraining anew"):
+    plan = RetrainPlan(asked=dict.fromkeys(("top", "number", "seeds", "epochs")), candidates=[0, 1], seeds=1, epochs=1)
+    for damage in (
+        {"asked": {}},
+        {"asked": {**plan.asked, "top": -3}},
+        {"time": -5.0},
+        {"candidates": [1, 1]},
+        {"winner": 7},
+        {"candidates": 3},
+    ):
+        (copy.folder / PLAN).write_text(dumped({**plan.model_dump(), **damage}))
+        with pytest.raises(
+            RunError, match=r"is damaged; remove retrain\.yaml, retrain/ and final/ to begin the retraining anew"
+        ):
+            retrain(copy.folder, Silent())
+    (copy.folder / PLAN).write_text(dumped({**plan.model_dump(), "candidates": [99]}))
+    with pytest.raises(RunError, match=r"there is no candidate 99; .*; retrain.yaml names it: remove retrain.yaml, retrain/ "):
         retrain(copy.folder, Silent())
     with pytest.raises(RunError, match="is no run folder"):
         retrain(tmp_path, Silent())
@@ -184,6 +202,16 @@ def test_one_known_network_is_trained_and_scored(tmp_path: Path) -> None:
     rows = read_final(tmp_path / "one" / "final.csv")
     assert (rows["network", ""]["value"], rows["epochs", ""]["value"]) == ("mine", "1")
     assert float(rows["validation_accuracy", ""]["value"]) > 0.1
+    (row,) = (each.row for each in compare([tmp_path / "one"]))
+    assert (row["strategy"], row["best_score"] != "") == ("training", True)
+    seen = Run(shutil.copytree(tmp_path / "one", tmp_path / "seen"))
+    facts = seen.read_settings()
+    seen.write_settings({**facts, "settings": {**facts["settings"], "validation_part": 0.0}})
+    ((row, curve),) = ((each.row, each.curve) for each in compare([seen.folder]))
+    assert (row["best_score"], curve) == ("", ()), "a score of training pictures is no measure of others"
+    text = report(seen.folder, pictures=False, view=Silent()).read_text()
+    assert ("a training of one network in the space cnn" in text, "score (in training)" in text) == (True, True)
+    assert "score (validation)" not in text
     again = nas("train", "mine.yaml", "--out=one", cwd=tmp_path)
     assert again.returncode == 2
     assert "is done; its figures are in final.csv" in again.stderr
@@ -282,7 +310,7 @@ def test_the_time_of_a_retraining_is_divided_by_what_epochs_took_before(copy: Ru
     one = took / (whole * (back.chosen.train_part or 1.0) + looked)  # seconds for a picture
     assert work.pace.epoch_seconds(1, validated=True) == pytest.approx(one * (whole + looked))
     assert work.pace.epoch_seconds(1, validated=False) == pytest.approx(one * pictures)
-    plan = RetrainPlan(asked={}, candidates=[1], seeds=1, epochs=7, winner=1)
+    plan = RetrainPlan(asked=dict.fromkeys(ASKED), candidates=[1], seeds=1, epochs=7, winner=1)
     start = work.pace.start_up([1])
     assert start >= START_UP
     fitting = (1000 - start - AFTER) / (one * pictures)
@@ -429,7 +457,9 @@ def test_what_an_abandoned_retraining_left_is_not_taken_for_this_one(copy: Run, 
     with pytest.raises(RuntimeError, match="here it ends"):
         retrain(copy.folder, Ending(), number=0, epochs=1)
     (copy.folder / PLAN).unlink()
-    with pytest.raises(RunError, match="holds another retraining; remove it to begin this one anew"):
+    with pytest.raises(
+        RunError, match=r"(?s)holds another retraining.*Or remove .*final: this part of the retraining is done anew"
+    ):
         retrain(copy.folder, Silent(), **other)
     shutil.rmtree(copy.folder / "final")
     assert retrain(copy.folder, Silent(), **other).winner == other["number"]
@@ -509,11 +539,27 @@ def test_the_best_model_is_replaced_only_when_the_figures_are_there(copy: Run, m
 
     with pytest.raises(RuntimeError, match="here it ends"):
         retrain(copy.folder, Unlucky(), number=0, seeds=1, epochs=1)
+    last = copy.folder / "final" / "best.keras"
+    fitted = last.read_bytes()
+    last.write_bytes(fitted[:1000])
+    with pytest.raises(RunError, match=r"cannot be read as a model: .*; remove .*final to fit it anew"):
+        retrain(copy.folder, Silent())
+    last.write_bytes(fitted)
+    assert not {SCORED, OPENED} & set(copy.read_settings()), "what could not be read has seen nothing"
     with monkeypatch.context() as patched, pytest.raises(RuntimeError, match="or here"):
         patched.setattr("nas.final._confusion_png", no_picture)
         retrain(copy.folder, Silent(), number=0, seeds=1, epochs=1)
     assert copy.best.read_bytes() == before
     assert not copy.final.exists()
+    last.write_bytes(before)
+    with pytest.raises(RunError, match="its model is not what was there when its test part was first opened"):
+        retrain(copy.folder, Silent())
+    last.write_bytes(fitted)
+    facts = copy.read_settings()
+    copy.write_settings({**facts, SCORED: {**facts[SCORED], "test": "0123456789abcdef"}})
+    with pytest.raises(RunError, match="its test pictures are not what was there when its test part was first opened"):
+        retrain(copy.folder, Silent())
+    copy.write_settings(facts)
     retrain(copy.folder, Silent(), number=0, seeds=1, epochs=1)
     assert copy.best.read_bytes() == (copy.folder / "final" / "best.keras").read_bytes() != before
 
@@ -704,7 +750,7 @@ def test_a_plan_gives_up_seeds_then_candidates_before_it_says_no_more_than_the_s
 
     assert told(None, [4, 5, 6]) == told(1_200, [4, 5, 6]) == told(1_200, [4], number=4) == told(30, [4]) == ""
     assert told(264, [4, 5, 6]) == "; the time is too short to compare #4, #5, #6 over 3 seeds"
-    assert told(30, [4, 5], seeds=1) == "; the time is too short to compare #4, #5 over 1 seed, or any"
+    assert told(30, [4, 5], seeds=1) == "; the time is too short to compare #4, #5 over 1 seed, or even two of them once"
 
 
 def test_all_candidates_are_compared_after_as_many_epochs_whatever_each_takes() -> None:

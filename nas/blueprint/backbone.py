@@ -124,6 +124,8 @@ def _read(path: Path, changed: int, size: int) -> tuple[str, Blueprint, tuple[st
             if MEMBER not in archive.namelist() or archive.getinfo(MEMBER).file_size > MOST_FACTS:
                 raise BlueprintError(f"'{path}' was not made by nas")
             facts = json.loads(archive.read(MEMBER))
+            if (damaged := archive.testzip()) is not None:  # reads all, here rather than after hours
+                raise zipfile.BadZipFile(f"its part {damaged} is damaged")
     except (zipfile.BadZipFile, zlib.error, ValueError, EOFError, NotImplementedError, RuntimeError) as problem:  # damaged
         raise BlueprintError(f"'{path}' cannot be read as a model: {problem}") from None
     if not isinstance(facts, dict) or "blueprint" not in facts:

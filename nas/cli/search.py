@@ -177,13 +177,13 @@ def _finish(work: Any) -> None:
     if result.best is None and not run.best.exists():
         say("no candidate was trained to the end, so there is no model yet")
     if final is not None:
-        say(f"figures:  {run.final}")
+        say(f"figures:  {run.final}, {run.folder / 'confusion.png'}")
     elif result.ended == "time":
         say(f"go on:    nas resume {run.name} --time none, or another time")
     elif result.ended == "budget":
         say(f"go on:    nas resume {run.name} --budget {len(result.records) + 50}")
     if final is not None and final.winner is not None:  # often not the first of the table
-        say(f"look:     nas show {run.name} {final.winner}   (the winner; the table is of the search, before it was retrained)")
+        say(f"look:     nas show {run.name} {final.winner}   (the winner; the table has scores of the search alone)")
     elif result.best is not None:
         say(f"look:     nas show {run.name} {result.best.number}")
     if run.best.exists():

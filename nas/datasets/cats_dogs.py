@@ -22,7 +22,7 @@ def _present(data_dir: Path | None) -> str | None:
 @register_dataset(
     "cats_dogs",
     about="photographs of cats and dogs of many sizes, 2 classes",
-    test="cats_dogs/test_set (without it, a seventh held out)",
+    test="the folder cats_dogs/test_set, or one picture in seven held out where there is none",
     get=_GET,
     listed=True,
     present=_present,

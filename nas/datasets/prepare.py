@@ -45,7 +45,7 @@ def prepare(
         DatasetError: nothing there, a single class, a class without a usable picture.
     """
     source = load(name, folder, "train")
-    test = DATASETS[name].test if name in DATASETS else test_words(expanded(name))
+    test = _test_words(name, folder)
     shape = _shape(source, image_size)
     words = name if name in DATASETS else expanded(name).resolve().name
     cache, facts = _decoded(source, words, shape, told)
@@ -62,6 +62,14 @@ def prepare(
         *(words, facts["digest"], source.classes, (height, width, channels), mean, std, counts, str(cache)),
         *(test, skipped, mirrored),
     )
+
+
+def _test_words(name: str, folder: str | None) -> str:
+    """Where the test part is: of files, as they lie there."""
+    if name not in DATASETS:
+        return test_words(expanded(name))
+    place = DATASETS[name].present(data_dir(folder)) if DATASETS[name].listed else None
+    return test_words(Path(place)) if place else DATASETS[name].test
 
 
 def check_test_part(name: str, folder: str | None, card: DataCard) -> None:

@@ -96,7 +96,7 @@ def over_time(limits: Limits) -> Infeasible:
 
 def task_over_time(task: Task) -> RunFailed:
     """The error of a task that took longer than it may."""
-    return RunFailed(f"{task.what} did not end in the {task.limits.time or 0:.3g} s that it had (--time)")
+    return RunFailed(f"{task.what} was not done in the {task.limits.time or 0:.3g} s that were left of --time; give it more")
 
 
 def by_name(function: str | Callable[..., Any]) -> Callable[..., Any]:

@@ -45,9 +45,9 @@ def picture_sections(run: Run, chosen: Settings, before: dict[str, Any], best: R
     data = validation_of(chosen, before, view)
     whose = f"#{best.number} as the search had trained it" if file.exists() else "the best model"
     if not file.exists() and loaded.facts.get("number") not in (None, best.number) and not run.final.exists():
-        whose = f"#{loaded.facts['number']}, the best that was trained here,"  # of a search that several drivers share
+        whose = f"#{loaded.facts['number']} (the best that was trained here)"  # of a search that several drivers share
     if run.final.exists() and not file.exists():
-        whose += ", which was fitted on them as well,"
+        whose += " (which was fitted on these pictures as well)"
     looks = list(_looks(loaded, data))
 
     def pixels_of(look: Look) -> np.ndarray:

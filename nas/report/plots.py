@@ -17,6 +17,7 @@ from nas.report import facts
 INK, GREY, PALE, ACCENT, WARM = "#1f2933", "#9aa5b1", "#cbd2d9", "#0b69a3", "#de911d"
 COSTS = {"parameters": "parameters", "flops": "FLOPs of a picture", "seconds": "seconds of training"}
 SCORE = {"title": {"text": "score (validation)"}}
+OF_TRAINING = {"title": {"text": "score (in training)"}}
 SHOWN_GENES, COLUMNS = 6, 3
 DISTINCT = 8  # values of a number, above which they are not shown one beside the other
 
@@ -38,6 +39,12 @@ def figure(traces: Sequence[Any], **layout: Any) -> Drawing:
         "hovermode": "closest",
     }
     return dict(go.Figure(list(traces), {**style, **layout}).to_plotly_json())
+
+
+def of_training(drawing: Drawing) -> Drawing:
+    """The same, where the scores are of training pictures, since none were held out."""
+    axes = {name: {**axis, **OF_TRAINING} for name, axis in drawing["layout"].items() if axis == SCORE}
+    return {**drawing, "layout": {**drawing["layout"], **axes}}
 
 
 def dots(records: Sequence[Record], x: Numbers, y: Numbers, marker: Drawing | None = None, **more: Any) -> Any:
@@ -111,7 +118,8 @@ def costs(records: Sequence[Record], numbers: set[int]) -> Drawing:
         shown = [known[each] for each in drawn], [x[each] for each in drawn], [y[each] for each in drawn]
         traces += [named, dots(*shown, **here)]
         start = place * (width + 0.06)
-        layout[f"xaxis{axis}"] = {"domain": [start, start + width], "title": {"text": words}, "anchor": f"y{axis}"}
+        ticks = {"nticks": 5, "tickformat": ".3~s"}
+        layout[f"xaxis{axis}"] = {"domain": [start, start + width], "title": {"text": words}, "anchor": f"y{axis}", **ticks}
         layout[f"yaxis{axis}"] = {"anchor": f"x{axis}", **({"matches": "y"} if place else SCORE)}
     return figure(traces, **layout)
 

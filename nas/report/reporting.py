@@ -18,12 +18,12 @@ from nas import plugins
 from nas.changes import gene_changes
 from nas.config import Settings, settings
 from nas.errors import NasError, RunError, first_line
-from nas.final import Final, read_final
+from nas.final import ABOUT, Final, read_final
 from nas.leaderboard import rows as ranked
 from nas.messages import Candidate, Record
 from nas.paths import target_of
 from nas.preparing import interrupts_told
-from nas.provenance import alone
+from nas.provenance import TRAINING, alone
 from nas.report import facts, plots
 from nas.report.again import again
 from nas.report.drawing import drawing
@@ -39,20 +39,6 @@ from nas.view import Plain, View
 REPORT = "report.html"
 MOST = 2_000  # candidates in the page, the best ones: it has to stay small enough to be sent by mail
 POINTS = 40_000  # of all learning curves together: of the best candidates so many are in the page
-ABOUT = {  # rows of `final.csv` that are no figures of the test part
-    "winner": "winner, by its number",
-    "compared": "its mean score in the comparison",
-    "candidates": "compared, by their numbers",
-    "seeds": "trainings of each",
-    "epochs": "epochs of the last fit",
-    "parameters": "parameters",
-    "flops": "FLOPs of a picture",
-    "objective": "compared by",
-    "network": "network",
-    "validation_accuracy": "accuracy on validation pictures",
-    "train_accuracy": "accuracy in training",
-    "seconds": "seconds of training",
-}
 
 
 @dataclass(frozen=True)
@@ -70,6 +56,11 @@ class Told:
     @property
     def best_record(self) -> Record | None:
         return self.records[self.best.number] if self.best is not None else None
+
+    @property
+    def held_out(self) -> bool:
+        """Whether scores are of what was not learned from."""
+        return bool(self.facts.get("evaluator")) or self.facts["settings"].get("validation_part") != 0
 
 
 def report(
@@ -136,11 +127,14 @@ def whole(told: Told, looks: Sequence[Section]) -> str:
     }
     if shares:
         drawn |= {"genes": plots.genes(shares), "where": plots.where(shown, shares, facts.logarithmic(told.space))}
+    if not told.held_out:
+        drawn = {name: plots.of_training(drawing) for name, drawing in drawn.items()}
     if told.final is not None:
         drawn["confusion"] = plots.confusion(told.final.classes, told.final.confusion)
     sections = [section for section in _sections(told, shares, looks) if section.body]
     own = told.facts["settings"]
-    about = f"{own['strategy']} in the space {told.space.name}, begun {told.facts.get('created', '')}"
+    what = "a training of one network" if told.facts.get("kind") == TRAINING else own["strategy"]
+    about = f"{what} in the space {told.space.name}, begun {told.facts.get('created', '')}"
     versions = ", ".join(f"{name} {version}" for name, version in (told.facts.get("versions") or {}).items())
     title = f"{(told.facts.get('data') or {}).get('name') or told.space.name}: {told.run.folder.resolve().name}"
     data = {"candidates": _rows(told), "plots": drawn, "best": told.best.number if told.best is not None else None}
@@ -166,12 +160,11 @@ def _tiles(told: Told) -> list[Tile]:
         interval = f"{float(row['low']):.4f} to {float(row['high']):.4f}, {final.pictures:,} pictures"
         tiles.append(Tile("test accuracy", f"{float(row['value']):.4f}", interval))
     if best is not None:
-        held = told.facts["settings"].get("validation_part") != 0 or told.facts.get("evaluator")
         top = best_of(told.records)
         other = f"; #{top.number} had {top.value:.4f}" if top is not None and top.number != best.number else ""
         score = f"{best.value:.4f}" if best.value is not None else "–"
         name = "its score in the search" if final is not None and final.winner is not None else "best score"
-        tiles.append(Tile(name if held else "its score in training", score, f"#{best.number}, {best.operator}{other}"))
+        tiles.append(Tile(name if told.held_out else "its score in training", score, f"#{best.number}, {best.operator}{other}"))
         if best.parameters is not None:
             tiles.append(Tile("its parameters", f"{best.parameters:,}", f"{(best.flops or 0) / 1e6:,.1f} MFLOPs a picture"))
     words = ", ".join(f"{count} {state}" for state, count in states.most_common())
@@ -236,7 +229,8 @@ def _best(told: Told) -> str:
     genes = table(("gene", "value"), _free(told.space, told.best.genotype))
     if told.best.blueprint is None or told.best.recipe is None:
         return genes
-    used = {name: value for name, value in told.best.recipe.to_dict().items() if value not in (0, "none", False)}
+    made, idle = told.best.recipe.to_dict(), told.best.recipe.idle()
+    used = {name: value for name, value in made.items() if value not in (0, "none", False) and name not in idle}
     genes += table(("recipe", "value"), [(name.replace("_", " "), _short(value)) for name, value in used.items()])
     return f'<div class="two"><div class="wide">{drawing(told.best.blueprint)}</div><div>{genes}</div></div>'
 

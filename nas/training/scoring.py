@@ -8,12 +8,22 @@ from pathlib import Path
 import numpy as np
 
 from nas.datasets import open_cache
+from nas.datasets.cache import repeated
 from nas.datasets.prepare import prepare_test
 from nas.figures import figures
 from nas.messages import Score, ScoreRequest
 from nas.training.handover import load_model
 
 TOGETHER = 500  # pictures that are read at once
+
+
+def open_test(request: ScoreRequest, told: Callable[[int, int], None]) -> tuple[str, int]:
+    """Decode the test part, with no model's answer to it: its digest, and how many of its pictures are training pictures too.
+    Raises DatasetError, or RunError for a model that cannot be read, which must not cost the look."""
+    load_model(Path(request.model))
+    card = prepare_test(request.data.name, request.data.folder, request.card, told)
+    told(0, 0)
+    return card.digest, repeated(card, request.card, lambda: told(0, 0))
 
 
 def score(request: ScoreRequest, told: Callable[[int, int], None]) -> Score:

@@ -1,5 +1,5 @@
 """What a worker process can be asked for, by name: `machine`, `prepare`, `fetch_backbone`, `rehearse`, `train`, `hand_over`,
-`score`.
+`open_test`, `score`.
 
 The driver never imports this file; an executor does, in the process where the work is done.
 """
@@ -166,8 +166,15 @@ def hand_over(job: Job, told: Callable[[int, int], None]) -> None:
     trainer.hand_over(job)
 
 
+def open_test(request: ScoreRequest, told: Callable[[int, int], None]) -> tuple[str, int]:
+    """Decode the test part on which a model is to be scored. Raises DatasetError or RunError."""
+    from nas.training.scoring import open_test as opened
+
+    return opened(request, told)
+
+
 def score(request: ScoreRequest, told: Callable[[int, int], None]) -> Score:
-    """Score a finished model on the test part: the only task that opens it. Raises DatasetError or RunError."""
+    """Score a finished model on the test part, which only this and `open_test` open. Raises DatasetError or RunError."""
     from nas.training.scoring import score as look
 
     return look(request, told)

@@ -177,11 +177,15 @@ def test_model_that_was_changed_since_stops_the_search(trained: Job, digits: Dat
 
 def test_what_is_no_backbone_is_told(trained: Job, digits: DataCard, tmp_path: Path) -> None:
     (tmp_path / "words.keras").write_text("words")
+    whole = Path(trained.model or "").read_bytes()
+    at = whole.index(b"model.weights.h5") + 5_000  # within the weights, which only a training reads
+    (tmp_path / "bits.keras").write_bytes(whole[:at] + bytes(255 - byte for byte in whole[at : at + 40]) + whole[at + 40 :])
     colour = Pictures((32, 32, 3), 2, (127.0,) * 3, (64.0,) * 3)
     for genes, pictures, told in (
         ({"backbone": str(tmp_path / "gone.keras")}, digits.pictures, "cannot be read: No such file"),
         ({"backbone": str(tmp_path)}, digits.pictures, "cannot be read: No such file"),
         ({"backbone": str(tmp_path / "words.keras")}, digits.pictures, "cannot be read as a model"),
+        ({"backbone": str(tmp_path / "bits.keras")}, digits.pictures, "cannot be read as a model: its part model.weights.h5"),
         ({"backbone": 3}, digits.pictures, "a model file or a run folder; found 3"),
         ({"backbone_frozen": "yes"}, digits.pictures, "true or false; found 'yes'"),
         ({"backbone_stages": -1}, digits.pictures, "a whole number from 0; found -1"),
