@@ -162,7 +162,7 @@ def _png(found: Sequence[Compared]) -> bytes:
                 name = label(each.row["run"].lstrip("_"), f"run {place}", 40).replace("$", r"\$")
                 style = STYLES[place % len(STYLES)]  # searches with one seed may begin alike, and lines hide each other
                 axes.step(x, best, where="post", label=name, linestyle=style, marker="o" if len(x) == 1 else None)
-    left.set_xlabel("candidates")
+    left.set_xlabel("candidates, in the order in which they ended")
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
     right.set_xlabel("minutes, pauses left out")
     left.set_ylabel("best score so far (validation)")

@@ -81,7 +81,7 @@ def sheet(loaded: HandedOver, pixels: np.ndarray) -> Iterator[Strip]:
     words = []
     for place in order:
         tiles.append(heat(pixels, evidence(loaded, pixels, int(place)), 4 * TILE))
-        words.append(f"{loaded.classes[place]} {chances[place]:.1%}")
+        words.append(f"{loaded.classes[place]}: {chances[place]:.1%}")
     title = f"the picture as the network gets it, and what speaks for (red) or against (blue): {', '.join(words)}"
     yield Strip(title, tuple(tiles))
     filters = first_filters(loaded)

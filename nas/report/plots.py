@@ -93,7 +93,7 @@ def progress(records: Sequence[Record], spans: dict[int, tuple[float, float | No
             line(minutes, facts.best_so_far(values(timed)), step, **right),
             line(minutes[: len(expected)], expected[: len(minutes)], dotted, **right),
         ],
-        xaxis={"domain": [0, 0.47], "title": {"text": "candidates"}},
+        xaxis={"domain": [0, 0.47], "title": {"text": "candidates, by number"}},
         yaxis=SCORE,
         xaxis2={"domain": [0.55, 1], "title": {"text": "minutes, pauses left out"}, "anchor": "y2"},
         yaxis2={"anchor": "x2", "matches": "y"},
