@@ -105,7 +105,7 @@ def _words(value: object) -> str:
         return " ".join(map(str, value)) or "none"
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def lines(found: Sequence[Compared]) -> Iterator[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from nas.blueprint.backbone import digest_of
@@ -38,6 +38,7 @@ ABOUT = {  # rows of `final.csv` that are no figures of the test part, in words
     "seconds": "seconds of training",
     "repeated": "test pictures that are training pictures too",
 }
+OPENED = "test part opened for"  # in the run.yaml of a search: the candidate whose model was, or is, scored there
 SCORED = "scored"  # in run.yaml, before a model sees the test part: the digests of both
 MOST_NAMED = 40  # classes whose names and numbers are written into the picture
 SHOWN = ("accuracy", "balanced_accuracy", "f1", "auc", "loss", "calibration_error")
@@ -51,42 +52,44 @@ def last_score(
     facts: dict[str, Any],
     view: View,
     anew: str,
-    marks: Mapping[str, object] = MappingProxyType({}),
+    opening: Callable[[], Mapping[str, object]] = dict,
 ) -> Score:
     """Open the test part, score a model on it, make it the run's best, and write and tell what came out.
 
-    Before the model sees the pictures, `run.yaml` says which they are, which model it is, and the caller's `marks`. So
-    repeated, because something failed between the look and the last file, it gives the same figures of the same model. `anew`
-    says how to get another model in place of one that cannot be read.
+    Before the model sees the pictures, but when both could be read, `run.yaml` says which they are, and what `opening` gives.
+    So repeated, because something failed between the look and the last file, it gives the same figures of the same model.
+    `anew` says how to get another model in place of one that cannot be read.
 
     Raises DatasetError or RunError, that also where another model, or other pictures, were to be scored before.
     """
     data = DataRequest(chosen.dataset, chosen.data_dir, chosen.image_size)
     request, limits = ScoreRequest(str(model.absolute()), data, card), Limits(None, None, LONGEST_SILENCE)
-    before = run.read_settings().get(SCORED)
+    settings = run.read_settings()
     with hands_of(chosen, view) as hands:
         try:
             test, again = hands.call(Task(f"{WORKER}:open_test", request, "opening the test part", limits), view.preparing)
         except RunError as problem:
-            raise RunError(f"{problem}; {anew if before is None else 'put back a copy, or start anew'}") from None
-        _mark(run, before, {"model": digest_of(model), "test": test}, marks)
+            seen = {SCORED, OPENED} & settings.keys()  # or may have been
+            raise RunError(f"{problem}; {'put back a copy, or start anew' if seen else anew}") from None
+        _check_same(run, settings.get(SCORED), mark := {"model": digest_of(model), "test": test.digest})
+        run.write_settings({**settings, **opening(), SCORED: mark})
+        request = dataclasses.replace(request, card=test)
         found: Score = hands.call(Task(f"{WORKER}:score", request, "scoring on the test part", limits), view.preparing)
     if again:
         words = f"of the {found.pictures:,} test pictures {again:,} {'is' if again == 1 else 'are'} among the training pictures"
-        view.note(f"{words}, pixel for pixel: the figures are too good by as much as it has learned those by heart")
+        view.note(f"{words}, pixel for pixel at this size: the figures are too good by what it knows of them by heart")
     facts = {**facts, "objective": chosen.objective, "repeated": again}
     write_figures(run.final, found, facts, None if model == run.best else model)
     view.note("\n".join(figure_lines(found, f"on {found.pictures:,} test pictures, which it was not chosen by:")))
     return found
 
 
-def _mark(run: Run, before: object, mark: dict[str, str], marks: Mapping[str, object]) -> None:
-    """Write which model is to be scored on which pictures. Raises RunError if it was another, or others, before."""
+def _check_same(run: Run, before: object, mark: dict[str, str]) -> None:
+    """Raise RunError if another model, or other pictures, were to be scored before."""
     if isinstance(before, dict) and before != mark:
         what = "model" if before.get("model") != mark["model"] else "test pictures"
         words = f"its {what} {'is' if what == 'model' else 'are'} not what was there when its test part was first opened"
         raise RunError(f"{words}, and another look would not be the first; put back what was there, or start anew", run.name)
-    run.write_settings({**run.read_settings(), **marks, SCORED: mark})
 
 
 def write_figures(

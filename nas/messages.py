@@ -58,7 +58,7 @@ class DataCard:
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """A finished model and the data whose test part it is to be scored on. `card` is that of the training part."""
+    """A finished model and the data it is to be scored on. `card` is of the training part until the test part is opened."""
 
     model: str  # file
     data: DataRequest

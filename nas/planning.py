@@ -157,10 +157,12 @@ def plan_lines(found: Plan) -> list[str]:
     if chosen.time is not None:
         limit = min(chosen.time, found.before + max(0.0, chosen.time - found.before) * search_part(chosen))
         fitting, needed = found.fitting(limit), found.before + found.seconds
-        if all_fit := fitting >= chosen.budget:  # it ends before its time is over
+        if fitting >= chosen.budget:  # it ends before its time is over
             limit, fitting = min(limit, needed), chosen.budget
         rest = f"; the other {duration(chosen.time - limit)} are for the retraining" if chosen.retrain else ""
-        lines.append(f"in {duration(limit):<15}{'all ' * all_fit}{counted(fitting, 'candidate')} fit{rest}")
+        all_fit = "all " if fitting == chosen.budget > 1 else ""
+        fits = "fits" if fitting == 1 else "fit"
+        lines.append(f"in {duration(limit):<15}{all_fit}{counted(fitting, 'candidate')} {fits}{rest}")
     elif chosen.retrain:
         lines.append(f"the retraining    {duration(found.retraining)} on top of that; --time is for both")
     return lines

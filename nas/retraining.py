@@ -20,7 +20,7 @@ from nas.comparison import decided, ends
 from nas.datasets.prepare import check_test_part
 from nas.driving import deadline_of
 from nas.errors import NothingTrained, RunError, RunFailed, TimeOver
-from nas.final import last_score
+from nas.final import OPENED, last_score
 from nas.fitting import fit_listed
 from nas.jobs import in_epochs_of_a_search
 from nas.joint import claim_retraining
@@ -37,7 +37,6 @@ from nas.retrainplan import (
     ANEW,
     COMPARING,
     FULL,
-    OPENED,
     PLAN,
     SLACK,
     TOP,
@@ -150,10 +149,15 @@ class _Retraining:
         if plan.fitted is None or not model.exists():  # once it is over, the model stays the one it is
             plan = self._write(plan.model_copy(update={"fitted": max(1, self._fit_last(plan).records[0].epochs)}))
         facts = plan.facts(self._candidate(winner))
-        claim_retraining(self.back.chosen, self.back.facts, self.run.folder, opening=True)
         anew = f"remove {model.parent} to fit it anew"
-        score = last_score(self.run, model, self.back.chosen, self.back.card, facts, self.view, anew, {OPENED: winner})
+        opening = partial(self._opening, winner)
+        score = last_score(self.run, model, self.back.chosen, self.back.card, facts, self.view, anew, opening)
         return Retrained(self.run.folder, winner, plan.compared, score)
+
+    def _opening(self, winner: int) -> dict[str, object]:
+        """What is written down before the look; of several drivers only one has it."""
+        claim_retraining(self.back.chosen, self.back.facts, self.run.folder, opening=True)
+        return {OPENED: winner}
 
     def _write(self, plan: RetrainPlan) -> RetrainPlan:
         write_whole(self.run.folder / PLAN, dumped(plan.model_dump()))

@@ -37,7 +37,7 @@ def told_to_remove(part: Run) -> Iterator[None]:
     try:
         yield
     except RunError as problem:
-        raise RunError(f"{problem}\n       Or remove {part.name}: this part of the retraining is done anew then") from None
+        raise RunError(f"{problem}\n       To do this part of the retraining anew, remove {part.name}") from None
 
 
 def check_same(part: Run, space: SearchSpace, chosen: Settings, listed: Sequence[Candidate]) -> None:

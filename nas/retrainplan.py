@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from nas.config import EPOCHS, seconds
 from nas.database import without_candidates
 from nas.errors import ConfigError, RunError, counted, listing
+from nas.final import OPENED
 from nas.ledger import Ledger
 from nas.messages import LONGEST, Candidate
 from nas.provenance import TRAINING
@@ -28,7 +29,6 @@ ASKED = {"top", "number", "seeds", "epochs"}
 MOST = {"epochs": EPOCHS, "seeds": 1_000}  # that can be asked for
 TOP = SEEDS = 3  # candidates that are compared, and trainings of each
 PLAN = "retrain.yaml"  # in the run folder
-OPENED = "test part opened for"  # in its run.yaml: the candidate whose model was, or is, scored there
 COMPARING = 0.125  # part of the time that is for the comparison
 SLACK = 0.1  # and as much more, where it takes longer than was foretold
 START_UP = 6.0  # seconds of a training until its first epoch, at least
@@ -185,8 +185,9 @@ def _kept(run: Run) -> RetrainPlan | None:
         return None
     try:
         return RetrainPlan.model_validate(read(file, RunError).data)
-    except ValidationError:
-        raise RunError(f"is damaged; {ANEW} to begin the retraining anew", str(file)) from None
+    except ValidationError as problem:
+        what = problem.errors()[0]["msg"].removeprefix("Value error, ")
+        raise RunError(f"is damaged ({what}); {ANEW} to begin the retraining anew", str(file)) from None
 
 
 def begun(run: Run, asked: dict[str, int | None]) -> RetrainPlan | None:

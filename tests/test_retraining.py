@@ -18,12 +18,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nas.blueprint.backbone import digest_of
 from nas.compare import compare
 from nas.comparison import compared, decided
 from nas.database import without_candidates
 from nas.errors import ConfigError, DatasetError, NasError, NothingTrained, RunError, RunFailed, TimeOver
 from nas.figures import figures
-from nas.final import SCORED, write_figures
+from nas.final import OPENED, SCORED, write_figures
 from nas.known import read_genotype
 from nas.ledger import Ledger
 from nas.messages import LONGEST, Progress, Record, Score
@@ -35,7 +36,7 @@ from nas.resuming import reopened, resume
 from nas.retraining import SPARE, _Retraining, retrain
 from nas.retrainpace import RetrainPace
 from nas.retrainparts import COMPARISON, FINAL
-from nas.retrainplan import AFTER, ASKED, COMPARING, FULL, OPENED, PLAN, SLACK, START_UP, RetrainPlan, given_up, planned
+from nas.retrainplan import AFTER, ASKED, COMPARING, FULL, PLAN, SLACK, START_UP, RetrainPlan, given_up, planned
 from nas.run import Run
 from nas.searching import search
 from nas.single import train
@@ -172,18 +173,17 @@ def test_what_cannot_be_retrained_is_told(copy: Run, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--top, --number: give one of them alone"):
         retrain(copy.folder, Silent(), number=0, top=2)
     plan = RetrainPlan(asked=dict.fromkeys(("top", "number", "seeds", "epochs")), candidates=[0, 1], seeds=1, epochs=1)
-    for damage in (
-        {"asked": {}},
-        {"asked": {**plan.asked, "top": -3}},
-        {"time": -5.0},
-        {"candidates": [1, 1]},
-        {"winner": 7},
-        {"candidates": 3},
+    for damage, told in (
+        ({"asked": {}}, "what was asked, or a candidate, is missing or there twice"),
+        ({"asked": {**plan.asked, "top": -3}}, "--top: a whole number from 1 is expected; found -3"),
+        ({"time": -5.0}, "Input should be greater than 0"),
+        ({"candidates": [1, 1]}, "what was asked, or a candidate, is missing or there twice"),
+        ({"winner": 7}, "the winner is none of the candidates"),
+        ({"candidates": 3}, "Input should be a valid list"),
     ):
         (copy.folder / PLAN).write_text(dumped({**plan.model_dump(), **damage}))
-        with pytest.raises(
-            RunError, match=r"is damaged; remove retrain\.yaml, retrain/ and final/ to begin the retraining anew"
-        ):
+        words = f"is damaged ({told}); remove retrain.yaml, retrain/ and final/ to begin the retraining anew"
+        with pytest.raises(RunError, match=re.escape(words)):
             retrain(copy.folder, Silent())
     (copy.folder / PLAN).write_text(dumped({**plan.model_dump(), "candidates": [99]}))
     with pytest.raises(RunError, match=r"there is no candidate 99; .*; retrain.yaml names it: remove retrain.yaml, retrain/ "):
@@ -209,12 +209,26 @@ def test_one_known_network_is_trained_and_scored(tmp_path: Path) -> None:
     seen.write_settings({**facts, "settings": {**facts["settings"], "validation_part": 0.0}})
     ((row, curve),) = ((each.row, each.curve) for each in compare([seen.folder]))
     assert (row["best_score"], curve) == ("", ()), "a score of training pictures is no measure of others"
-    text = report(seen.folder, pictures=False, view=Silent()).read_text()
-    assert ("a training of one network in the space cnn" in text, "score (in training)" in text) == (True, True)
-    assert "score (validation)" not in text
+    assert "a training of one network in the space connected" in report(seen.folder, pictures=False, view=Silent()).read_text()
     again = nas("train", "mine.yaml", "--out=one", cwd=tmp_path)
     assert again.returncode == 2
     assert "is done; its figures are in final.csv" in again.stderr
+
+
+def test_test_pictures_that_were_learned_from_are_told(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    class_folder(data / "train", {"a": 20, "b": 20})
+    class_folder(data / "test", {"a": 5, "b": 5}, seed=1)
+    shutil.copy(data / "train" / "a" / "003.png", data / "test" / "a" / "again.png")
+    (data / "train" / "b" / "damaged.png").write_bytes(b"no picture")
+    (data / "test" / "b" / "damaged.png").write_bytes(b"no picture")
+    (tmp_path / "mine.yaml").write_text(NETWORK.replace("digits", str(data)))
+    view = Listening()
+    done = train(str(tmp_path / "mine.yaml"), view, tmp_path / "one", epochs=1)
+    assert (done.score.pictures, read_final(done.folder / "final.csv")["repeated", ""]["value"]) == (11, "1")
+    assert any(note.startswith("of the 11 test pictures 1 is among the training pictures") for note in view.notes)
+    facts = Run(done.folder).read_settings()
+    assert facts[SCORED]["model"] == digest_of(done.folder / "best.keras")
 
 
 @pytest.mark.parametrize("line", ["retrain: true", "inherit: true", "start_from: baselines", "storage: sqlite:///x"])
@@ -457,9 +471,7 @@ def test_what_an_abandoned_retraining_left_is_not_taken_for_this_one(copy: Run, 
     with pytest.raises(RuntimeError, match="here it ends"):
         retrain(copy.folder, Ending(), number=0, epochs=1)
     (copy.folder / PLAN).unlink()
-    with pytest.raises(
-        RunError, match=r"(?s)holds another retraining.*Or remove .*final: this part of the retraining is done anew"
-    ):
+    with pytest.raises(RunError, match=r"(?s)holds another retraining.*To do this part .* anew, remove .*final"):
         retrain(copy.folder, Silent(), **other)
     shutil.rmtree(copy.folder / "final")
     assert retrain(copy.folder, Silent(), **other).winner == other["number"]

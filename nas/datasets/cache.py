@@ -58,7 +58,7 @@ def repeated(card: DataCard, other: DataCard, alive: Callable[[], None] = lambda
                 yield hashlib.blake2b(np.ascontiguousarray(picture).data, digest_size=16).digest()
 
     sought = Counter(marks(card))
-    return sum(sought[mark] for mark in set(marks(other)) & sought.keys())
+    return sum(sought[mark] for mark in {mark for mark in marks(other) if mark in sought})
 
 
 def sound(cache: Path) -> bool:

@@ -43,8 +43,12 @@ def figure(traces: Sequence[Any], **layout: Any) -> Drawing:
 
 def of_training(drawing: Drawing) -> Drawing:
     """The same, where the scores are of training pictures, since none were held out."""
-    axes = {name: {**axis, **OF_TRAINING} for name, axis in drawing["layout"].items() if axis == SCORE}
+    axes = {name: {**axis, **OF_TRAINING} for name, axis in drawing["layout"].items() if _is_score(axis)}
     return {**drawing, "layout": {**drawing["layout"], **axes}}
+
+
+def _is_score(axis: object) -> bool:
+    return isinstance(axis, dict) and axis.get("title") == SCORE["title"]
 
 
 def dots(records: Sequence[Record], x: Numbers, y: Numbers, marker: Drawing | None = None, **more: Any) -> Any:

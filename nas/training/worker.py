@@ -166,7 +166,7 @@ def hand_over(job: Job, told: Callable[[int, int], None]) -> None:
     trainer.hand_over(job)
 
 
-def open_test(request: ScoreRequest, told: Callable[[int, int], None]) -> tuple[str, int]:
+def open_test(request: ScoreRequest, told: Callable[[int, int], None]) -> tuple[DataCard, int]:
     """Decode the test part on which a model is to be scored. Raises DatasetError or RunError."""
     from nas.training.scoring import open_test as opened
 
@@ -174,7 +174,8 @@ def open_test(request: ScoreRequest, told: Callable[[int, int], None]) -> tuple[
 
 
 def score(request: ScoreRequest, told: Callable[[int, int], None]) -> Score:
-    """Score a finished model on the test part, which only this and `open_test` open. Raises DatasetError or RunError."""
+    """Score a finished model on the test part as `open_test`, which alone opens it, has found it. Raises DatasetError or
+    RunError."""
     from nas.training.scoring import score as look
 
     return look(request, told)

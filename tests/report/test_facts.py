@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nas.messages import Record
-from nas.report import facts
+from nas.report import facts, plots
 from nas.space import read_space
 
 SPACE = read_space(
@@ -102,3 +102,11 @@ def test_logarithmic_genes_are_found_in_groups_too() -> None:
         }
     )
     assert facts.logarithmic(space) == {"blocks.rate", "y"}
+
+
+def test_plots_of_trainings_without_validation_say_so() -> None:
+    records = [record(0, 0.5, curve=(0.4, 0.5), parameters=10, flops=20, seconds=1.0)]
+    for drawing in (plots.progress(records, {0: (0.0, 1.0)}), plots.costs(records, {0}), plots.curves(records, 0)):
+        assert "score (validation)" in str(drawing)
+        assert "score (in training)" in str(plots.of_training(drawing))
+        assert "score (validation)" not in str(plots.of_training(drawing))
