@@ -179,7 +179,7 @@ def test_killed_task_is_tried_again_once(executor: Processes, tmp_path: Path) ->
 
 @pytest.mark.parametrize("executor", ["finish"], indirect=True)
 def test_task_that_takes_too_long_is_ended(executor: Processes) -> None:
-    with pytest.raises(RunFailed, match=r"sleeping did not end in the 1 s that it had \(--time\)"):
+    with pytest.raises(RunFailed, match=r"sleeping was not done in the 1 s that were left of --time; give it more"):
         executor.call(Task(f"{HERE}:sleep", 10_000.0, "sleeping", Limits(time=1)))
     assert workers() == []
 

@@ -362,13 +362,13 @@ def test_a_job_that_no_machine_can_take_ends_the_search_with_its_reason(make: Ma
 
 def test_a_task_afar_keeps_its_time(make: Make) -> None:
     executor = make()
-    with pytest.raises(RunFailed, match=r"a test did not end in the 2 s that it had \(--time\)"):
+    with pytest.raises(RunFailed, match=r"a test was not done in the 2 s that were left of --time; give it more"):
         executor.call(Task(f"{HERE}:sleep", 600.0, "a test", Limits(2.0), afar=True))
     assert executor.call(Task(f"{HERE}:count", 3, "a test", afar=True)) == 6
     second, other = make("busy"), make()
     second.submit(0, "/dev/null")
     until(lambda: second.finished(0.2) == [] and len(second._running) == 1, "the whole cluster to be taken")
-    with pytest.raises(RunFailed, match=r"a test did not end in the 2 s"):
+    with pytest.raises(RunFailed, match=r"a test was not done in the 2 s"):
         other.call(Task(f"{HERE}:count", 3, "a test", Limits(2.0), afar=True))
 
 

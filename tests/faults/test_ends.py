@@ -198,7 +198,7 @@ def test_time_that_is_over_ends_the_preparation_of_the_data(tmp_path: Path) -> N
     )
     found = nas("search", "--dataset=slow", "--plugin=slow.py", "--time=3", "--out=run", cwd=tmp_path, timeout=3 + 30)
     assert found.returncode == 1
-    assert found.stderr.startswith("error: preparing the data did not end in the")
+    assert found.stderr.startswith("error: preparing the data was not done in the")
     assert not (tmp_path / "run").exists()
 
 
