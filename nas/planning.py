@@ -35,7 +35,7 @@ from nas.jobs import search_part, training_pictures, whole_epochs
 from nas.keeping import models_kept
 from nas.messages import DataCard
 from nas.preparing import check_space, hands_of, interrupts_told, readied, with_whole_paths
-from nas.retrainplan import TOP, planned
+from nas.retrainplan import ASKED, TOP, planned
 from nas.run import disk_told
 from nas.searching import check_search
 from nas.space import SearchSpace, read_space
@@ -137,7 +137,7 @@ def _retraining_seconds(chosen: Settings, card: DataCard, tries: Sequence[Try], 
     start = AROUND + statistics.mean(one.found.start for one in tries)
     compared = statistics.mean(one.epoch_seconds(pictures - validation, validation) for one in tries)
     last = statistics.mean(one.epoch_seconds(pictures, 0) for one in tries)
-    asked = dict.fromkeys(("top", "number", "seeds", "epochs"))
+    asked = dict.fromkeys(ASKED)
     plan = planned(asked, list(range(min(TOP, chosen.budget))), room, whole_epochs(chosen), None, lambda number: compared)
     rounds = math.ceil(plan.trainings / room)
     return rounds * (start + plan.epochs * compared) + start + plan.epochs * last

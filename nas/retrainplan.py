@@ -42,9 +42,8 @@ class RetrainPlan(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     asked: dict[str, int | None]
-    time: float | None = Field(
-        default=None, gt=0, allow_inf_nan=False
-    )  # seconds that were given for all of it; given again when it is repeated
+    # Seconds that were given for all of it; given again when it is repeated.
+    time: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     candidates: list[int] = Field(min_length=1)
     seeds: int = Field(ge=1)
     epochs: int = Field(ge=1)  # of each training of the comparison
